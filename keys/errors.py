@@ -1,0 +1,17 @@
+"""Errors of the key package."""
+
+
+class KeysError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class KeyRingError(KeysError):
+    """A root key ring is unusable: empty, duplicated, or too short a secret."""
+
+
+class SealError(KeysError):
+    """A sealed value does not open: truncated, altered, or sealed for something else."""
+
+
+class SignallingError(KeysError):
+    """A DRM signalling blob (PSSH, PlayReady object, …) cannot be read or built."""

@@ -1,0 +1,98 @@
+"""Crypto periods: which span of stream time lies under one set of content keys.
+
+*Stream time* is milliseconds on the timeline all renditions of a stream agree on: wall clock for
+live streams that carry it (EXT-X-PROGRAM-DATE-TIME, availabilityStartTime), else the media sequence
+number times the target duration, else presentation time from zero.
+
+A period is named by its nominal start. Nominal starts are the multiples of the interval and the
+extra boundaries (scene edges, emergency rotations), so a name never means two spans, whatever the
+interval was when it was given.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+GUARD_MS = 1000
+"""Added to a segment's start before its period is looked up.
+
+Origins cut segments on round times, and EXTINF rounding moves a computed start by milliseconds
+between refreshes, so a decision point *on* a boundary would flip exactly where segments start. One
+second later lies inside a segment instead. A constant, never derived from data.
+"""
+
+WHOLE = 0
+"""Name of the only period of a stream that does not rotate."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationPolicy:
+    """How a stream rotates. ``interval_ms`` 0 means that it does not."""
+
+    interval_ms: int = 600_000
+    pre_delivery_ms: int = 30_000
+    vod: bool = False
+
+    def __post_init__(self) -> None:
+        if self.interval_ms < 0 or self.pre_delivery_ms < 0:
+            raise ValueError("rotation: interval and pre_delivery must not be negative")
+        if self.interval_ms and self.interval_ms < 2 * GUARD_MS:
+            raise ValueError(f"rotation: interval must be at least {2 * GUARD_MS} ms")
+        if self.interval_ms and self.pre_delivery_ms >= self.interval_ms:
+            raise ValueError("rotation: pre_delivery must be shorter than interval")
+
+
+@dataclass(frozen=True, slots=True)
+class CryptoPeriod:
+    """Stream time [start, end) under one key per track type; ``end`` is None for the endless one."""
+
+    start: int
+    end: int | None
+
+    @property
+    def first_segment_at(self) -> int:
+        """Earliest start of a segment that belongs here: the nominal start less the guard."""
+        return self.start - GUARD_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The crypto periods of one stream: a pure function of policy, events and stream time.
+
+    ``boundaries`` are the extra ones, sorted, in ms of stream time.
+    """
+
+    policy: RotationPolicy
+    boundaries: tuple[int, ...] = ()
+
+    def period_of(self, segment_start: int) -> CryptoPeriod:
+        """The period of a segment that starts at ``segment_start``; a spanning one belongs here whole."""
+        return self.period_at(segment_start + GUARD_MS)
+
+    def period_at(self, time: int) -> CryptoPeriod:
+        """The period whose nominal span holds ``time``."""
+        interval = self.policy.interval_ms
+        start, end = (WHOLE, None) if not interval else _grid(time, interval)
+        at = bisect_right(self.boundaries, time)
+        if at and (self.boundaries[at - 1] > start or not interval):
+            start = self.boundaries[at - 1]
+        if at < len(self.boundaries) and (end is None or self.boundaries[at] < end):
+            end = self.boundaries[at]
+        return CryptoPeriod(start, end)
+
+    def between(self, first: int, last: int) -> Iterator[CryptoPeriod]:
+        """The periods of all segments that start in [first, last], in order."""
+        period = self.period_of(first)
+        yield period
+        while period.end is not None and period.end - GUARD_MS <= last:
+            period = self.period_at(period.end)
+            yield period
+
+    def releasable_until(self, stream_now: int) -> int:
+        """Latest segment start whose key may be handed out now: the live edge plus the lead."""
+        return stream_now + self.policy.pre_delivery_ms
+
+
+def _grid(time: int, interval: int) -> tuple[int, int]:
+    start = time - time % interval
+    return start, start + interval

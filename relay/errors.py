@@ -1,0 +1,133 @@
+"""Every failure the relay raises on purpose, each with its HTTP status and stable reason code.
+
+Refusing a viewer is not here: that is a value, :class:`relay.gate.gate.Deny`. An exception says that
+something broke, and its class says whose fault it was. The text of an exception is for the operator's
+log; clients see the code and, where ``public`` is true, the text.
+"""
+
+from typing import ClassVar
+
+
+class RelayError(Exception):
+    """Base of all; 500 unless a subclass says otherwise."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    public: ClassVar[bool] = False
+
+
+class ConfigError(RelayError):
+    """The configuration is unusable; names the file, the key path and the remedy."""
+
+    code = "config_invalid"
+
+
+class RequestError(RelayError):
+    """The client's request makes no sense: 400."""
+
+    status = 400
+    code = "request_invalid"
+    public = True
+
+
+class UrlError(RelayError):
+    """A session URL that this relay never minted, or that was edited since: 403."""
+
+    status = 403
+    code = "scope_url"
+    public = True
+
+
+class UnknownStreamError(RelayError):
+    """No stream of that name is configured: 404."""
+
+    status = 404
+    code = "stream_unknown"
+    public = True
+
+
+class KeyPendingError(RelayError):
+    """The key is not released yet; asking again soon is right: 503."""
+
+    status = 503
+    code = "key_pending"
+    public = True
+
+
+class KeyUnknownError(RelayError):
+    """None of the key IDs asked for belongs to what the session may have: 403."""
+
+    status = 403
+    code = "scope_key"
+    public = True
+
+
+class OriginError(RelayError):
+    """The origin failed us: 502. Never cached."""
+
+    status = 502
+    code = "origin_unreachable"
+
+
+class OriginStatusError(OriginError):
+    """The origin answered with a status that is no success.
+
+    Its 404 and 410 are passed on as 404: the resource has left the window or never was, and a player
+    must not take that for a fault worth retrying.
+    """
+
+    code = "origin_status"
+
+    def __init__(self, message: str, origin_status: int) -> None:
+        super().__init__(message)
+        self.origin_status = origin_status
+
+
+class OriginMissingError(OriginStatusError):
+    """The origin has no such resource: 404."""
+
+    status = 404
+    code = "origin_missing"
+
+
+class OriginTimeoutError(OriginError):
+    """The origin took too long: 504."""
+
+    status = 504
+    code = "origin_timeout"
+
+
+class OriginTooLargeError(OriginError):
+    """The origin sent more than the limit for this kind of resource."""
+
+    code = "origin_too_large"
+
+
+class OriginForeignError(OriginError):
+    """A manifest or redirect points outside the configured origin."""
+
+    code = "origin_foreign"
+
+
+class ManifestError(OriginError):
+    """The origin's manifest cannot be parsed or safely rewritten."""
+
+    code = "origin_manifest"
+
+
+class MediaError(OriginError):
+    """The origin's media cannot be parsed: truncated, inconsistent or over a limit."""
+
+    code = "origin_media"
+
+
+class UnsupportedMediaError(MediaError):
+    """Well-formed media that this relay does not know how to protect, and will not guess."""
+
+    code = "origin_media_unsupported"
+
+
+class AlreadyProtectedError(MediaError):
+    """The origin's media or manifest is encrypted already; protecting it twice would make it unplayable."""
+
+    code = "origin_already_protected"

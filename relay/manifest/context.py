@@ -1,0 +1,84 @@
+"""What both manifest rewriters are given, and what both give back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keys.model import KeySignal, TrackType
+from keys.periods import RotationPolicy, Schedule
+from relay.model import ManifestClass
+from relay.sources import OriginScope
+from relay.urls import SessionUrls, SlotRef
+
+LICENCE_URL = "https://licence.invalid/"
+"""Stands in rewritten manifests for the session's own licence URL.
+
+Rewritten manifests are shared by all viewers of a class, and players do not resolve licence URLs
+against the manifest, so the handler that sends one replaces this by an absolute URL.
+"""
+
+
+class Clock(StrEnum):
+    """What a stream's timeline counts; see :mod:`keys.periods`."""
+
+    WALL = "wall"
+    SEQUENCE = "sequence"
+    MEDIA = "media"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a manifest said of its stream's timeline: listed segments start in [first, edge) ms of stream time.
+
+    ``final`` is true for VOD and ended streams, which have no live edge.
+    """
+
+    clock: Clock
+    first: int
+    edge: int
+    final: bool
+    tracks: frozenset[TrackType]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A manifest as the relay serves it. ``observed`` is None where it lists no segment (multivariant).
+
+    ``shelf_life`` is how many seconds it may be served again; None where it will not change.
+    """
+
+    body: bytes
+    observed: Observed | None
+    shelf_life: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteContext:
+    """All that rewriting needs beside the manifest: values and pure functions, no secret.
+
+    ``signal`` gives the public face of a slot's key; ``generation_at`` the root generation of a period.
+    ``default_track`` is the type of video whose size no manifest tells.
+    """
+
+    urls: SessionUrls
+    cls: ManifestClass
+    scope: OriginScope
+    schedule: Schedule
+    signal: Callable[[SlotRef], KeySignal]
+    generation_at: Callable[[int | None], int]
+    stream: str
+    default_track: TrackType = TrackType.HD
+
+    def schedule_for(self, *, final_from_start: bool) -> Schedule:
+        """The stream's schedule; VOD rotates only where the policy says so."""
+        if final_from_start and not self.schedule.policy.vod:
+            return Schedule(RotationPolicy(interval_ms=0, pre_delivery_ms=0), self.schedule.boundaries)
+        return self.schedule
+
+    def stable(self, track: TrackType) -> SlotRef:
+        """The slot of a track type's stable key."""
+        return SlotRef(track, self.generation_at(None), None)
+
+    def slot(self, track: TrackType, period: int) -> SlotRef:
+        """The slot of a track type in the crypto period that starts at ``period``."""
+        return SlotRef(track, self.generation_at(period), period)

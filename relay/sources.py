@@ -1,0 +1,84 @@
+"""Where a resource lies in the origin, and the one gate through which origin URLs enter.
+
+Every URI met in a manifest and every redirect passes :meth:`OriginScope.resolve`, so nothing outside
+the configured bases can ever be fetched, and what travels in our URLs is a path, not an address.
+"""
+
+import posixpath
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from relay.errors import OriginForeignError
+
+MAX_URI = 4096
+_SAFE = "/!&'()*+,;=:@~"  # not $: DASH templates give it a meaning
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_ENCODED_DOTS = re.compile(r"(?i)(^|/)(%2e|\.){1,2}(/|$)|%2f|%5c|%00")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A resource of a stream's origin.
+
+    ``path`` is percent-encoded, relative to base number ``base``; ``query`` is the origin's own (it may
+    hold credentials, so it leaves the relay only sealed).
+    """
+
+    path: str
+    query: str = ""
+    base: int = 0
+
+    def directory_of(self) -> str:
+        """The path up to and with its last slash."""
+        return self.path[: self.path.rfind("/") + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """``length`` bytes from ``start``; a length of None runs to the end."""
+
+    start: int
+    length: int | None
+
+    def header(self) -> str:
+        """The value of a Range request header (RFC 9110 §14.2)."""
+        return f"bytes={self.start}-" + ("" if self.length is None else str(self.start + self.length - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class OriginScope:
+    """The absolute base URLs, each ending in a slash, that one stream may be fetched from."""
+
+    bases: tuple[str, ...]
+
+    def url(self, source: Source) -> str:
+        """The absolute origin URL of a source."""
+        return self.bases[source.base] + source.path + (f"?{source.query}" if source.query else "")
+
+    def resolve(self, uri: str, against: Source | None = None) -> Source:
+        """The source that ``uri``, found in the resource ``against``, points to.
+
+        Raises :class:`OriginForeignError` for anything but http(s) below one of the bases, and for
+        spellings that servers read differently (encoded slashes or dots, control characters).
+        """
+        if len(uri) > MAX_URI or _FORBIDDEN.search(uri.strip()):
+            raise OriginForeignError(f"URI refused: over {MAX_URI} characters or holds control characters, spaces or \\")
+        absolute = urljoin(self.url(against) if against else self.bases[0], uri.strip())
+        parts = urlsplit(absolute)
+        if _ENCODED_DOTS.search(parts.path):
+            raise OriginForeignError("URI refused: encoded slash, backslash or dot segment")
+        for number, base in enumerate(self.bases):
+            wanted = urlsplit(base)
+            if (parts.scheme.lower(), parts.netloc.lower()) != (wanted.scheme.lower(), wanted.netloc.lower()):
+                continue
+            # urljoin has removed dot segments of relative URIs, but not those of absolute ones.
+            path = posixpath.normpath(parts.path) + ("/" if parts.path.endswith("/") and parts.path != "/" else "")
+            if path.startswith(wanted.path):
+                return Source(canonical_path(path[len(wanted.path) :]), parts.query, number)
+        raise OriginForeignError("URI points outside the configured origin of this stream")
+
+
+def canonical_path(path: str) -> str:
+    """One spelling for equal paths: decoded once, then encoded our way."""
+    return quote(unquote(path), safe=_SAFE)
