@@ -15,7 +15,6 @@ from keys.schedule import derive_content_key, derive_kid, derive_service_key
 MIN_SECRET_BYTES = 32
 
 
-
 class KeyRing:
     """Root keys by generation.
 

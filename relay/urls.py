@@ -168,7 +168,7 @@ class SessionUrls:
         # Writing the parsed resource anew and comparing covers every field, spelling and duplicate at once.
         text = self._unsigned(ref)
         mine = [self._signed(text, key).rpartition("=")[2] for key in self._keys]
-        if not any([hmac.compare_digest(signature.encode(), sig.encode()) for sig in mine]):
+        if not any(hmac.compare_digest(signature.encode(), sig.encode()) for sig in mine):
             raise UrlError("URL signature does not match")
         return ref, value
 
@@ -206,9 +206,7 @@ class SessionUrls:
                 if spans:
                     query.append(("p", ",".join(map(_write_span, spans))))
                 if clock:
-                    query.append(
-                        ("k", f"{clock.origin_ms},{clock.start_number},{clock.duration},{clock.timescale}")
-                    )
+                    query.append(("k", f"{clock.origin_ms},{clock.start_number},{clock.duration},{clock.timescale}"))
         if not query:
             return path
         return path + "?" + "&".join(f"{name}={quote(value, safe=_QUERY_SAFE)}" for name, value in query)
