@@ -15,3 +15,7 @@ class SealError(KeysError):
 
 class SignallingError(KeysError):
     """A DRM signalling blob (PSSH, PlayReady object, …) cannot be read or built."""
+
+
+class LicenceRequestError(KeysError):
+    """A player's licence request cannot be read. The player's fault; the message repeats none of its bytes."""

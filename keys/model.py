@@ -32,12 +32,13 @@ class TrackType(StrEnum):
     def of_picture(cls, width: int, height: int) -> "TrackType":
         """The track type of a picture size, by pixel count so that portrait video counts alike.
 
-        The limits are the ones packagers use by default: 768x576 and 1920x1080.
+        The limits are the ones packagers use by default, 768x576 and 1920x1080, the latter in whole
+        macroblocks, because some encoders and manifests state 1080 lines as 1088.
         """
         pixels = width * height
         if pixels <= 768 * 576:
             return cls.SD
-        return cls.HD if pixels <= 1920 * 1080 else cls.UHD
+        return cls.HD if pixels <= 1920 * 1088 else cls.UHD
 
 
 _RANKS = {TrackType.AUDIO: 0, TrackType.SD: 1, TrackType.HD: 2, TrackType.UHD: 3}

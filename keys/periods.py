@@ -4,9 +4,12 @@
 live streams that carry it (EXT-X-PROGRAM-DATE-TIME, availabilityStartTime), else the media sequence
 number times the target duration, else presentation time from zero.
 
-A period is named by its nominal start. Nominal starts are the multiples of the interval and the
-extra boundaries (scene edges, emergency rotations), so a name never means two spans, whatever the
-interval was when it was given.
+A period is named by its nominal start. Nominal starts are zero, the multiples of the interval and the
+extra boundaries (scene edges, emergency rotations), so spans that start apart never share a name, even
+across a change of the interval.
+
+Stream time starts at zero. A segment that starts earlier (a first one with material to be skipped, or
+one that straddles the start of a DASH Period) lies in the first period.
 """
 
 from bisect import bisect_right
@@ -22,7 +25,7 @@ second later lies inside a segment instead. A constant, never derived from data.
 """
 
 WHOLE = 0
-"""Name of the only period of a stream that does not rotate."""
+"""Name of the first period, which is the only one of a stream that does not rotate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class CryptoPeriod:
 
     @property
     def first_segment_at(self) -> int:
-        """Earliest start of a segment that belongs here: the nominal start less the guard."""
+        """Earliest start (ms) of a segment that belongs here: the nominal start less the guard."""
         return self.start - GUARD_MS
 
 
@@ -59,11 +62,17 @@ class CryptoPeriod:
 class Schedule:
     """The crypto periods of one stream: a pure function of policy, events and stream time.
 
-    ``boundaries`` are the extra ones, sorted, in ms of stream time.
+    ``boundaries`` are the extra ones, in ms of stream time. Raises :class:`ValueError` unless they are
+    sorted and none is negative.
     """
 
     policy: RotationPolicy
     boundaries: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Unsorted ones would be searched wrongly without a sign, that is, give wrong keys.
+        if list(self.boundaries) != sorted(self.boundaries) or (self.boundaries and self.boundaries[0] < 0):
+            raise ValueError("schedule: boundaries must be sorted and not negative")
 
     def period_of(self, segment_start: int) -> CryptoPeriod:
         """The period of a segment that starts at ``segment_start``; a spanning one belongs here whole."""
@@ -71,13 +80,14 @@ class Schedule:
 
     def period_at(self, time: int) -> CryptoPeriod:
         """The period whose nominal span holds ``time``."""
+        time = max(time, 0)
         interval = self.policy.interval_ms
-        start, end = (WHOLE, None) if not interval else _grid(time, interval)
+        start, end = _grid(time, interval) if interval else (WHOLE, None)
         at = bisect_right(self.boundaries, time)
-        if at and (self.boundaries[at - 1] > start or not interval):
-            start = self.boundaries[at - 1]
-        if at < len(self.boundaries) and (end is None or self.boundaries[at] < end):
-            end = self.boundaries[at]
+        if at:
+            start = max(start, self.boundaries[at - 1])
+        if at < len(self.boundaries):
+            end = self.boundaries[at] if end is None else min(end, self.boundaries[at])
         return CryptoPeriod(start, end)
 
     def between(self, first: int, last: int) -> Iterator[CryptoPeriod]:

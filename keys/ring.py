@@ -18,7 +18,7 @@ MIN_SECRET_BYTES = 32
 class KeyRing:
     """Root keys by generation.
 
-    Raises :class:`KeyRingError` for an empty ring, a repeated generation or a short secret.
+    Raises :class:`KeyRingError` for an empty ring, a repeated or negative generation, or a short secret.
     """
 
     def __init__(self, roots: Iterable[RootKey]) -> None:
@@ -26,6 +26,8 @@ class KeyRing:
         if not self._roots:
             raise KeyRingError("key ring: needs at least one root key")
         for root in self._roots:
+            if root.generation < 0:
+                raise KeyRingError(f"key ring: generation {root.generation} is negative")
             if len(root.secret) < MIN_SECRET_BYTES:
                 raise KeyRingError(f"key ring: generation {root.generation} is shorter than {MIN_SECRET_BYTES} bytes")
         self._by_generation = {root.generation: root for root in self._roots}

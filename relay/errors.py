@@ -66,7 +66,23 @@ class OriginError(RelayError):
     """The origin failed us: 502. Never cached."""
 
     status = 502
+    code = "origin_error"
+
+    @property
+    def transient(self) -> bool:
+        """Whether asking the origin once more at once is worth it."""
+        return False
+
+
+class OriginConnectionError(OriginError):
+    """The connection to the origin could not be made, or broke."""
+
     code = "origin_unreachable"
+
+    @property
+    def transient(self) -> bool:
+        """A broken connection is: a keep-alive one may have been closed as it was used."""
+        return True
 
 
 class OriginStatusError(OriginError):
@@ -81,6 +97,11 @@ class OriginStatusError(OriginError):
     def __init__(self, message: str, origin_status: int) -> None:
         super().__init__(message)
         self.origin_status = origin_status
+
+    @property
+    def transient(self) -> bool:
+        """Server errors are, client errors are not."""
+        return self.origin_status in (500, 502, 503, 504)
 
 
 class OriginMissingError(OriginStatusError):

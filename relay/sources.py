@@ -63,9 +63,7 @@ class OriginScope:
         spellings that servers read differently (encoded slashes or dots, control characters).
         """
         if len(uri) > MAX_URI or _FORBIDDEN.search(uri.strip()):
-            raise OriginForeignError(
-                f"URI refused: over {MAX_URI} characters or holds control characters, spaces or \\"
-            )
+            raise OriginForeignError("URI refused: too long, or holds control characters, spaces or \\")
         absolute = urljoin(self.url(against) if against else self.bases[0], uri.strip())
         parts = urlsplit(absolute)
         if _ENCODED_DOTS.search(parts.path):

@@ -103,13 +103,14 @@ class TemplateRef:
     """A DASH template. The player fills in one value, which the MAC cannot cover, so ``spans`` (or
     ``clock`` where there is no timeline) say which values exist and in which crypto period each lies.
 
-    ``source.path`` holds the placeholder ``(number)``, ``(number:05)`` or ``(time)`` where the value goes.
+    ``source`` holds the placeholder ``(number)``, ``(number:05)`` or ``(time)`` where the value goes. A
+    ``track`` of None names text or images, which stay clear and need no ``init``.
     """
 
     source: Source
-    track: TrackType
-    init: Source
-    init_range: ByteRange | None
+    track: TrackType | None
+    init: Source | None
+    init_range: ByteRange | None = None
     spans: tuple[Span, ...] = ()
     clock: Clocked | None = None
 
@@ -149,7 +150,7 @@ class SessionUrls:
         return self._signed(text, self._keys[0])
 
     def write_template(self, ref: TemplateRef, identifier: str) -> str:
-        """The DASH template of ``ref``: :meth:`write` with ``identifier`` (``$Number$`` or ``$Time$``) for the value."""
+        """:meth:`write`, with ``identifier`` (``$Number$`` or ``$Time$``) where the value goes."""
         return self.write(ref).replace(_VALUE, identifier, 1)
 
     def read(self, path: str, query: str) -> tuple[Ref, int | None]:
@@ -199,10 +200,11 @@ class SessionUrls:
                     query.append(("n", str(sequence)))
             case TemplateRef(source, track, init, init_range, spans, clock):
                 extension = source.path.rpartition("/")[2].rpartition(".")[2]
-                path = f"t/{track}/{_VALUE}.{extension if extension.isalnum() else 'm4s'}"
+                path = f"t/{track or _TEXT}/{_VALUE}.{extension if extension.isalnum() else 'm4s'}"
                 query.append(("t", self._source(source, "q", query)))
-                query.append(("m", self._source(init, "mq", query)))
-                _write_range(init_range, "mr", query)
+                if init is not None:
+                    query.append(("m", self._source(init, "mq", query)))
+                    _write_range(init_range, "mr", query)
                 if spans:
                     query.append(("p", ",".join(map(_write_span, spans))))
                 if clock:
@@ -239,11 +241,11 @@ class SessionUrls:
                     None,
                 )
             case "t":
-                spans, clock = _maybe(query, "p"), _maybe(query, "k")
+                init, spans, clock = _maybe(query, "m"), _maybe(query, "p"), _maybe(query, "k")
                 ref = TemplateRef(
                     self._read_source(_only(query, "t"), query, "q"),
-                    TrackType(head),
-                    self._read_source(_only(query, "m"), query, "mq"),
+                    _read_track(head),
+                    None if init is None else self._read_source(init, query, "mq"),
                     _read_range(query, "mr"),
                     tuple(map(_read_span, spans.split(","))) if spans else (),
                     Clocked(*map(int, clock.split(","))) if clock else None,

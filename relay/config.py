@@ -1,0 +1,253 @@
+"""The configuration file: TOML, read once, frozen and strict.
+
+Unknown names are refused with their path, durations and sizes carry a unit, and secrets are paths of
+files, relative to the configuration file. ``deploy/relay.toml`` shows every setting with its default.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from keys.model import Scheme, TrackType
+from keys.periods import RotationPolicy
+from relay.errors import ConfigError
+from relay.model import ManifestClass, Signalling, System
+from relay.units import Address, Duration, Size
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
+BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+/$", max_length=1024)]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the sections: frozen, and refusing names it does not know."""
+
+
+class EdgeConfig(_Section, frozen=True):
+    """The player-facing listener. ``public_url`` is how players reach it when a proxy stands in front."""
+
+    listen: Address = Address("0.0.0.0", 8080)  # noqa: S104 - an edge serves the world
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+)?$")] = ""
+    show_reason: bool = True
+    max_challenge: Size = Size(64 * 1024)
+
+
+class ControlConfig(_Section, frozen=True):
+    """The operator-facing listener; keep it off the internet."""
+
+    api_key_file: NonEmpty
+    listen: Address = Address("127.0.0.1", 8081)
+
+
+class RootKeyConfig(_Section, frozen=True):
+    """One root secret: at least 32 random bytes as hex. ``active_from`` is stream time in ms."""
+
+    generation: Annotated[int, Meta(ge=0, le=2**31)]
+    file: NonEmpty
+    active_from: Annotated[int, Meta(ge=0)] = 0
+
+
+class KeysConfig(_Section, frozen=True):
+    """The root keys, oldest first."""
+
+    roots: Annotated[tuple[RootKeyConfig, ...], Meta(min_length=1, max_length=8)]
+
+
+class TokenKeyConfig(_Section, frozen=True):
+    """One verification key of an issuer: a hex secret for HS256, a PEM public key otherwise."""
+
+    kid: NonEmpty
+    alg: Literal["HS256", "ES256", "EdDSA"]
+    file: NonEmpty
+
+
+class IssuerConfig(_Section, frozen=True):
+    """Who may issue session tokens. Two keys let one be replaced without a gap."""
+
+    iss: NonEmpty
+    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(min_length=1, max_length=8)]
+
+
+class TokensConfig(_Section, frozen=True):
+    """Session tokens and the passes they are exchanged for."""
+
+    audience: NonEmpty
+    issuers: Annotated[tuple[IssuerConfig, ...], Meta(min_length=1, max_length=32)]
+    leeway: Duration = Duration.parse("5s")
+    max_lifetime: Duration = Duration.parse("1d")
+    pass_lifetime: Duration = Duration.parse("6h")
+    session_lifetime: Duration = Duration.parse("1d")
+
+
+class OriginConfig(_Section, frozen=True):
+    """Limits of what is pulled from origins."""
+
+    connect_timeout: Duration = Duration.parse("5s")
+    read_timeout: Duration = Duration.parse("20s")
+    max_manifest: Size = Size.parse("8MiB")
+    max_segment: Size = Size.parse("128MiB")
+    max_init: Size = Size.parse("1MiB")
+    connections: Annotated[int, Meta(ge=1, le=10_000)] = 256
+
+
+class CacheConfig(_Section, frozen=True):
+    """Memory for what is served again."""
+
+    segments: Size = Size.parse("256MiB")
+    manifests: Size = Size.parse("16MiB")
+
+
+class StateConfig(_Section, frozen=True):
+    """Where this node keeps its journal. Without a directory, revocations do not survive a restart."""
+
+    directory: str = ""
+
+
+class RotationConfig(_Section, frozen=True):
+    """When content keys change. An ``interval`` of 0s keeps one key."""
+
+    interval: Duration = Duration.parse("10m")
+    pre_delivery: Duration = Duration.parse("30s")
+    vod: bool = False
+    salt: bool = False
+
+
+class StreamConfig(_Section, frozen=True):
+    """One stream: where it comes from and how it is protected.
+
+    ``hls`` and ``dash`` are the entry manifests below ``origin``; ``also`` lists further bases that
+    manifests may point to.
+    """
+
+    origin: BaseUrl
+    also: Annotated[tuple[BaseUrl, ...], Meta(max_length=8)] = ()
+    hls: str = ""
+    dash: str = ""
+    scheme: Scheme = Scheme.CENC
+    schemes: tuple[Scheme, ...] = (Scheme.CENC, Scheme.CBCS, Scheme.AES128)
+    signalling: Signalling = Signalling.STABLE
+    systems: tuple[System, ...] = (System.CLEARKEY, System.IDENTITY)
+    default_track: TrackType = TrackType.HD
+    window: Duration = Duration.parse("2h")
+    rotation: RotationConfig = field(default_factory=RotationConfig)
+
+    def rotation_policy(self) -> RotationPolicy:
+        """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
+        rotation = self.rotation
+        return RotationPolicy(
+            interval_ms=rotation.interval,
+            pre_delivery_ms=rotation.pre_delivery if rotation.interval else 0,
+            vod=rotation.vod,
+        )
+
+    def default_class(self) -> ManifestClass:
+        """The class of a viewer who asks for nothing else."""
+        return ManifestClass(self.scheme, self.signalling, tuple(sorted(self.systems)))
+
+
+class Config(_Section, frozen=True):
+    """The whole file."""
+
+    control: ControlConfig
+    keys: KeysConfig
+    tokens: TokensConfig
+    streams: Annotated[dict[Name, StreamConfig], Meta(min_length=1)]
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    origin: OriginConfig = field(default_factory=OriginConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    state: StateConfig = field(default_factory=StateConfig)
+
+
+_WRITTEN = {Duration: Duration.parse, Size: Size.parse, Address: Address.parse}
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file. Raises :class:`ConfigError` with file, key path and remedy."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise ConfigError(f"{path}: cannot be read: {err.strerror}. Give the path of an existing file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: not valid TOML: {err}. Correct the syntax there.") from None
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], name: str) -> Config:
+    """Check configuration values; ``name`` stands for the file in errors. Raises :class:`ConfigError`."""
+    try:
+        config = msgspec.convert(raw, Config, dec_hook=_decode_written)
+    except msgspec.ValidationError as err:
+        located = _located_in_stream(raw) or _located(str(err))
+        raise ConfigError(f"{name}: {located}. See deploy/relay.toml for every setting.") from None
+    for stream_name, stream in config.streams.items():
+        _check_stream(f"{name}: streams.{stream_name}", stream)
+    return config
+
+
+def read_secret(base: Path, file: str, what: str) -> bytes:
+    """The bytes of a secret kept as hex in a file next to the configuration. Raises :class:`ConfigError`."""
+    return _hex_of(read_text(base, file, what), f"{base / file}: {what}")
+
+
+def read_text(base: Path, file: str, what: str) -> str:
+    """A short text file named by the configuration. Raises :class:`ConfigError`."""
+    try:
+        return (base / file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        reason = err.strerror if isinstance(err, OSError) else "not text"
+        raise ConfigError(
+            f"{base / file}: {what} cannot be read: {reason}. Make one with 'segmentgate keys new'."
+        ) from None
+
+
+def _hex_of(text: str, where: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ConfigError(f"{where} is not hexadecimal. Make one with 'segmentgate keys new'.") from None
+
+
+def _decode_written(kind: type, value: Any) -> Any:
+    parse = _WRITTEN.get(kind)
+    if parse is None or not isinstance(value, str):
+        raise ValueError(f"expected text with a unit, got {value!r}")
+    return parse(value)
+
+
+def _located(message: str, inside: str = "") -> str:
+    what, _, where = message.partition(" - at `$")
+    path = (inside + where.rstrip("`")).lstrip(".")
+    return f"{path}: {what}" if path else what
+
+
+def _located_in_stream(raw: dict[str, Any]) -> str | None:
+    # msgspec does not say which member of a table failed, so ask each stream alone.
+    streams = raw.get("streams")
+    for name, stream in streams.items() if isinstance(streams, dict) else ():
+        try:
+            msgspec.convert(stream, StreamConfig, dec_hook=_decode_written)
+        except msgspec.ValidationError as err:
+            return _located(str(err), f"streams.{name}")
+    return None
+
+
+def _check_stream(where: str, stream: StreamConfig) -> None:
+    if not stream.hls and not stream.dash:
+        raise ConfigError(f"{where}: has no manifest. Set 'hls', 'dash' or both.")
+    if stream.scheme not in stream.schemes:
+        raise ConfigError(f"{where}.scheme: {stream.scheme} is not among 'schemes'. Add it there.")
+    try:
+        stream.rotation_policy()
+    except ValueError as err:
+        raise ConfigError(f"{where}.rotation: {err}. Choose other durations.") from None
+    if stream.rotation.interval and stream.window / stream.rotation.interval > MAX_WINDOW_PERIODS:
+        raise ConfigError(
+            f"{where}.window: spans more than {MAX_WINDOW_PERIODS} crypto periods, more keys than a player can hold. "
+            "Shorten it or lengthen rotation.interval."
+        )
+
+
+MAX_WINDOW_PERIODS = 720

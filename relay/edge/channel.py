@@ -1,0 +1,117 @@
+"""The session's event channel (server-sent events) and the same keys for a single GET.
+
+The next key is pushed when it is released, spread over the lead by a delay that depends on session and
+period alone: no crowd asks at a boundary, and nobody has to ask at all. A revoked session is told so
+before its connection ends.
+"""
+
+import asyncio
+import contextlib
+from hashlib import blake2b
+
+import msgspec
+from aiohttp import web
+
+from keys.licences.clearkey import SessionType, web_keys
+from keys.model import Scheme
+from relay.edge.visit import Result, Visit, serve, visit_of
+from relay.errors import UrlError
+from relay.gate.gate import Visitor
+from relay.gate.verdict import Deny, Reason
+from relay.grants import Grant, grant
+from relay.problems import denied
+
+HEARTBEAT_S = 15.0
+JITTER_SHARE = 2 / 3
+"""Of the lead, what pushes are spread over; the rest is left for delivery and one more try."""
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+async def get_keys(request: web.Request) -> web.StreamResponse:
+    """The keys the session may hold now, as JSON."""
+    visit = visit_of(request)
+    if isinstance(visit, Deny):
+        return denied(request, visit)
+    return await serve(request, visit, _keys, "keys")
+
+
+async def get_events(request: web.Request) -> web.StreamResponse:
+    """The session's channel: ``keys`` at once and at every release, ``revoked`` as the last event."""
+    visit = visit_of(request)
+    if isinstance(visit, Deny):
+        return denied(request, visit)
+    await visit.node.manifests.ensure_timeline(visit.stream)
+    response = web.StreamResponse(headers=_HEADERS)
+    response.content_type = "text/event-stream"
+    revoked = asyncio.Event()
+    with visit.node.open_responses.holding(visit.visitor, revoked.set):
+        again = visit.node.gate.recheck(visit.visitor, visit.stream.name, visit.node.clock())
+        if isinstance(again, Deny):
+            return denied(request, again)
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):
+            await _push(response, visit, revoked)
+            await response.write_eof()
+    return response
+
+
+async def _push(response: web.StreamResponse, visit: Visit, revoked: asyncio.Event) -> None:
+    node, stream = visit.node, visit.stream
+    told: int | None = None
+    due = node.clock()
+    while isinstance(node.gate.recheck(visit.visitor, stream.name, now := node.clock()), Visitor):
+        granted = grant(stream, node.gate, visit.visitor, _scheme(visit), now)
+        if now >= due and granted.newest != told:
+            await response.write(b"event: keys\ndata: " + await _body(visit, granted, now) + b"\n\n")
+            told = granted.newest
+        else:
+            await response.write(b": alive\n\n")
+        if now >= due:
+            release = stream.timeline.next_release(now)
+            due = now + HEARTBEAT_S if release is None else release + _jitter(visit, granted.newest)
+        ends = visit.visitor.session.expires_at
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(revoked.wait(), max(0.05, min(due - now, HEARTBEAT_S, ends - now)))
+    verdict = node.gate.recheck(visit.visitor, stream.name, node.clock())
+    reason = verdict.reason if isinstance(verdict, Deny) else Reason.REVOKED
+    event = b"revoked" if reason is Reason.REVOKED else b"ended"
+    await response.write(b"event: " + event + b'\ndata: {"reason":"' + reason.encode() + b'"}\n\n')
+
+
+async def _keys(_: web.Request, visit: Visit) -> Result:
+    node = visit.node
+    await node.manifests.ensure_timeline(visit.stream)
+    now = node.clock()
+    granted = grant(visit.stream, node.gate, visit.visitor, _scheme(visit), now)
+    body = await _body(visit, granted, now)
+    return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+
+
+async def _body(visit: Visit, granted: Grant, now: float) -> bytes:
+    stream = visit.stream
+    release = stream.timeline.next_release(now)
+    keys = [stream.content_key(slot) for slot in granted.slots]
+    await visit.node.salts.settle()
+    return msgspec.json.encode(
+        {
+            "keys": web_keys(keys),
+            "type": SessionType.TEMPORARY,
+            "period": granted.current,
+            "next_at": None if release is None else round(release * 1000),
+            "stream_now": stream.timeline.stream_now(now),
+        }
+    )
+
+
+def _jitter(visit: Visit, period: int) -> float:
+    """Seconds after the release at which this session is pushed; the same on every node."""
+    lead = visit.stream.schedule.policy.pre_delivery_ms / 1000
+    seed = blake2b(f"{visit.visitor.session.sid} {period}".encode(), digest_size=4).digest()
+    return lead * JITTER_SHARE * int.from_bytes(seed, "big") / 2**32
+
+
+def _scheme(visit: Visit) -> Scheme:
+    if visit.cls.scheme is Scheme.AES128:
+        raise UrlError("aes-128 sessions fetch their keys by URL")
+    return visit.cls.scheme

@@ -1,0 +1,48 @@
+"""The entry: the platform's token in, a session's own URL out."""
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from keys.model import Scheme, TrackType
+from relay.edge.visit import platform_token
+from relay.errors import RequestError
+from relay.gate.verdict import Deny
+from relay.model import ManifestClass, Signalling, System
+from relay.node import NODE
+from relay.problems import denied
+from relay.streams import Stream
+
+
+async def enter(request: web.Request) -> web.StreamResponse:
+    """Exchange a token for a pass and lead the player into its session by a 302."""
+    node = request.app[NODE]
+    stream = node.stream(request.match_info["stream"])
+    index = request.match_info["index"]
+    token = platform_token(request)
+    visitor = token if isinstance(token, Deny) else node.gate.admit(token, stream.name, node.clock())
+    if isinstance(visitor, Deny):
+        return denied(request, visitor)
+    stream.entry(index)
+    cls = wanted_class(request, stream, visitor.session.ceiling)
+    stream.check_class(cls)
+    location = f"/p/{node.gate.pass_of(visitor)}/{quote(stream.name)}/{cls}/{index}"
+    return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
+
+
+def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> ManifestClass:
+    """The class that the query asks for, over the stream's default. Raises :class:`RequestError`."""
+    default = stream.config.default_class()
+    query = request.query
+    try:
+        scheme = Scheme(query.get("scheme", default.scheme))
+        signalling = Signalling(query.get("signalling", default.signalling))
+        asked = query["systems"].split(",") if "systems" in query else default.systems
+        systems = tuple(sorted({System(name) for name in asked}))
+        top = min(ceiling, TrackType(query.get("max_track", ceiling)), key=lambda track: track.rank)
+    except ValueError as err:
+        raise RequestError(f"scheme, signalling, systems or max_track: {err}") from None
+    if scheme is Scheme.AES128:
+        # Nothing but the scheme matters there; one spelling keeps one cache entry.
+        return ManifestClass(scheme, Signalling.PERIOD, (), top)
+    return ManifestClass(scheme, signalling, systems, top)

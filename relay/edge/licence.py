@@ -1,0 +1,72 @@
+"""Licences on the player listener, and the same keys pushed to sessions that are under way."""
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from keys.errors import LicenceRequestError
+from keys.licences.clearkey import SessionType, licence, parse_request
+from relay.edge.visit import Result, Visit, platform_token, serve
+from relay.errors import RequestError
+from relay.gate.verdict import Deny, Reason
+from relay.grants import grant_for
+from relay.model import ManifestClass
+from relay.node import NODE
+from relay.problems import denied
+
+LICENCE_PATH = "/api/v1/drm/license"
+SECRET_JSON = {"Cache-Control": "no-store"}
+
+
+def licence_url(request: web.Request, visit: Visit) -> str:
+    """The absolute licence URL of a session. It holds no ``&``, so it reads the same in HLS and in XML."""
+    base = visit.node.config.edge.public_url or f"{request.scheme}://{request.host}"
+    session = f"{visit.node.gate.pass_of(visit.visitor)}/{visit.stream.name}/{visit.cls}"
+    return f"{base}{LICENCE_PATH}?session={quote(session, safe='/')}"
+
+
+async def post_licence(request: web.Request) -> web.StreamResponse:
+    """Answer a licence challenge: by the session URL from a manifest, or by a token and ``stream_id``."""
+    visit = _visit_of_licence(request)
+    if isinstance(visit, Deny):
+        return denied(request, visit)
+    return await serve(request, visit, _clear_key, "licence")
+
+
+async def _clear_key(request: web.Request, visit: Visit) -> Result:
+    node, stream = visit.node, visit.stream
+    try:
+        challenge = parse_request(await request.read())
+    except LicenceRequestError as err:
+        raise RequestError(str(err)) from None
+    if challenge.type is not SessionType.TEMPORARY:
+        # Nothing in a Clear Key licence could make it expire.
+        raise RequestError("Clear Key licences are temporary only")
+    await node.manifests.ensure_timeline(stream)
+    granted = grant_for(stream, node.gate, visit.visitor, challenge.kids, node.clock())
+    keys = [stream.content_key(slot) for slot in granted.slots]
+    await node.salts.settle()
+    body = licence(keys, challenge.type)
+    return web.Response(body=body, content_type="application/json", headers=SECRET_JSON)
+
+
+def _visit_of_licence(request: web.Request) -> Visit | Deny:
+    node = request.app[NODE]
+    now = node.clock()
+    if "session" in request.query:
+        text, _, rest = request.query["session"].partition("/")
+        name, _, cls = rest.partition("/")
+        stream = node.stream(name)
+        visitor = node.gate.visit(text, name, now)
+        found = ManifestClass.parse(cls)
+    else:
+        token = platform_token(request)
+        if isinstance(token, Deny):
+            return token
+        name = request.query.get("stream_id", "")
+        if not name:
+            return Deny(Reason.SCOPE_STREAM, "name the stream in the query: stream_id=…")
+        stream = node.stream(name)
+        visitor = node.gate.admit(token, name, now)
+        found = stream.config.default_class()
+    return visitor if isinstance(visitor, Deny) else Visit(node, stream, visitor, found, "", "")

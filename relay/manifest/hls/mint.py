@@ -1,0 +1,64 @@
+"""From the URIs of an origin playlist to the URLs of the session, and what must not leave besides."""
+
+import re
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from relay.errors import OriginForeignError
+from relay.manifest.context import RewriteContext
+from relay.manifest.hls.playlist import Line
+from relay.sources import Source
+from relay.urls import MAX_URL, Ref
+
+_ADDRESS = re.compile(r"://|(?:^|[,:\s])[A-Za-z0-9_-]*UR[IL]\s*=", re.IGNORECASE)
+
+
+class Mint:
+    """Reads the URIs of one playlist, fetched from ``source``, and writes URLs relative to ``at``,
+    the path below the class folder under which the playlist itself is served."""
+
+    def __init__(self, ctx: RewriteContext, source: Source, at: str) -> None:
+        self._ctx = ctx
+        self._source = source
+        self._up = "../" * at.partition("?")[0].count("/")
+
+    def source(self, line: Line, uri: str) -> Source:
+        """The source that ``uri`` on ``line`` points to.
+
+        Raises :class:`OriginForeignError` for one outside the origin, :class:`ManifestError` for one
+        that is no URI.
+        """
+        if not uri:
+            raise line.error("empty URI")
+        try:
+            return self._ctx.scope.resolve(uri, against=self._source)
+        except OriginForeignError as err:
+            raise OriginForeignError(f"HLS playlist, line {line.number}: {err}") from None
+        except ValueError:
+            raise line.error("URI cannot be parsed") from None
+
+    def url(self, line: Line, ref: Ref) -> str:
+        """The URL of ``ref``. Raises :class:`ManifestError` for one longer than we would take back."""
+        written = self._ctx.urls.write(ref)
+        if len(written) > MAX_URL:
+            raise line.error(f"URL would be longer than {MAX_URL} characters")
+        return self._up + written
+
+    def names_origin(self, text: str) -> bool:
+        """Whether ``text`` holds the host name of the origin."""
+        return self._hosts.search(text) is not None
+
+    def holds_address(self, text: str) -> bool:
+        """Whether a tag's ``text`` holds a URL of any host, or an attribute made for one."""
+        return _ADDRESS.search(text) is not None or self.names_origin(text)
+
+    @cached_property
+    def _hosts(self) -> re.Pattern[str]:
+        names = {urlsplit(base).hostname or "" for base in self._ctx.scope.bases} - {""}
+        return re.compile("|".join(map(_host_pattern, sorted(names))) or r"(?!)", re.IGNORECASE)
+
+
+def _host_pattern(name: str) -> str:
+    # A name of one label may be an everyday word (a container called "video"): only as an address.
+    before = r"(?<![\w.-])" if "." in name or ":" in name else "//"
+    return rf"{before}{re.escape(name)}(?![\w-])"

@@ -1,0 +1,184 @@
+"""Multivariant playlists: every rendition under its URL and track type, within the class's ceiling.
+
+Left out, because they lead around the relay or cannot be served: EXT-X-CONTENT-STEERING (its server sends
+players to other hosts), EXT-X-I-FRAME-STREAM-INF (I-frame ranges end inside a fragment, which cannot be
+protected by halves), EXT-X-IMAGE-STREAM-INF (thumbnails as playlists of images).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from keys.model import TrackType
+from relay.errors import KeyUnknownError, ManifestError, OriginForeignError
+from relay.manifest.context import RewriteContext, Rewritten
+from relay.manifest.hls import protection, tags
+from relay.manifest.hls.attributes import Attributes, resolution
+from relay.manifest.hls.mint import Mint
+from relay.manifest.hls.playlist import Line, Playlist
+from relay.manifest.hls.siblings import Siblings
+from relay.model import Signalling
+from relay.sources import Source
+from relay.urls import ClearRef, PlaylistRef
+
+SHELF_LIFE = 30.0
+"""Seconds. A multivariant playlist rarely changes, and does not say when."""
+
+_DROPPED = frozenset({"EXT-X-CONTENT-STEERING", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-IMAGE-STREAM-INF"})
+_SESSION_KEY_VERSION = 5
+"""EXT-X-VERSION from which key tags may have KEYFORMAT (RFC 8216 §7)."""
+
+_AUDIO_CODECS = frozenset(
+    {"mp4a", "mp3", "ac-3", "ec-3", "ac-4", "opus", "flac", "alac", "mhm1", "mhm2", "mha1", "mha2"}
+    | {"dtsc", "dtse", "dtsh", "dtsl", "dtsx", "iamf"}
+)
+_TEXT_CODECS = frozenset({"wvtt", "stpp", "tx3g"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendition:
+    """A playlist that the multivariant lists: by EXT-X-MEDIA (``tag`` and ``place`` are one line) or as a
+    variant (``place`` is the URI line). ``kind`` is the TYPE, empty for a variant."""
+
+    tag: Line
+    place: Line
+    attributes: Attributes
+    source: Source
+    kind: str = ""
+
+
+def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
+    """The multivariant playlist as the relay serves it.
+
+    Raises :class:`ManifestError`, :class:`OriginForeignError`, :class:`AlreadyProtectedError`, and
+    :class:`KeyUnknownError` where no variant is at or below the class's ceiling.
+    """
+    renditions = list(_renditions(playlist, mint))
+    if all(item.kind for item in renditions):
+        raise ManifestError("HLS multivariant playlist without a variant")
+    tracks = _tracks(renditions, ctx)
+    served = [item for item in renditions if _rank(tracks[item.source]) <= ctx.cls.ceiling.rank]
+    if all(item.kind for item in served):
+        raise KeyUnknownError(f"the stream has no variant at or below this session's {ctx.cls.ceiling}")
+    session_keys = list(_session_keys({tracks[item.source] for item in served}, ctx, mint, served[0].tag))
+    if session_keys:
+        playlist = tags.raise_version(playlist, _SESSION_KEY_VERSION)
+    tag_lines = {item.tag.number for item in renditions}
+    placed = {item.place.number: item for item in renditions}
+    kept = {line.number for item in served for line in (item.tag, item.place)}
+    out: list[str] = []
+    for line in playlist.lines:
+        if line.number == renditions[0].tag.number:
+            out.extend(text + playlist.end for text in session_keys)
+        if line.number in placed:
+            text = _listed(placed[line.number], tracks, mint) if line.number in kept else None
+        elif line.number in tag_lines:
+            text = line.text if line.number in kept else None
+        else:
+            text = _other(line, mint)
+        if text is not None:
+            out.append(text + line.end)
+    return Rewritten("".join(out).encode("utf-8", "surrogateescape"), None, SHELF_LIFE)
+
+
+def siblings(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Siblings:
+    """What the media playlists need to be told of their multivariant playlist. Raises what :func:`rewrite` does."""
+    return Siblings(_tracks(list(_renditions(playlist, mint)), ctx), playlist.variables)
+
+
+def _renditions(playlist: Playlist, mint: Mint) -> Iterator[_Rendition]:
+    pending: Line | None = None  # the EXT-X-STREAM-INF that still waits for its URI
+    for line in playlist.lines:
+        if line.name in ("EXT-X-STREAM-INF", "EXT-X-MEDIA"):
+            if pending and line.name == "EXT-X-STREAM-INF":
+                raise pending.error("no URI follows")
+            attributes = line.attributes()
+            if mint.names_origin(str(attributes.without("URI"))):
+                raise line.error("an attribute names the origin's host")
+            if line.name == "EXT-X-STREAM-INF":
+                pending = line
+            elif "URI" in attributes:
+                kind = line.read(attributes.require, "TYPE")
+                if kind not in ("AUDIO", "VIDEO", "SUBTITLES"):
+                    raise line.error("no such TYPE has a URI")
+                yield _Rendition(line, line, attributes, mint.source(line, attributes.get("URI") or ""), kind)
+        elif line.uri:
+            if not pending:
+                raise line.error("no EXT-X-STREAM-INF stands before it")
+            yield _Rendition(pending, line, pending.attributes(), mint.source(line, line.uri))
+            pending = None
+    if pending:
+        raise pending.error("no URI follows")
+
+
+def _tracks(renditions: Iterable[_Rendition], ctx: RewriteContext) -> dict[Source, TrackType | None]:
+    """The track type of each playlist; one that is listed several times takes the highest, so that no
+    listing hands out better content under a lesser key."""
+    variants = [(item, _variant_track(item, ctx)) for item in renditions if item.kind == ""]
+    groups: dict[str, TrackType] = {}
+    for item, track in variants:
+        group = item.attributes.get("VIDEO")
+        if group is not None and _rank(track) >= _rank(groups.get(group)):
+            groups[group] = track
+    found: dict[Source, TrackType | None] = {}
+    listed: list[tuple[_Rendition, TrackType | None]] = [*variants]
+    for item in renditions:
+        if item.kind == "VIDEO":
+            listed.append((item, groups.get(item.attributes.get("GROUP-ID") or "", ctx.default_track)))
+        elif item.kind:
+            listed.append((item, TrackType.AUDIO if item.kind == "AUDIO" else None))
+    for item, own in listed:
+        if item.source not in found or _rank(own) > _rank(found[item.source]):
+            found[item.source] = own
+    return found
+
+
+def _rank(track: TrackType | None) -> int:
+    return -1 if track is None else track.rank
+
+
+def _variant_track(variant: _Rendition, ctx: RewriteContext) -> TrackType:
+    size = variant.attributes.get("RESOLUTION")
+    if size is not None:
+        return TrackType.of_picture(*variant.tag.read(resolution, size))
+    codecs = {codec.strip().partition(".")[0].lower() for codec in (variant.attributes.get("CODECS") or "").split(",")}
+    heard = codecs & _AUDIO_CODECS
+    return TrackType.AUDIO if heard and codecs <= _AUDIO_CODECS | _TEXT_CODECS else ctx.default_track
+
+
+def _session_keys(tracks: Iterable[TrackType | None], ctx: RewriteContext, mint: Mint, line: Line) -> Iterator[str]:
+    if ctx.cls.signalling is Signalling.STABLE:
+        for track in sorted((track for track in tracks if track is not None), key=_rank):
+            yield from protection.session_key_tags(ctx, ctx.stable(track), lambda ref: mint.url(line, ref))
+
+
+def _listed(item: _Rendition, tracks: Mapping[Source, TrackType | None], mint: Mint) -> str:
+    url = mint.url(item.place, PlaylistRef(item.source, tracks[item.source]))
+    return f"#{item.tag.name}:{item.attributes.quoting('URI', url)}" if item.kind else url
+
+
+def _other(line: Line, mint: Mint) -> str | None:
+    if line.name in _DROPPED:
+        return None
+    if line.name == "EXT-X-SESSION-KEY":
+        tags.refuse_key(line)
+        return None
+    if line.name == "EXT-X-SESSION-DATA":
+        return _session_data(line, mint)
+    if line.name == "EXT-X-MEDIA":
+        return line.text  # without a URI: closed captions, or muxed into the variant
+    return tags.pass_on(line, mint)
+
+
+def _session_data(line: Line, mint: Mint) -> str | None:
+    """Session data in a resource of the origin is passed through; in someone else's it is left out."""
+    attributes = line.attributes()
+    if "URI" not in attributes:
+        return tags.pass_on(line, mint)
+    try:
+        source = mint.source(line, attributes.get("URI") or "")
+    except OriginForeignError:
+        return None
+    rest = attributes.without("URI")
+    if mint.holds_address(str(rest)):
+        return None
+    return f"#{line.name}:{attributes.quoting('URI', mint.url(line, ClearRef(source)))}"

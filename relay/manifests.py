@@ -1,0 +1,151 @@
+"""Manifests on demand: fetched, rewritten, remembered, and taken note of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from relay.errors import ManifestError
+from relay.manifest.context import LICENCE_URL, Rewritten
+from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
+from relay.manifest.hls.rewrite import ALONE, read_siblings, rewrite_playlist
+from relay.model import ManifestClass
+from relay.origin.cache import ByteCache, Flights
+from relay.origin.client import Fetched, Origin
+from relay.state.salts import Salts
+from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
+from relay.urls import PlaylistRef
+
+MAX_SHELF_LIFE_S = 60.0
+MAX_INDEX = 1024 * 1024
+BLOCKING_PATIENCE_S = 60.0
+"""A held playlist reload may take up to three target durations (rfc8216bis §6.2.5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A rewritten manifest with its entity tag; ``names_licence`` when it holds the licence URL's stand-in."""
+
+    rewritten: Rewritten
+    etag: str
+    names_licence: bool
+    validator: str
+    fresh_until: float
+
+    @property
+    def weight(self) -> int:
+        """Bytes kept alive."""
+        return len(self.rewritten.body)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRequest:
+    """One manifest as one class sees it: the entry manifest or, with ``ref``, an HLS media playlist.
+
+    ``at`` is its path below the class folder, ``hold`` the query of a held low-latency reload.
+    """
+
+    stream: str
+    cls: ManifestClass
+    at: str
+    ref: PlaylistRef | None = None
+    hold: str = ""
+
+
+class Manifests:
+    """Serves rewritten manifests from memory or from the origin. ``clock`` gives seconds since the epoch."""
+
+    def __init__(
+        self, origin: Origin, salts: Salts, clock: Callable[[], float], memory: int, max_manifest: int
+    ) -> None:
+        self._origin = origin
+        self._salts = salts
+        self._clock = clock
+        self._max_manifest = max_manifest
+        self._cache: ByteCache[ManifestRequest, Manifest] = ByteCache(memory)
+        self._flights: Flights[ManifestRequest, Manifest] = Flights()
+
+    async def get(self, stream: Stream, request: ManifestRequest) -> Manifest:
+        """The rewritten manifest. Raises the :class:`relay.errors.OriginError` family; never caches a failure."""
+        kept = self._cache.get(request)
+        if kept and kept.fresh_until > self._clock():
+            return kept
+        return await self._flights.join(request, lambda: self._refresh(stream, request, kept))
+
+    async def ensure_timeline(self, stream: Stream) -> None:
+        """See at least one manifest with segments, for requests that come before any, as after a restart."""
+        if stream.timeline.known:
+            return
+        cls = stream.config.default_class()
+        if stream.config.dash and cls.scheme in ("cenc", "cbcs"):
+            await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
+            return
+        entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
+        for line in entry.rewritten.body.decode().splitlines():
+            if entry.rewritten.observed is None and line.startswith("m/"):
+                path, _, query = line.partition("?")
+                ref, _ = stream.read_url(cls, path, query)
+                assert isinstance(ref, PlaylistRef)
+                await self.get(stream, ManifestRequest(stream.name, cls, path, ref))
+                return
+
+    async def _refresh(self, stream: Stream, request: ManifestRequest, kept: Manifest | None) -> Manifest:
+        now = self._clock()
+        source = request.ref.source if request.ref else stream.entry(request.at)
+        fetched = await self._origin.get(
+            stream.scope,
+            source,
+            self._max_manifest,
+            extra_query=request.hold,
+            validator=kept.validator if kept else "",
+            patience=BLOCKING_PATIENCE_S if request.hold else None,
+        )
+        if fetched is None:
+            assert kept is not None
+            rewritten, validator = kept.rewritten, kept.validator
+        else:
+            rewritten, validator = await self._rewrite(stream, request, fetched, kept), fetched.validator
+        if rewritten.observed:
+            stream.timeline.observe(rewritten.observed, now)
+        await self._salts.settle()
+        shelf_life = min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S)
+        manifest = Manifest(
+            rewritten,
+            f'"{sha256(rewritten.body).hexdigest()[:32]}"',
+            LICENCE_URL.encode() in rewritten.body,
+            validator,
+            now + shelf_life,
+        )
+        self._cache.put(request, manifest)
+        return manifest
+
+    async def _rewrite(
+        self, stream: Stream, request: ManifestRequest, fetched: Fetched, kept: Manifest | None
+    ) -> Rewritten:
+        context = stream.context(request.cls)
+        head = fetched.data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+        if head.startswith(b"#EXTM3U"):
+            if request.ref is None:
+                stream.siblings = read_siblings(fetched.data, context, fetched.source)
+                stream.timeline.note_tracks(frozenset(track for track in stream.siblings.tracks.values() if track))
+            elif stream.siblings is None and stream.config.hls:
+                # A player goes on with its media playlist across a restart of this node.
+                await self.get(stream, ManifestRequest(stream.name, request.cls, ENTRY_HLS))
+            return rewrite_playlist(
+                fetched.data,
+                context,
+                fetched.source,
+                request.at,
+                request.ref.track if request.ref else context.default_track,
+                siblings=stream.siblings or ALONE,
+                clock=kept.rewritten.observed.clock if kept and kept.rewritten.observed else None,
+            )
+        if request.ref is not None or not head.startswith(b"<"):
+            raise ManifestError("neither an HLS playlist nor an MPD")
+        indexes = {}
+        for wanted in index_requests(fetched.data, context, fetched.source):
+            index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
+            assert index is not None
+            indexes[wanted] = index.data
+        return rewrite_mpd(
+            fetched.data, context, fetched.source, request.at, int(self._clock() * 1000), indexes=indexes
+        )

@@ -1,0 +1,158 @@
+"""One fragment with its data, the unit of encryption: planned first, so that its size is known, then written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import add
+
+from keys.model import Scheme
+from relay.media.box import Box
+from relay.media.boxes.seig import Seig
+from relay.media.boxes.senc import Senc, encode_subsamples
+from relay.media.cipher import encrypt_cbc, encrypt_cbc_pattern, encrypt_ctr
+from relay.media.fragment import Auxiliary, TrackFragment, parse_fragment
+from relay.media.init_segment import InitSegment
+from relay.media.model import ClearUnit, Protection, SampleIvs, TrackEncryption, TrackKind
+from relay.media.ranges import Range, SampleMapper, Subsample
+
+_IV_RANGE = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedUnit:
+    """A rebuilt ``moof``, the clear bytes that follow it up to the end of its ``mdat``, and how to encrypt them."""
+
+    moof: bytes
+    clear: memoryview
+    encryptions: Sequence[Callable[[memoryview, memoryview], None]]
+
+    @property
+    def size(self) -> int:
+        """Bytes, once written."""
+        return len(self.moof) + len(self.clear)
+
+    def write(self, target: memoryview) -> None:
+        """Write the protected unit over ``target``, which is as large."""
+        target[: len(self.moof)] = self.moof
+        protected = target[len(self.moof) :]
+        protected[:] = self.clear
+        for encrypt in self.encryptions:
+            encrypt(self.clear, protected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    """A ``traf`` to protect: of each sample its subsample map, if it has one, and the ranges to encrypt."""
+
+    traf: TrackFragment
+    encryption: TrackEncryption
+    maps: Sequence[bytes]
+    ranges: Sequence[Sequence[Range]]
+
+
+class UnitProtector:
+    """Protects the fragments of one segment in order. Video codecs may carry state from one to the next.
+
+    ``groups`` adds the ``seig`` group that names the key; without it readers rely on the ``tenc`` of the init segment.
+    """
+
+    def __init__(self, init: InitSegment, protection: Protection, ivs: SampleIvs, *, groups: bool) -> None:
+        if protection.scheme is Scheme.AES128:
+            raise ValueError("HLS AES-128 encrypts whole resources, not samples")
+        self._init = init
+        self._protection = protection
+        self._ivs = ivs
+        self._groups = groups
+        self._mappers: dict[int, SampleMapper] = {}
+
+    def plan(self, moof: Box, mdat: Box, position: int) -> ProtectedUnit:
+        """Decide all there is to decide about a unit whose ``moof`` starts at ``position`` of its file.
+
+        Raises :class:`MediaError` and its kin for media that cannot be protected.
+        """
+        fragment = parse_fragment(moof, mdat, self._init, position)
+        clear = moof.view[moof.end : mdat.end]
+        mapped = [self._map(traf, clear, moof.size) for traf in fragment.trafs]
+        ivs = self._choose_ivs(mapped, moof.raw, clear) if self._protection.scheme is Scheme.CENC else {}
+        added: list[Auxiliary | None] = []
+        encryptions: list[Callable[[memoryview, memoryview], None]] = []
+        for index, item in enumerate(mapped):
+            if item is None:
+                added.append(None)
+            else:
+                added.append(self._auxiliary(item, ivs.get(index)))
+                encryptions.append(_encryption(item, ivs.get(index)))
+        return ProtectedUnit(fragment.rebuild(added), clear, encryptions)
+
+    def _map(self, traf: TrackFragment, clear: memoryview, moof_size: int) -> _Mapped | None:
+        kind = traf.track.kind
+        if kind is TrackKind.CLEAR or not traf.samples:
+            return None
+        encryption = self._protection.of(kind)
+        places = [(start - moof_size, end - moof_size) for start, end in traf.samples]
+        if kind is TrackKind.AUDIO:
+            return _Mapped(traf, encryption, [b""] * len(places), [(place,) for place in places])
+        mapper = self._mapper(traf)
+        maps: list[bytes] = []
+        ranges: list[Sequence[Range]] = []
+        for start, end in places:
+            subsamples = mapper.map(clear[start:end]) if end > start else [(0, 0)]
+            maps.append(encode_subsamples(subsamples))
+            ranges.append(_protected_ranges(start, subsamples))
+        return _Mapped(traf, encryption, maps, ranges)
+
+    def _mapper(self, traf: TrackFragment) -> SampleMapper:
+        entry = traf.entry
+        mapper = self._mappers.get(entry.box.start)
+        if mapper is None:
+            assert entry.codec is not None, "video sample entries have a codec"
+            mapper = self._mappers[entry.box.start] = entry.codec.mapper(self._protection.scheme)
+        return mapper
+
+    def _choose_ivs(
+        self, mapped: Sequence[_Mapped | None], moof: memoryview, clear: memoryview
+    ) -> dict[int, list[bytes]]:
+        """The samples' IVs by index of their traf. A track counts on from traf to traf: they share the unit."""
+        by_track: dict[int, list[int]] = {}
+        for index, item in enumerate(mapped):
+            if item is not None:
+                by_track.setdefault(item.traf.track.id, []).append(index)
+        chosen: dict[int, list[bytes]] = {}
+        for track_id, indexes in by_track.items():
+            items = [item for index in indexes if (item := mapped[index]) is not None]
+            layout = b"".join(chain.from_iterable(item.maps for item in items))
+            count = sum(len(item.maps) for item in items)
+            number = self._ivs.first(items[0].encryption.key, ClearUnit(track_id, moof, clear, layout, count))
+            for index, item in zip(indexes, items, strict=True):
+                numbers = range(number, number + len(item.maps))
+                chosen[index] = [(iv % _IV_RANGE).to_bytes(8, "big") for iv in numbers]
+                number = numbers.stop
+        return chosen
+
+    def _auxiliary(self, item: _Mapped, ivs: Sequence[bytes] | None) -> Auxiliary:
+        groups = Seig(len(item.maps), item.encryption).encode() if self._groups else b""
+        video = item.traf.track.kind is TrackKind.VIDEO
+        if ivs is None and not video:
+            # cbcs audio has nothing to say per sample (ISO/IEC 23000-19 §8.2.2.1).
+            return Auxiliary(groups, None)
+        records = item.maps if ivs is None else list(map(add, ivs, item.maps))
+        return Auxiliary(groups, Senc(records, has_subsamples=video))
+
+
+def _protected_ranges(start: int, subsamples: Sequence[Subsample]) -> list[Range]:
+    ranges: list[Range] = []
+    for clear, protected in subsamples:
+        start += clear
+        if protected:
+            ranges.append((start, start + protected))
+        start += protected
+    return ranges
+
+
+def _encryption(item: _Mapped, ivs: Sequence[bytes] | None) -> Callable[[memoryview, memoryview], None]:
+    key = item.encryption.key
+    if ivs is not None:
+        return partial(encrypt_ctr, key.key, ivs, item.ranges)
+    encrypt = encrypt_cbc_pattern if item.encryption.pattern else encrypt_cbc
+    return partial(encrypt, key.key, key.constant_iv, list(chain.from_iterable(item.ranges)))

@@ -1,0 +1,84 @@
+"""A node: everything one relay process works with, wired once by :mod:`relay.app`."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from aiohttp import web
+
+from relay.config import Config
+from relay.delivery import Delivery
+from relay.edge.open_responses import Cut, OpenResponses
+from relay.errors import UnknownStreamError
+from relay.gate.gate import Gate
+from relay.gate.revocation import Target
+from relay.manifests import Manifests
+from relay.origin.client import Origin
+from relay.state.events import Revoked
+from relay.state.replica import Replica
+from relay.state.salts import Salts
+from relay.streams import Stream
+from relay.telemetry.metrics import CUT, REVOCATION
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What a revocation did here. ``applied_ms`` is from acceptance to refused and cut."""
+
+    event: Revoked
+    cut: Cut
+    applied_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The parts of a running relay."""
+
+    config: Config
+    gate: Gate
+    streams: Mapping[str, Stream]
+    origin: Origin
+    manifests: Manifests
+    delivery: Delivery
+    replica: Replica
+    salts: Salts
+    open_responses: OpenResponses = field(default_factory=OpenResponses)
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def stream(self, name: str) -> Stream:
+        """A configured stream. Raises :class:`UnknownStreamError`."""
+        try:
+            return self.streams[name]
+        except KeyError:
+            raise UnknownStreamError("no such stream") from None
+
+    async def revoke(self, target: Target, reason: str, actor: str) -> Revocation:
+        """Refuse a target from now on and cut what it has open; durable when this returns."""
+        started = time.perf_counter()
+        now = self.clock()
+        tokens = self.config.tokens
+        event = Revoked(
+            id=uuid4().hex,
+            target=target.type,
+            value=target.value,
+            issuer=target.issuer,
+            reason=reason,
+            actor=actor,
+            at=now,
+            # No token or session of the target can outlive this.
+            expires_at=now + (tokens.max_lifetime + tokens.session_lifetime + tokens.leeway) / 1000,
+        )
+        self.replica.apply(event)
+        cut = self.open_responses.cut(target.digest())
+        elapsed = time.perf_counter() - started
+        CUT.inc(cut.responses)
+        REVOCATION.observe(elapsed)
+        await self.replica.persist(event)
+        return Revocation(event, cut, elapsed * 1000)
+
+
+NODE = web.AppKey("node", Node)

@@ -1,0 +1,210 @@
+"""Pulling from the origin: timeouts, size limits, one retry, and no way out of the configured bases."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from relay.config import OriginConfig
+from relay.errors import (
+    OriginConnectionError,
+    OriginError,
+    OriginForeignError,
+    OriginMissingError,
+    OriginStatusError,
+    OriginTimeoutError,
+    OriginTooLargeError,
+)
+from relay.sources import ByteRange, OriginScope, Source
+
+MAX_REDIRECTS = 3
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole resource of the origin. ``source`` is where it was found in the end, after redirects."""
+
+    data: bytes
+    source: Source
+    validator: str
+    content_type: str
+
+
+class OriginResponse:
+    """A successful response whose body is still to be read, never past ``limit`` bytes.
+
+    ``length`` is None while the origin is still producing the resource (no Content-Length).
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, source: Source, span: ByteRange | None, limit: int) -> None:
+        self.source = source
+        self.validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        self.content_type = response.headers.get("Content-Type", "")
+        self.not_modified = response.status == 304
+        self._response = response
+        self._limit = limit
+        # A server may ignore Range and send the whole (RFC 9110 §14.2): cut it out here.
+        self._cut = span if span and response.status == 200 else None
+        self.length = None if self._cut else _declared_length(response)
+        if self.length is not None and self.length > limit:
+            raise OriginTooLargeError(f"origin announces {self.length} bytes, limit {limit}")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises the :class:`OriginError` family."""
+        skip, left = 0, None
+        if self._cut:
+            skip, left = self._cut.start, self._cut.length
+        received = 0
+        while True:
+            with _origin_errors():
+                chunk = await self._response.content.read(_CHUNK)
+            if not chunk:
+                return
+            received += len(chunk)
+            if received > self._limit + (self._cut.start if self._cut else 0):
+                raise OriginTooLargeError(f"origin sent more than {self._limit} bytes")
+            if skip:
+                skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
+            if left is not None:
+                chunk = chunk[:left]
+                left -= len(chunk)
+            if chunk:
+                yield chunk
+            if left == 0:
+                return
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        # Never more than two copies: the pieces as received and the joined result.
+        return b"".join([chunk async for chunk in self.chunks()])
+
+
+class Origin:
+    """The client for all origins of this relay."""
+
+    def __init__(self, config: OriginConfig) -> None:
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=config.connect_timeout.seconds,
+            sock_connect=config.connect_timeout.seconds,
+            sock_read=config.read_timeout.seconds,
+        )
+        self._session = aiohttp.ClientSession(
+            timeout=timeout,
+            connector=aiohttp.TCPConnector(limit=config.connections),
+            headers={"User-Agent": "segmentgate"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def get(
+        self,
+        scope: OriginScope,
+        source: Source,
+        limit: int,
+        *,
+        span: ByteRange | None = None,
+        extra_query: str = "",
+        validator: str = "",
+        patience: float | None = None,
+    ) -> Fetched | None:
+        """Fetch a whole resource, as :meth:`open` does; None when it still matches ``validator``."""
+        async with self.open(
+            scope, source, limit, span=span, extra_query=extra_query, validator=validator, patience=patience
+        ) as response:
+            if response.not_modified:
+                return None
+            return Fetched(await response.read(), response.source, response.validator, response.content_type)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        scope: OriginScope,
+        source: Source,
+        limit: int,
+        *,
+        span: ByteRange | None = None,
+        extra_query: str = "",
+        validator: str = "",
+        patience: float | None = None,
+    ) -> AsyncIterator[OriginResponse]:
+        """Begin to fetch a resource. ``patience`` replaces the read timeout (s) for held requests.
+
+        Asks once more when the first try meets a broken connection or a server error: a GET may be
+        repeated. Raises the :class:`OriginError` family, here and while the body is read.
+        """
+        headers = {}
+        if span:
+            headers["Range"] = span.header()
+            headers["Accept-Encoding"] = "identity"
+        if validator:
+            headers["If-None-Match" if validator[0] in '"W' else "If-Modified-Since"] = validator
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=patience) if patience else self._session.timeout
+        try:
+            response, found = await self._request(scope, source, extra_query, headers, timeout)
+        except OriginError as err:
+            if not err.transient:
+                raise
+            response, found = await self._request(scope, source, extra_query, headers, timeout)
+        try:
+            yield OriginResponse(response, found, span, limit)
+        finally:
+            response.close()
+
+    async def _request(
+        self,
+        scope: OriginScope,
+        source: Source,
+        extra_query: str,
+        headers: dict[str, str],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own, of the socket
+    ) -> tuple[aiohttp.ClientResponse, Source]:
+        for _ in range(MAX_REDIRECTS + 1):
+            url = scope.url(source)
+            if extra_query:
+                url += ("&" if source.query else "?") + extra_query
+            with _origin_errors():
+                response = await self._session.get(
+                    URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=timeout
+                )
+            if response.status not in (301, 302, 303, 307, 308):
+                try:
+                    _check_status(response)
+                except OriginError:
+                    response.close()
+                    raise
+                return response, source
+            location = response.headers.get("Location", "")
+            response.close()
+            source = scope.resolve(location, source)
+        raise OriginForeignError(f"origin redirects more than {MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _origin_errors() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise OriginTimeoutError("origin took too long") from None
+    except (aiohttp.ClientError, OSError) as err:
+        raise OriginConnectionError(f"origin connection failed: {type(err).__name__}") from None
+
+
+def _check_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status in (404, 410):
+        raise OriginMissingError(f"origin answered {status}", status)
+    if status not in (200, 206, 304):
+        raise OriginStatusError(f"origin answered {status}", status)
+
+
+def _declared_length(response: aiohttp.ClientResponse) -> int | None:
+    # With a content coding, Content-Length counts the coded bytes.
+    return None if response.headers.get("Content-Encoding") else response.content_length

@@ -1,0 +1,90 @@
+"""How refusals and failures leave the relay; the one place that decides it.
+
+Players retry 5xx and time-outs and take 4xx as final, so final refusals are 4xx and temporary ones 5xx.
+Media paths answer with one short line, APIs with a problem document (RFC 9457); both carry the reason in
+a header. Nothing of the inside leaves: no origin address, no exception text, no token.
+"""
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from relay.errors import KeyPendingError, RelayError
+from relay.gate.verdict import Deny, Reason
+from relay.telemetry.metrics import DENIED, FAILED
+
+REASON_HEADER = "Relay-Reason"
+API_PREFIX = "/api/"
+
+_STATUS = {
+    Reason.TOKEN_MISSING: 401,
+    Reason.TOKEN_MALFORMED: 400,
+    Reason.TOKEN_CONFLICT: 400,
+    Reason.KEY_UNKNOWN: 401,
+    Reason.TOKEN_SIGNATURE: 401,
+    Reason.TOKEN_UNSUPPORTED: 401,
+    Reason.TOKEN_NOT_YET_VALID: 401,
+    Reason.TOKEN_EXPIRED: 401,
+    Reason.TOKEN_AUDIENCE: 401,
+    Reason.REVOKED: 403,
+    Reason.SCOPE_STREAM: 403,
+    Reason.SCOPE_TRACK: 403,
+    Reason.KEY_PENDING: 503,
+}
+
+SHOW_REASON = web.AppKey("show_reason", bool)
+_log = structlog.get_logger()
+
+
+def denied(request: web.Request, deny: Deny) -> web.Response:
+    """The answer to a request the gate refused."""
+    DENIED.labels(deny.reason).inc()
+    return problem(request, _STATUS[deny.reason], deny.reason, deny.detail)
+
+
+def problem(request: web.Request, status: int, code: str, detail: str) -> web.Response:
+    """An error answer in the form that the path's clients read."""
+    headers = {"Cache-Control": "no-store"}
+    if request.app.get(SHOW_REASON, True):
+        headers[REASON_HEADER] = code
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        headers["Retry-After"] = "1"
+    if not request.path.startswith(API_PREFIX):
+        return web.Response(status=status, text=f"{code}\n", headers=headers)
+    body = {
+        "type": f"urn:segmentgate:problem:{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/problem+json"
+    )
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Render whatever a handler raises."""
+    try:
+        return await handler(request)
+    except web.HTTPException as err:
+        # The router's own 404 and 405, and 413 for a body over the limit.
+        if err.status < 400:
+            raise
+        answer = problem(request, err.status, err.reason.lower().replace(" ", "_"), err.reason)
+        if "Allow" in err.headers:
+            answer.headers["Allow"] = err.headers["Allow"]
+        return answer
+    except RelayError as err:
+        FAILED.labels(err.code).inc()
+        if not isinstance(err, KeyPendingError):
+            _log.warning("request_failed", code=err.code, detail=str(err))
+        return problem(request, err.status, err.code, str(err) if err.public else err.code.replace("_", " "))
+    except Exception:
+        FAILED.labels("internal").inc()
+        _log.exception("bug")
+        return problem(request, 500, "internal", "internal error")

@@ -1,0 +1,43 @@
+"""The journal: this node's durable log of control events, in SQLite.
+
+``synchronous=FULL`` with a write-ahead log: when :meth:`Journal.append` returns, the event survives a
+power cut. An acknowledged revocation is never lost.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from relay.errors import ConfigError
+from relay.state.events import Event, decode_event, encode_event
+
+
+class Journal:
+    """An append-only list of events. Used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+        except (OSError, sqlite3.Error) as err:
+            raise ConfigError(f"{path}: cannot be opened: {err}. Give state.directory a writable folder.") from None
+        self._path = path
+
+    def append(self, event: Event) -> None:
+        """Write one event durably."""
+        self._db.execute("INSERT INTO event (body) VALUES (?)", (encode_event(event),))
+
+    def replay(self) -> Iterator[Event]:
+        """All events, oldest first. Raises :class:`ConfigError` for a line that is no event."""
+        for seq, body in self._db.execute("SELECT seq, body FROM event ORDER BY seq"):
+            try:
+                yield decode_event(body)
+            except ValueError as err:
+                raise ConfigError(f"{self._path}: event {seq}: {err}. Restore the file or move it away.") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()

@@ -1,0 +1,106 @@
+"""A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from keys.material import ContentKey
+from keys.model import KeySignal, KeySlot, Scheme, TrackType
+from keys.periods import Schedule
+from keys.ring import KeyRing
+from keys.seal import Sealer
+from relay.config import StreamConfig
+from relay.errors import UrlError
+from relay.manifest.context import RewriteContext
+from relay.manifest.hls.siblings import Siblings
+from relay.model import ManifestClass
+from relay.sources import OriginScope, Source
+from relay.state.salts import Salts
+from relay.timeline import StreamTimeline
+from relay.urls import Ref, SessionUrls, SlotRef
+
+_CLASSES = 256
+_PARSED_URLS = 8192
+
+
+class Stream:
+    """One stream: from configuration and keys to slots, contexts and URLs. Does no I/O."""
+
+    def __init__(
+        self,
+        name: str,
+        config: StreamConfig,
+        ring: KeyRing,
+        salts: Salts,
+        mac_keys: Sequence[bytes],
+        sealer: Sealer,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.scope = OriginScope((config.origin, *config.also))
+        policy = config.rotation_policy()
+        schedule = Schedule(policy)
+        vod = schedule if policy.vod else Schedule(replace(policy, interval_ms=0, pre_delivery_ms=0))
+        self.timeline = StreamTimeline(schedule, vod, config.window)
+        self.schedule = schedule
+        self.siblings: Siblings | None = None
+        """What the HLS multivariant playlist said of the media playlists; None until it was read."""
+        self._ring = ring
+        self._salts = salts
+        self._mac_keys = mac_keys
+        self._sealer = sealer
+        self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
+        self.read_url = lru_cache(maxsize=_PARSED_URLS)(self._read_url)
+
+    def entry(self, name: str) -> Source:
+        """The origin's entry manifest behind ``index.m3u8`` or ``index.mpd``. Raises :class:`UrlError`."""
+        path = {ENTRY_HLS: self.config.hls, ENTRY_DASH: self.config.dash}.get(name)
+        if not path:
+            raise UrlError(f"stream {self.name} has no {name}")
+        return self.scope.resolve(path)
+
+    def check_class(self, cls: ManifestClass) -> None:
+        """Refuse a class whose scheme this stream does not offer. Raises :class:`UrlError`."""
+        if cls.scheme not in self.config.schemes:
+            raise UrlError(f"stream {self.name} is not offered as {cls.scheme}")
+
+    def slot(self, ref: SlotRef, scheme: Scheme) -> KeySlot:
+        """The key slot that a URL names."""
+        return KeySlot(self.name, ref.track, scheme, ref.generation, ref.period)
+
+    def slot_of(self, track: TrackType, scheme: Scheme, period: int | None) -> KeySlot:
+        """The key slot of a period under the root generation in force then."""
+        return self._ring.slot(self.name, track, scheme, period)
+
+    def content_key(self, slot: KeySlot) -> ContentKey:
+        """The material of a slot of this stream."""
+        return self._ring.content_key(slot, self._salt(slot.period))
+
+    def kid(self, slot: KeySlot) -> bytes:
+        """The key ID of a slot of this stream."""
+        return self._ring.kid(slot)
+
+    def _salt(self, period: int | None) -> bytes | None:
+        return self._salts.of(self.name, period) if self.config.rotation.salt else None
+
+    def _signal(self, slot: KeySlot) -> KeySignal:
+        return self._ring.signal(slot, self._salt(slot.period))
+
+    def _read_url(self, cls: ManifestClass, path: str, query: str) -> tuple[Ref, int | None]:
+        return self.context(cls).urls.read(path, query)
+
+    def _build_context(self, cls: ManifestClass) -> RewriteContext:
+        return RewriteContext(
+            urls=SessionUrls(self.name, cls, self._mac_keys, self._sealer),
+            cls=cls,
+            scope=self.scope,
+            schedule=self.schedule,
+            signal=lambda ref: self._signal(self.slot(ref, cls.scheme)),
+            generation_at=self._ring.generation_at,
+            stream=self.name,
+            default_track=self.config.default_track,
+        )
+
+
+ENTRY_HLS = "index.m3u8"
+ENTRY_DASH = "index.mpd"

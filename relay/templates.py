@@ -1,0 +1,45 @@
+"""From a DASH template and the value a player filled in to the one segment they name."""
+
+import re
+from collections.abc import Callable
+
+from keys.periods import Schedule
+from relay.errors import UrlError
+from relay.sources import Source
+from relay.urls import ClearRef, SegmentRef, SlotRef, TemplateRef
+
+_PLACEHOLDER = re.compile(r"\((?:number|time)(?::0(\d{1,2}))?\)")
+
+
+def resolve_template(
+    ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]
+) -> SegmentRef | ClearRef:
+    """The segment of a template's value, in the crypto period the manifest gave it.
+
+    Raises :class:`UrlError` for a value that the manifest did not list for this URL, so that a viewer
+    who changes it never gets a segment under another period's key.
+    """
+    path = _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", ref.source.path)
+    query = _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", ref.source.query)
+    source = Source(path, query, ref.source.base)
+    if ref.track is None:
+        return ClearRef(source)
+    slot = _slot(ref, value, schedule, generation_at)
+    return SegmentRef(source, slot, init=ref.init, init_range=ref.init_range)
+
+
+def _slot(ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]) -> SlotRef:
+    assert ref.track is not None
+    computed = None
+    if ref.clock:
+        computed = schedule.period_of(ref.clock.start_of(value)).start
+        if not ref.spans:
+            return SlotRef(ref.track, generation_at(computed), computed)
+    for span in ref.spans:
+        if value < span.first or (span.last is not None and value > span.last):
+            continue
+        # An open span with a clock ends where its period does; its first value may straddle the start.
+        if span.last is None and computed is not None and computed != span.period and value != span.first:
+            break
+        return SlotRef(ref.track, span.generation, span.period)
+    raise UrlError("the manifest lists no such segment in this crypto period")

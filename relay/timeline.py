@@ -1,0 +1,95 @@
+"""Where a stream's live edge is now, learnt from its manifests.
+
+The clock domain is the origin's: a wall clock that differs from ours, or a recording played as live,
+must not release keys early or late. So stream time now is the last edge seen plus the time since then.
+"""
+
+from collections.abc import Iterator
+
+from keys.model import TrackType
+from keys.periods import GUARD_MS, CryptoPeriod, Schedule
+from relay.manifest.context import Clock, Observed
+
+MAX_EXTRAPOLATION_MS = 60_000
+"""How long the edge is thought to go on without being seen: an origin that stopped releases no more keys."""
+
+
+class StreamTimeline:
+    """What has been observed of one stream. ``now`` is always seconds of the node's clock.
+
+    A stream may be listed on two clocks at once (HLS without dates beside DASH); each has its periods.
+    """
+
+    def __init__(self, live: Schedule, vod: Schedule, keep_ms: int) -> None:
+        self._schedules = {Clock.WALL: live, Clock.SEQUENCE: live, Clock.MEDIA: vod}
+        self._keep_ms = keep_ms
+        self._seen: dict[Clock, _Seen] = {}
+        self.tracks: frozenset[TrackType] = frozenset()
+
+    @property
+    def known(self) -> bool:
+        """Whether any manifest with segments has been seen."""
+        return bool(self._seen)
+
+    def observe(self, observed: Observed, now: float) -> None:
+        """Take note of a manifest. Renditions lag one another, so the furthest edge counts."""
+        self.tracks |= observed.tracks
+        seen = self._seen.get(observed.clock)
+        if seen is None or observed.final or observed.edge >= seen.edge(now):
+            self._seen[observed.clock] = _Seen(observed, now, self._schedules[observed.clock], self._keep_ms)
+
+    def note_tracks(self, tracks: frozenset[TrackType]) -> None:
+        """Take note of track types that a multivariant playlist lists."""
+        self.tracks |= tracks
+
+    def released(self, period: int, now: float) -> bool:
+        """Whether the key of the period that starts at ``period`` may be handed out now."""
+        return any(period - GUARD_MS <= seen.release_until(now) for seen in self._seen.values())
+
+    def periods(self, now: float) -> list[CryptoPeriod]:
+        """The periods of the window and, inside the lead, the next one."""
+        return sorted({period for seen in self._seen.values() for period in seen.periods(now)}, key=_start)
+
+    def next_release(self, now: float) -> float | None:
+        """When (node clock, s) the next key is released; None where no further key will come."""
+        return min((at for seen in self._seen.values() if (at := seen.next_release(now)) is not None), default=None)
+
+    def stream_now(self, now: float) -> int:
+        """The live edge in ms of stream time; 0 before anything was seen."""
+        return max((seen.edge(now) for seen in self._seen.values()), default=0)
+
+
+class _Seen:
+    """The latest manifest on one clock."""
+
+    def __init__(self, observed: Observed, at: float, schedule: Schedule, keep_ms: int) -> None:
+        self._observed = observed
+        self._at = at
+        self._schedule = schedule
+        self._keep_ms = keep_ms
+
+    def edge(self, now: float) -> int:
+        if self._observed.final:
+            return self._observed.edge
+        return self._observed.edge + min(MAX_EXTRAPOLATION_MS, max(0, int((now - self._at) * 1000)))
+
+    def release_until(self, now: float) -> int:
+        edge = self.edge(now)
+        return edge if self._observed.final else self._schedule.releasable_until(edge)
+
+    def periods(self, now: float) -> Iterator[CryptoPeriod]:
+        first = self._observed.first
+        if not self._observed.final:
+            first = max(first, self.edge(now) - self._keep_ms)
+        return self._schedule.between(first, self.release_until(now))
+
+    def next_release(self, now: float) -> float | None:
+        if self._observed.final:
+            return None
+        until = self.release_until(now)
+        end = self._schedule.period_of(until).end
+        return None if end is None else now + max(0, end - GUARD_MS - until) / 1000
+
+
+def _start(period: CryptoPeriod) -> int:
+    return period.start

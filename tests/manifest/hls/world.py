@@ -1,0 +1,84 @@
+"""A stream to rewrite playlists for, and a reader of everything that the rewriting minted."""
+
+import posixpath
+import re
+
+from keys.material import RootKey
+from keys.model import KeySignal, KeySlot, Scheme, TrackType
+from keys.periods import RotationPolicy, Schedule
+from keys.ring import KeyRing
+from keys.seal import Sealer
+from relay.manifest.context import LICENCE_URL, RewriteContext
+from relay.model import ManifestClass, Signalling, System
+from relay.sources import OriginScope, Source
+from relay.urls import Ref, SessionUrls, SlotRef
+
+HOST = "origin.example.net"
+SCOPE = OriginScope((f"https://{HOST}/live/", f"https://backup.{HOST}/"))
+RING = KeyRing([RootKey(1, bytes(32))])
+
+CENC = ManifestClass(systems=(System.CLEARKEY, System.IDENTITY))
+CENC_PERIOD = ManifestClass(signalling=Signalling.PERIOD, systems=(System.CLEARKEY,))
+CENC_DRM = ManifestClass(systems=(System.PLAYREADY, System.WIDEVINE))
+CBCS = ManifestClass(Scheme.CBCS, systems=(System.CLEARKEY, System.FAIRPLAY, System.IDENTITY))
+CBCS_PERIOD = ManifestClass(Scheme.CBCS, Signalling.PERIOD, (System.FAIRPLAY, System.IDENTITY))
+AES = ManifestClass(Scheme.AES128)
+CLASSES = {str(cls): cls for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD, AES)}
+
+
+def context(
+    cls: ManifestClass = CENC,
+    *,
+    interval_ms: int = 10_000,
+    vod: bool = False,
+    boundaries: tuple[int, ...] = (),
+    scope: OriginScope = SCOPE,
+) -> RewriteContext:
+    def signal(slot: SlotRef) -> KeySignal:
+        return RING.signal(KeySlot("stream", slot.track, cls.scheme, slot.generation, slot.period))
+
+    policy = RotationPolicy(interval_ms=interval_ms, pre_delivery_ms=interval_ms // 4, vod=vod)
+    return RewriteContext(
+        urls=SessionUrls("stream", cls, [bytes(32)], Sealer([bytes(32)])),
+        cls=cls,
+        scope=scope,
+        schedule=Schedule(policy, boundaries),
+        signal=signal,
+        generation_at=RING.generation_at,
+        stream="stream",
+    )
+
+
+def served_at(source: Source, track: TrackType | None = TrackType.HD) -> str:
+    """The path under which a media playlist is served."""
+    return f"m/{track or 'text'}/{source.path}"
+
+
+def minted(body: bytes, at: str, ctx: RewriteContext) -> list[tuple[str, Ref]]:
+    """Every URI of a rewritten playlist but those of key systems: where it stands (the tag's name, empty
+    for a URI line) and what it reads back as, below the class folder."""
+    found = []
+    for line in body.decode().splitlines():
+        if not line.startswith("#"):
+            found += [("", line)] if line.strip() else []
+        elif line.startswith("#EXT-X-PREFETCH:"):
+            found.append(("EXT-X-PREFETCH", line.partition(":")[2]))
+        else:
+            found += [(line[1:].partition(":")[0], uri) for uri in re.findall(r'URI="([^"]*)"', line)]
+    return [
+        (place, read(uri, at, ctx))
+        for place, uri in found
+        if uri != LICENCE_URL and not uri.startswith(("data:text/plain;", "skd://"))
+    ]
+
+
+def read(uri: str, at: str, ctx: RewriteContext) -> Ref:
+    """What a minted URL reads back as."""
+    path, _, query = uri.partition("?")
+    assert not path.startswith("/")
+    assert ":" not in path.partition("/")[0]
+    path = posixpath.normpath(posixpath.join("/class", posixpath.dirname(at), path))
+    assert path.startswith("/class/"), f"{uri} leaves the class folder"
+    ref, value = ctx.urls.read(path.removeprefix("/class/"), query)
+    assert value is None
+    return ref
