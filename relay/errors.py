@@ -62,6 +62,13 @@ class KeyUnknownError(RelayError):
     public = True
 
 
+class JournalError(RelayError):
+    """The journal could not be written, so nothing that needs it may be promised: 503."""
+
+    status = 503
+    code = "state_unwritable"
+
+
 class OriginError(RelayError):
     """The origin failed us: 502. Never cached."""
 

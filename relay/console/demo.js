@@ -1,7 +1,7 @@
 // The demo page: plays the protected stream with the chosen player and shows what happens around it.
 // Counters for the browser tests stand in `window.__demo`.
 
-import { RefusedError, attach, openSession } from './segmentgate.js';
+import { attach, openSession } from './segmentgate.js';
 import { FORMATS, PLAYERS } from './players.js';
 import { watchPicture } from './picture.js';
 import { showPeriods } from './periods.js';
@@ -16,6 +16,7 @@ const demo = {
   format: null,
   state: 'loading',
   session: null,
+  manifestUrl: null,
   stalls: 0,
   stalledMs: 0,
   started: false,
@@ -29,6 +30,7 @@ const demo = {
   revokedAt: null,
   acknowledgedAt: null,
   stoppedAt: null,
+  pausedAt: null,
   lastFrameAt: null,
   error: null,
   get currentTime() {
@@ -164,6 +166,7 @@ async function main() {
   $('account-id').textContent = session.account_id;
 
   const opened = await openSession(session[format]);
+  demo.manifestUrl = opened.manifestUrl;
   log('Token exchanged for a session');
   const { instance, load, playingDate } = await PLAYERS[player].create(video, session.license, fail);
   const periods = showPeriods({ video, demo, playingDate, intervalMs: session.rotation_ms ?? null, log });
@@ -174,7 +177,7 @@ async function main() {
     base: opened.base,
     onkeys: (held) => periods.take(held),
     onrevoked: revoked,
-    onrefused: (error) => fail(new RefusedError(error.status, error.reason)),
+    onrefused: (error) => log(`The channel is closed: ${error.reason}`, 'bad'),
     onchannel: (state) => ($('channel').textContent = state),
     onerror: (error) => log(error.message, 'bad'),
   });

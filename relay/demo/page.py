@@ -31,7 +31,9 @@ _POLICY = (
 """The relay is another origin, the players run workers from blobs and style their video element."""
 
 
-def create_page(console_dir: Path, node_modules: Path, session_source: SessionSource, revoke: Revoke) -> web.Application:
+def create_page(
+    console_dir: Path, node_modules: Path, session_source: SessionSource, revoke: Revoke
+) -> web.Application:
     """The page at ``/``, its files, ``GET /demo/session`` and ``POST /demo/revoke`` ``{"session_id": …}``."""
     app = web.Application()
     for path, name in _PAGE.items():
@@ -64,8 +66,6 @@ def create_page(console_dir: Path, node_modules: Path, session_source: SessionSo
 
 def _file(path: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(_: web.Request) -> web.StreamResponse:
-        if not path.is_file():
-            raise web.HTTPNotFound(text=f"{path.name} is not installed; `make demo` installs it")
         return web.FileResponse(path, headers={"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY})
 
     return serve

@@ -1,7 +1,7 @@
 """What the demo's clip shows and sounds like, as an ffmpeg command line.
 
 Everything moves with a period that divides :data:`LAP_S`, so the clip loops without a visible or
-audible seam: a slowly turning gradient, a burnt-in time code, three squares on their orbits, colour
+audible seam: a gradient that changes its hue, a burnt-in time code, three squares on their orbits, colour
 bars and a progress bar; one soft beep a second, higher on every second one.
 """
 
@@ -43,7 +43,7 @@ def _sources() -> list[str]:
     pitch = "(440+220*eq(mod(floor(t)\\,2)\\,0)+220*eq(mod(floor(t)\\,12)\\,0))"
     beep = f"0.2*sin(2*PI*{pitch}*t)*exp(-9*mod(t\\,1))"
     return [
-        f"gradients=s=320x180:{clock}:speed=0.00001:n=3:c0=0x2563eb:c1=0x0f172a:c2=0x7c3aed:x0=0:y0=0:x1=320:y1=180",
+        f"gradients=s=320x180:{clock}:speed=0.00001:seed=7:n=2:c0=0x3b82f6:c1=0x111c3a:x0=0:y0=0:x1=320:y1=180",
         f"testsrc2=s=320x180:{clock}",
         f"color=c=0xe2e8f0:s=20x20:{clock}",
         f"pal75bars=s=1280x28:{clock}",
@@ -59,10 +59,10 @@ def _graph() -> list[str]:
         f"[0:v]format=yuv420p,hue=H='0.6*sin(2*PI*t/{LAP_S})',scale=1280:720:flags=bilinear[backdrop]",
         # The time code that testsrc2 prints in its corner, in white on black and six times as large:
         # this ffmpeg is built without drawtext, which would want a font from the machine anyway.
-        "[1:v]crop=98:34:4:4,format=yuv420p,lutyuv=y='if(gt(val,110),235,16)':u=128:v=128,"
-        "scale=588:204:flags=neighbor[code]",
+        "[1:v]crop=100:34:2:4,format=yuv420p,lutyuv=y='if(gt(val,110),235,16)':u=128:v=128[small]",
+        "[small]scale=600:204:flags=neighbor[code]",
         "[2:v]split=3[one][two][three]",
-        "[backdrop][code]overlay=346:258[a]",
+        "[backdrop][code]overlay=340:258[a]",
         f"[a][one]{orbit.format(4, 0)}[b]",
         f"[b][two]{orbit.format(6, 2)}[c]",
         f"[c][three]{orbit.format(8, 4)}[d]",

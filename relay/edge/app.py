@@ -1,6 +1,9 @@
 """The player-facing listener: its routes, CORS and limits."""
 
+from pathlib import Path
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from relay.edge.channel import get_events, get_keys
 from relay.edge.entry import enter
@@ -9,6 +12,7 @@ from relay.edge.resources import get_resource
 from relay.node import NODE, Node
 from relay.problems import REASON_HEADER, SHOW_REASON, problems
 
+_SDK = Path(__file__).parent.parent / "console" / "segmentgate.js"
 _PASS = "/p/{pass}/{stream}/{cls}"
 _TOKEN = "/t/{stream}/{cls}"
 _PREFLIGHT = {
@@ -21,7 +25,7 @@ _EXPOSED = f"{REASON_HEADER}, Retry-After, Content-Length, Content-Range, ETag, 
 
 def create_edge(node: Node) -> web.Application:
     """The application that players talk to."""
-    app = web.Application(middlewares=[problems], client_max_size=node.config.edge.max_challenge)
+    app = web.Application(middlewares=[_preflight, problems], client_max_size=node.config.edge.max_challenge)
     app[NODE] = node
     app[SHOW_REASON] = node.config.edge.show_reason
     app.on_response_prepare.append(_add_cors)
@@ -31,13 +35,20 @@ def create_edge(node: Node) -> web.Application:
         app.router.add_get(prefix + "/keys", get_keys)
         app.router.add_get(prefix + "/{rest:.+}", get_resource)
     app.router.add_post(LICENCE_PATH, post_licence)
-    app.router.add_route("OPTIONS", "/{any:.*}", _preflight)
+    app.router.add_get("/sdk/segmentgate.js", _get_sdk)
     return app
 
 
-async def _preflight(_: web.Request) -> web.Response:
+@web.middleware
+async def _preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
     # Asks for no token: browsers send none with a preflight.
-    return web.Response(status=204, headers=_PREFLIGHT)
+    if request.method == "OPTIONS":
+        return web.Response(status=204, headers=_PREFLIGHT)
+    return await handler(request)
+
+
+async def _get_sdk(_: web.Request) -> web.FileResponse:
+    return web.FileResponse(_SDK, headers={"Cache-Control": "public, max-age=300"})
 
 
 async def _add_cors(request: web.Request, response: web.StreamResponse) -> None:

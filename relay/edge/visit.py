@@ -5,6 +5,9 @@ until its last byte, and is gated again if revocations came while it was being p
 """
 
 import asyncio
+import os
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -46,7 +49,7 @@ async def serve(request: web.Request, visit: Visit, handler: Handler, kind: str)
 
     def cut() -> None:
         if transport:
-            transport.abort()
+            reset(transport)
         if task:
             task.cancel()
 
@@ -60,6 +63,19 @@ async def serve(request: web.Request, visit: Visit, handler: Handler, kind: str)
             return denied(request, result)
         SERVED.labels(kind).inc()
         return result if isinstance(result, web.StreamResponse) else await send(request, result)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Break a connection so that nothing queued for it is sent any more, not even by the kernel.
+
+    A plain close would still deliver megabytes from the socket's send buffer; a zero linger time drops
+    them and resets the connection.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing():
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def visit_of(request: web.Request) -> Visit | Deny:

@@ -59,8 +59,9 @@ class Gate:
 
     def visit(self, text: str, stream: str, now: float) -> Visitor | Deny:
         """Check a pass on any request of its session."""
-        visitor = self._visitor_of(text)
-        if visitor is None:
+        try:
+            visitor = self._visitor_of(text)
+        except _NoPassError:
             return Deny(Reason.TOKEN_MALFORMED, "not a pass of this deployment")
         return self.recheck(visitor, stream, now)
 
@@ -93,6 +94,13 @@ class Gate:
             return None
         return Visitor(replace(session, expires_at=expires_at), visitor.digests)
 
-    def _open(self, text: str) -> Visitor | None:
+    def _open(self, text: str) -> Visitor:
         session = self._passes.read(text)
-        return Visitor(session, digests_of(session)) if session else None
+        if session is None:
+            # Raised, because exceptions are not cached: made-up passes must not fill the memory meant for real ones.
+            raise _NoPassError
+        return Visitor(session, digests_of(session))
+
+
+class _NoPassError(Exception):
+    """The text is no pass of this deployment."""

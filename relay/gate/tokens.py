@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.api_jws import PyJWS
 
+from keys import base64url
 from keys.model import TrackType
 from relay.gate.verdict import Deny, Reason
 from relay.model import Session
@@ -27,6 +28,7 @@ TOKEN_TYPE = "session+jwt"
 MIN_SECRET_BYTES = 32
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KEY_CARRYING_HEADERS = ("jku", "x5u", "x5c", "jwk", "crit")
@@ -91,31 +93,25 @@ class TokenVerifier:
     def _verify(self, token: str, now: float) -> Session:
         if len(token) > MAX_TOKEN or not _COMPACT.fullmatch(token):
             raise _RefusedError(Reason.TOKEN_MALFORMED, f"not a compact JWT of at most {MAX_TOKEN} characters")
-        header, unproven = self._peek(token)
+        header, unproven = _peek(token)
         key = self._keys.get((_text(unproven, "iss", 512), _text(header, "kid", 512)))
         if key is None:
             raise _RefusedError(Reason.KEY_UNKNOWN, "no key for this issuer and kid")
         if header.get("alg") != key.algorithm:
             raise _RefusedError(Reason.TOKEN_SIGNATURE, "the algorithm is not the one of this key")
+        # Before the signature, because PyJWT would report crit as a bad one.
+        for name in _KEY_CARRYING_HEADERS:
+            if name in header:
+                raise _RefusedError(Reason.TOKEN_UNSUPPORTED, f"header {name} is not accepted")
         try:
             payload = self._jws.decode(token, key.key, algorithms=[key.algorithm])
         except jwt.PyJWTError:
             raise _RefusedError(Reason.TOKEN_SIGNATURE, "the signature does not verify") from None
         return self._session(header, _json(payload), now)
 
-    def _peek(self, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        try:
-            seen = self._jws.decode_complete(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError):
-            raise _RefusedError(Reason.TOKEN_MALFORMED, "header or payload cannot be decoded") from None
-        return seen["header"], _json(seen["payload"])
-
     def _session(self, header: dict[str, Any], claims: dict[str, Any], now: float) -> Session:
         if header.get("typ") != TOKEN_TYPE:
             raise _RefusedError(Reason.TOKEN_UNSUPPORTED, f"typ must be {TOKEN_TYPE}")
-        for name in _KEY_CARRYING_HEADERS:
-            if name in header:
-                raise _RefusedError(Reason.TOKEN_UNSUPPORTED, f"header {name} is not accepted")
         for name in _NOT_ENFORCED:
             if name in claims:
                 raise _RefusedError(Reason.TOKEN_UNSUPPORTED, f"claim {name} is not enforced here, so not accepted")
@@ -163,13 +159,24 @@ class _RefusedError(Exception):
         self.deny = Deny(reason, detail)
 
 
+def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims, not yet proven."""
+    try:
+        # Canonical only: the signature's last character has spare bits, which would give a token several spellings.
+        header, payload, _ = map(base64url.decode, token.split("."))
+    except ValueError:
+        raise _RefusedError(Reason.TOKEN_MALFORMED, "not canonical base64url") from None
+    return _json(header), _json(payload)
+
+
 def _json(raw: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(raw, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        # Decoded here, because json.loads would guess UTF-16 and UTF-32, too (RFC 7519 §7.1 wants UTF-8).
+        value = json.loads(raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise _RefusedError(Reason.TOKEN_MALFORMED, "payload is not strict JSON") from None
+        raise _RefusedError(Reason.TOKEN_MALFORMED, "header or claims are not strict JSON") from None
     if not isinstance(value, dict):
-        raise _RefusedError(Reason.TOKEN_MALFORMED, "payload is not a JSON object")
+        raise _RefusedError(Reason.TOKEN_MALFORMED, "header or claims are not a JSON object")
     return value
 
 
@@ -186,7 +193,8 @@ def _no_constant(name: str) -> None:
 
 def _text(values: dict[str, Any], name: str, longest: int) -> str:
     value = values.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= longest:
+    # JSON can spell a lone surrogate, which is no character and which no UTF-8 can carry on.
+    if not isinstance(value, str) or not 0 < len(value) <= longest or _SURROGATE.search(value):
         raise _RefusedError(Reason.TOKEN_MALFORMED, f"{name}: text of 1 to {longest} characters required")
     return value
 
@@ -219,3 +227,14 @@ def _ceiling(claims: dict[str, Any]) -> TrackType:
         return TrackType(caps.get("max_track", TrackType.UHD))
     except ValueError:
         raise _RefusedError(Reason.TOKEN_MALFORMED, "claim drm.max_track: audio, sd, hd or uhd") from None
+
+
+def mint_token(claims: Mapping[str, Any], kid: str, algorithm: str, key: Any) -> str:
+    """Sign a session token as a platform would: ``key`` is an HS256 secret or a private key's PEM.
+
+    Raises ValueError when the key does not fit the algorithm.
+    """
+    try:
+        return jwt.encode(dict(claims), key, algorithm=algorithm, headers={"kid": kid, "typ": TOKEN_TYPE})
+    except (jwt.PyJWTError, TypeError, ValueError, AttributeError):
+        raise ValueError(f"the key does not fit {algorithm}") from None

@@ -4,7 +4,6 @@ Slice headers stay clear, because decoders behind a secure path parse them in th
 end takes the parameter sets, whose fields keep their names from the standard.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -15,7 +14,9 @@ from relay.media.bits import BitReader
 from relay.media.nal import header_size, nal_units, parameter_set
 from relay.media.ranges import Range, RangeMapper
 
-_SLICE, _PARTITION_A, _IDR, _SPS, _PPS = 1, 2, 5, 7, 8
+_IDR, _SPS, _PPS = 5, 7, 8
+_PARAMETER_SETS = (_SPS, _PPS)
+_SLICES = (1, _IDR, 2)  # commonest first; 2 is data partition A
 # Picture data that this module cannot find: data partitions B and C, auxiliary pictures, layers and views.
 _UNPROTECTABLE = frozenset({3, 4, 19, 20, 21})
 
@@ -172,13 +173,35 @@ def _skip_scaling_list(r: BitReader, size: int) -> None:
         last = following or last
 
 
+@dataclass(frozen=True, slots=True)
+class ParameterSets:
+    """The parameter sets in force, by ID. The dicts change as a stream sends new ones."""
+
+    spss: dict[int, Sps]
+    ppss: dict[int, Pps]
+
+    def keep(self, nal: bytes) -> None:
+        """Take in a parameter set NAL unit; others are ignored. Raises :class:`MediaError`."""
+        nal_type = nal[0] & 31
+        if nal_type == _SPS:
+            sps = parse_sps(nal)
+            self.spss[sps.id] = sps
+        elif nal_type == _PPS:
+            pps = parse_pps(nal)
+            self.ppss[pps.id] = pps
+
+    def copy(self) -> "ParameterSets":
+        """A copy that may change without changing this one."""
+        return ParameterSets(dict(self.spss), dict(self.ppss))
+
+
 def _limited(value: int, limit: int, field: str) -> int:
     if value > limit:
         raise MediaError(f"H.264: {field} is {value}, over {limit}")
     return value
 
 
-def _skip_slice_header(r: BitReader, spss: Mapping[int, Sps], ppss: Mapping[int, Pps]) -> None:
+def _skip_slice_header(r: BitReader, sets: ParameterSets) -> None:
     """Read one ``slice_header()`` (H.264 §7.3.3), the NAL header before it included."""
     ue, flag = r.ue, r.flag
     nal_header = r.u(8)
@@ -189,8 +212,8 @@ def _skip_slice_header(r: BitReader, spss: Mapping[int, Sps], ppss: Mapping[int,
         raise MediaError(f"H.264 slice: slice_type is {slice_type}")
     slice_type %= 5
     pps_id = ue()
-    pps = ppss.get(pps_id)
-    sps = spss.get(pps.sps_id) if pps else None
+    pps = sets.ppss.get(pps_id)
+    sps = sets.spss.get(pps.sps_id) if pps else None
     if not pps or not sps:
         raise MediaError(f"H.264 slice: no parameter sets for pic_parameter_set_id {pps_id}")
     if sps.separate_colour_plane:
@@ -276,8 +299,7 @@ class AvcCodec:
     """An H.264 track: its NAL length size and the parameter sets of its ``avcC``."""
 
     length_size: int
-    spss: Mapping[int, Sps]
-    ppss: Mapping[int, Pps]
+    sets: ParameterSets
 
     @classmethod
     def parse(cls, config: bytes) -> "AvcCodec":
@@ -291,9 +313,10 @@ class AvcCodec:
         if at >= len(config):
             raise MediaError("avcC: ends before its picture parameter sets")
         pps_nals, _ = _config_nals(config, at + 1, config[at])
-        spss = {sps.id: sps for sps in map(parse_sps, sps_nals)}
-        ppss = {pps.id: pps for pps in map(parse_pps, pps_nals)}
-        return cls(length_size, spss, ppss)
+        sets = ParameterSets({}, {})
+        for nal in sps_nals + pps_nals:
+            sets.keep(nal)
+        return cls(length_size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
         """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
@@ -319,12 +342,11 @@ class _SliceFinder:
     stays clear than need be, which ``cenc`` allows; ``cbcs`` asks for its exact end.
     """
 
-    __slots__ = ("_length_size", "_ppss", "_spss", "_tolerant")
+    __slots__ = ("_length_size", "_sets", "_tolerant")
 
     def __init__(self, codec: AvcCodec, *, tolerant: bool) -> None:
         self._length_size = codec.length_size
-        self._spss = dict(codec.spss)
-        self._ppss = dict(codec.ppss)
+        self._sets = codec.sets.copy()
         self._tolerant = tolerant
 
     def find(self, sample: memoryview) -> list[Range]:
@@ -332,25 +354,18 @@ class _SliceFinder:
         ranges = []
         for start, end in nal_units(sample, self._length_size):
             nal_type = sample[start] & 31
-            if nal_type in (_SLICE, _IDR, _PARTITION_A):
+            if nal_type in _SLICES:
                 ranges.append((start + self._clear_size(sample[start:end]), end))
-            elif nal_type == _SPS:
-                sps = parse_sps(bytes(sample[start:end]))
-                self._spss[sps.id] = sps
-            elif nal_type == _PPS:
-                pps = parse_pps(bytes(sample[start:end]))
-                self._ppss[pps.id] = pps
+            elif nal_type in _PARAMETER_SETS:
+                self._sets.keep(bytes(sample[start:end]))
             elif nal_type in _UNPROTECTABLE:
                 raise UnsupportedMediaError(f"H.264: picture data in NAL units of type {nal_type}")
         return ranges
 
     def _clear_size(self, nal: memoryview) -> int:
         try:
-            return header_size(nal, self._skip_slice_header)
+            return header_size(nal, _skip_slice_header, self._sets)
         except MediaError:
             if not self._tolerant:
                 raise
             return min(len(nal), _MAX_FALLBACK_CLEAR)
-
-    def _skip_slice_header(self, r: BitReader) -> None:
-        _skip_slice_header(r, self._spss, self._ppss)

@@ -56,16 +56,16 @@ class Box:
 class Budget:
     """Counts the boxes read so far, so that a file of empty boxes ends in an error and not in minutes of work."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_most")
 
     def __init__(self, boxes: int = MAX_BOXES) -> None:
-        self._left = boxes
+        self._left = self._most = boxes
 
     def spend(self, where: str) -> None:
         """Count one box. Raises :class:`MediaError` when there were too many."""
         self._left -= 1
         if self._left < 0:
-            raise MediaError(f"{where}: more than {MAX_BOXES} boxes")
+            raise MediaError(f"{where}: more than {self._most} boxes")
 
 
 def read_header(view: memoryview, start: int, where: str = "") -> Box | None:

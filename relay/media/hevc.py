@@ -4,18 +4,17 @@ Like H.264, with one difference that shows: a header ends with ``byte_alignment(
 so there is always at least one bit after the last field.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
-from relay.media.hevc_sets import Pps, Sps, limited, parse_pps, parse_sps, read_ref_pic_set
+from relay.media.hevc_sets import PPS, SPS, ParameterSets, Pps, Sps, limited, read_ref_pic_set
 from relay.media.nal import header_size, nal_units
 from relay.media.ranges import Range, RangeMapper
 
 _BLA_FIRST, _IDR_FIRST, _IDR_LAST, _CRA, _IRAP_LAST = 16, 19, 20, 21, 23
-_VCL_LAST, _SPS, _PPS = 31, 33, 34
+_VCL_LAST = 31
 _TRAIL_LAST_KNOWN = 9  # RASL_R; up to 15 and from 22 on the types are reserved
 
 _B, _P = 0, 1
@@ -23,15 +22,15 @@ _B, _P = 0, 1
 _MAX_CONFIG_ARRAYS = 64
 
 
-def _skip_slice_header(r: BitReader, spss: Mapping[int, Sps], ppss: Mapping[int, Pps]) -> None:
+def _skip_slice_header(r: BitReader, sets: ParameterSets) -> None:
     """Read one ``slice_segment_header()`` (§7.3.6.1), the NAL header before it included."""
     nal_type = r.u(16) >> 9
     first = r.flag()
     if _BLA_FIRST <= nal_type <= _IRAP_LAST:
         r.flag()
     pps_id = r.ue()
-    pps = ppss.get(pps_id)
-    sps = spss.get(pps.sps_id) if pps else None
+    pps = sets.ppss.get(pps_id)
+    sps = sets.spss.get(pps.sps_id) if pps else None
     if not pps or not sps:
         raise MediaError(f"HEVC slice: no parameter sets for slice_pic_parameter_set_id {pps_id}")
     dependent = 0
@@ -154,8 +153,7 @@ class HevcCodec:
     """An HEVC track: its NAL length size and the parameter sets of its ``hvcC``."""
 
     length_size: int
-    spss: Mapping[int, Sps]
-    ppss: Mapping[int, Pps]
+    sets: ParameterSets
 
     @classmethod
     def parse(cls, config: bytes) -> "HevcCodec":
@@ -165,11 +163,10 @@ class HevcCodec:
         length_size = (config[21] & 3) + 1
         if length_size == 3:
             raise MediaError("hvcC: NAL length size is 3")
-        spss: dict[int, Sps] = {}
-        ppss: dict[int, Pps] = {}
+        sets = ParameterSets({}, {})
         for nal in _config_nals(config):
-            _keep_parameter_set(nal, spss, ppss)
-        return cls(length_size, spss, ppss)
+            sets.keep(nal)
+        return cls(length_size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
         """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
@@ -193,19 +190,6 @@ def _config_nals(config: bytes) -> list[bytes]:
     return nals
 
 
-def _keep_parameter_set(nal: bytes, spss: dict[int, Sps], ppss: dict[int, Pps]) -> None:
-    nal_type = nal[0] >> 1 & 63
-    layer = (nal[0] & 1) << 5 | nal[1] >> 3
-    if layer:
-        return
-    if nal_type == _SPS:
-        sps = parse_sps(nal)
-        spss[sps.id] = sps
-    elif nal_type == _PPS:
-        pps = parse_pps(nal)
-        ppss[pps.id] = pps
-
-
 class _SliceFinder:
     """Finds slice data, and follows parameter sets sent in the samples themselves (``hev1``).
 
@@ -213,12 +197,11 @@ class _SliceFinder:
     long, so no fixed number of clear bytes would be sure to hold it.
     """
 
-    __slots__ = ("_length_size", "_ppss", "_spss")
+    __slots__ = ("_length_size", "_sets")
 
     def __init__(self, codec: HevcCodec) -> None:
         self._length_size = codec.length_size
-        self._spss = dict(codec.spss)
-        self._ppss = dict(codec.ppss)
+        self._sets = codec.sets.copy()
 
     def find(self, sample: memoryview) -> list[Range]:
         """See :meth:`relay.media.ranges.RangeFinder.find`."""
@@ -232,10 +215,7 @@ class _SliceFinder:
                     raise UnsupportedMediaError(f"HEVC: picture data in NAL units of reserved type {nal_type}")
                 if sample[start] & 1 or sample[start + 1] >> 3:
                     raise UnsupportedMediaError("HEVC: more than one layer")
-                ranges.append((start + header_size(sample[start:end], self._skip_slice_header), end))
-            elif nal_type in (_SPS, _PPS):
-                _keep_parameter_set(bytes(sample[start:end]), self._spss, self._ppss)
+                ranges.append((start + header_size(sample[start:end], _skip_slice_header, self._sets), end))
+            elif nal_type in (SPS, PPS):
+                self._sets.keep(bytes(sample[start:end]))
         return ranges
-
-    def _skip_slice_header(self, r: BitReader) -> None:
-        _skip_slice_header(r, self._spss, self._ppss)

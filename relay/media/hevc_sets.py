@@ -10,6 +10,9 @@ from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
 from relay.media.nal import parameter_set
 
+SPS, PPS = 33, 34
+"""NAL unit types (§7.4.2.2)."""
+
 _SCC_PROFILES = frozenset({9, 11})
 _MAX_SHORT_TERM_SETS = 64
 _MAX_DELTA_POCS = 16
@@ -277,3 +280,27 @@ def _skip_scaling_lists(r: BitReader) -> None:
                 r.se()
             for _ in range(min(64, 16 << (2 * size))):
                 r.se()
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSets:
+    """The parameter sets in force, by ID. The dicts change as a stream sends new ones."""
+
+    spss: dict[int, Sps]
+    ppss: dict[int, Pps]
+
+    def keep(self, nal: bytes) -> None:
+        """Take in a parameter set NAL unit of the base layer; others are ignored. Raises :class:`MediaError`."""
+        nal_type = nal[0] >> 1 & 63
+        if nal[0] & 1 or nal[1] >> 3:
+            return
+        if nal_type == SPS:
+            sps = parse_sps(nal)
+            self.spss[sps.id] = sps
+        elif nal_type == PPS:
+            pps = parse_pps(nal)
+            self.ppss[pps.id] = pps
+
+    def copy(self) -> "ParameterSets":
+        """A copy that may change without changing this one."""
+        return ParameterSets(dict(self.spss), dict(self.ppss))

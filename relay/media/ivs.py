@@ -15,8 +15,9 @@ then PRF is a PRF: two different units of n blocks collide with probability n/2*
 bound of the 64-bit IV itself. With 10,000 units of 300 samples under one key, two of their IV ranges overlap with
 probability 10,000**2 * 300 / 2**64, about 2 in 10**9.
 
-The layout is part of the input because one unit may be mapped in two ways, for instance when a parameter set that
-came in an earlier part is not known. The same bytes of key stream would then meet different bytes of the sample.
+The layout is part of the input because one unit may be read in two ways, for instance when a parameter set that came
+in an earlier part is not known, or the init segment gives another default sample size. The same bytes of key stream
+would then meet different bytes of the samples.
 
 Why not one hash over everything: GMAC costs a twentieth of BLAKE2b or SHA-256 (see ``bench/protect.py``).
 """
@@ -47,17 +48,17 @@ class HashedIvs:
 
 
 class CountingIvs:
-    """IVs counted up from ``start``, track by track, over all segments in order, as packagers do.
+    """IVs counted up from ``start``, key by key, over all tracks and segments in order, as packagers do.
 
-    For files that are protected once, by one process, with a key used for nothing else.
+    For files that are protected once, by one process: under the same key, another run must start elsewhere.
     """
 
     def __init__(self, start: int) -> None:
         self._start = start
-        self._next: dict[int, int] = {}
+        self._next: dict[bytes, int] = {}
 
     def first(self, key: ContentKey, unit: ClearUnit) -> int:
         """See :class:`relay.media.model.SampleIvs`."""
-        first = self._next.get(unit.track_id, self._start)
-        self._next[unit.track_id] = (first + unit.sample_count) % 2**64
+        first = self._next.get(key.key, self._start)
+        self._next[key.key] = (first + unit.sample_count) % 2**64
         return first

@@ -21,7 +21,7 @@ class TrackKind(Enum):
 class ClearUnit:
     """One track of a clear unit of encryption: the ``moof``, and all behind it up to the end of its ``mdat``.
 
-    ``layout`` says which bytes of the track's ``sample_count`` samples will be protected.
+    ``layout`` says where the track's ``sample_count`` samples lie and which of their bytes will be protected.
     """
 
     track_id: int

@@ -4,6 +4,7 @@ Shared by H.264 and HEVC (ISO/IEC 14496-15 §4.3; ITU-T H.264 §7.3.1, H.265 §7
 """
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from relay.errors import MediaError
 from relay.media.bits import HEAD_WINDOWS, BitReader, OutOfBitsError
@@ -13,6 +14,8 @@ MAX_NAL_UNITS = 4096
 
 MAX_PARAMETER_SET = 8192
 """Bytes. Real ones are under 200; scaling lists and reference picture sets can fill about 3000."""
+
+_Sets = TypeVar("_Sets")
 
 _ESCAPE = b"\x00\x00\x03"
 
@@ -52,20 +55,22 @@ def parameter_set(nal: bytes) -> BitReader:
     return BitReader(unescaped(nal))
 
 
-def header_size(nal: memoryview, parse: Callable[[BitReader], object]) -> int:
+def header_size(nal: memoryview, parse: Callable[[BitReader, _Sets], object], sets: _Sets) -> int:
     """Bytes from the start of a NAL unit that ``parse`` reads, rounded up, emulation prevention bytes included.
 
-    Raises :class:`MediaError` when ``parse`` does or the header runs past the NAL unit.
+    ``sets`` is handed on to ``parse``, which may be called again with more bytes. Raises :class:`MediaError`
+    when ``parse`` does or the header runs past the NAL unit.
     """
     for window in HEAD_WINDOWS:
         head = bytes(nal[:window])
-        reader = BitReader(unescaped(head) if _ESCAPE in head else head)
+        escaped = _ESCAPE in head
+        reader = BitReader(unescaped(head) if escaped else head)
         try:
-            parse(reader)
+            parse(reader, sets)
         except OutOfBitsError:
             continue
         size = (reader.position + 7) >> 3
-        return size if _ESCAPE not in head else _escaped_size(head, size)
+        return _escaped_size(head, size) if escaped else size
     raise MediaError("slice header runs past its NAL unit")
 
 

@@ -29,7 +29,7 @@ _DROPPED = frozenset({b"ssix", b"mfra"})
 
 
 def protect_segment(
-    data: bytes,
+    data: bytes | memoryview,
     init: InitSegment,
     protection: Protection,
     ivs: SampleIvs,
@@ -172,10 +172,10 @@ def _next_piece(view: memoryview, at: int, *, complete: bool, limit: int) -> _Pi
 def _next_box(view: memoryview, at: int, start: int, *, complete: bool, limit: int) -> Box | None:
     box = read_header(view, at)
     waiting = box is None or box.end > len(view) or (is_open_ended(box) and not complete)
-    if (len(view) if box is None else box.end) - start > limit:
-        raise MediaError(f"segment: the piece at {start} is longer than {limit} bytes")
     if waiting and complete:
         raise MediaError(f"segment: truncated in the box at {at}, {len(view) - at} bytes of it are there")
+    if (len(view) if box is None else box.end) - start > limit:
+        raise MediaError(f"segment: the piece at {start} is longer than {limit} bytes")
     return None if waiting else box
 
 

@@ -1,9 +1,10 @@
 """One fragment with its data, the unit of encryption: planned first, so that its size is known, then written."""
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, count, islice
 from operator import add
 
 from keys.model import Scheme
@@ -50,6 +51,10 @@ class _Mapped:
     maps: Sequence[bytes]
     ranges: Sequence[Sequence[Range]]
 
+    def encode_places(self) -> bytes:
+        """Where the samples lie: a default size in the init segment may decide it, which the unit does not show."""
+        return struct.pack(f">{2 * len(self.traf.samples)}I", *chain.from_iterable(self.traf.samples))
+
 
 class UnitProtector:
     """Protects the fragments of one segment in order. Video codecs may carry state from one to the next.
@@ -74,15 +79,16 @@ class UnitProtector:
         fragment = parse_fragment(moof, mdat, self._init, position)
         clear = moof.view[moof.end : mdat.end]
         mapped = [self._map(traf, clear, moof.size) for traf in fragment.trafs]
-        ivs = self._choose_ivs(mapped, moof.raw, clear) if self._protection.scheme is Scheme.CENC else {}
+        ivs = self._ivs_by_track(mapped, moof.raw, clear)
         added: list[Auxiliary | None] = []
         encryptions: list[Callable[[memoryview, memoryview], None]] = []
-        for index, item in enumerate(mapped):
+        for item in mapped:
             if item is None:
                 added.append(None)
-            else:
-                added.append(self._auxiliary(item, ivs.get(index)))
-                encryptions.append(_encryption(item, ivs.get(index)))
+                continue
+            own = list(islice(ivs[item.traf.track.id], len(item.maps))) if item.encryption.iv_size else None
+            added.append(self._auxiliary(item, own))
+            encryptions.append(_encryption(item, own))
         return ProtectedUnit(fragment.rebuild(added), clear, encryptions)
 
     def _map(self, traf: TrackFragment, clear: memoryview, moof_size: int) -> _Mapped | None:
@@ -110,25 +116,18 @@ class UnitProtector:
             mapper = self._mappers[entry.box.start] = entry.codec.mapper(self._protection.scheme)
         return mapper
 
-    def _choose_ivs(
+    def _ivs_by_track(
         self, mapped: Sequence[_Mapped | None], moof: memoryview, clear: memoryview
-    ) -> dict[int, list[bytes]]:
-        """The samples' IVs by index of their traf. A track counts on from traf to traf: they share the unit."""
-        by_track: dict[int, list[int]] = {}
-        for index, item in enumerate(mapped):
-            if item is not None:
-                by_track.setdefault(item.traf.track.id, []).append(index)
-        chosen: dict[int, list[bytes]] = {}
-        for track_id, indexes in by_track.items():
-            items = [item for index in indexes if (item := mapped[index]) is not None]
-            layout = b"".join(chain.from_iterable(item.maps for item in items))
-            count = sum(len(item.maps) for item in items)
-            number = self._ivs.first(items[0].encryption.key, ClearUnit(track_id, moof, clear, layout, count))
-            for index, item in zip(indexes, items, strict=True):
-                numbers = range(number, number + len(item.maps))
-                chosen[index] = [(iv % _IV_RANGE).to_bytes(8, "big") for iv in numbers]
-                number = numbers.stop
-        return chosen
+    ) -> dict[int, Iterator[bytes]]:
+        """The IVs of each track's samples in order; its trafs share them, for they share the unit."""
+        ivs: dict[int, Iterator[bytes]] = {}
+        protected = [item for item in mapped if item is not None and item.encryption.iv_size]
+        for track_id, key in {item.traf.track.id: item.encryption.key for item in protected}.items():
+            own = [item for item in protected if item.traf.track.id == track_id]
+            layout = b"".join(chain.from_iterable((item.encode_places(), *item.maps) for item in own))
+            first = self._ivs.first(key, ClearUnit(track_id, moof, clear, layout, sum(len(item.maps) for item in own)))
+            ivs[track_id] = ((number % _IV_RANGE).to_bytes(8, "big") for number in count(first))
+        return ivs
 
     def _auxiliary(self, item: _Mapped, ivs: Sequence[bytes] | None) -> Auxiliary:
         groups = Seig(len(item.maps), item.encryption).encode() if self._groups else b""

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from relay.errors import ConfigError
+from relay.errors import ConfigError, JournalError
 from relay.state.events import Event, decode_event, encode_event
 
 
@@ -27,16 +27,22 @@ class Journal:
         self._path = path
 
     def append(self, event: Event) -> None:
-        """Write one event durably."""
-        self._db.execute("INSERT INTO event (body) VALUES (?)", (encode_event(event),))
+        """Write one event durably. Raises :class:`JournalError`, as on a full disk."""
+        try:
+            self._db.execute("INSERT INTO event (body) VALUES (?)", (encode_event(event),))
+        except sqlite3.Error as err:
+            raise JournalError(f"{self._path}: cannot be written: {err}") from None
 
     def replay(self) -> Iterator[Event]:
-        """All events, oldest first. Raises :class:`ConfigError` for a line that is no event."""
-        for seq, body in self._db.execute("SELECT seq, body FROM event ORDER BY seq"):
-            try:
+        """All events, oldest first. Raises :class:`ConfigError` for a damaged file or a line that is no event."""
+        seq = 0
+        try:
+            for seq, body in self._db.execute("SELECT seq, body FROM event ORDER BY seq"):
                 yield decode_event(body)
-            except ValueError as err:
-                raise ConfigError(f"{self._path}: event {seq}: {err}. Restore the file or move it away.") from None
+        except (ValueError, TypeError) as err:
+            raise ConfigError(f"{self._path}: event {seq}: {err}. Restore the file or move it away.") from None
+        except sqlite3.Error as err:
+            raise ConfigError(f"{self._path}: after event {seq}: {err}. Restore the file or move it away.") from None
 
     def close(self) -> None:
         """Close the file."""

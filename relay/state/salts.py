@@ -34,5 +34,7 @@ class Salts:
         """Wait until every salt drawn so far is durable. To be awaited before sending what used one."""
         if self._unwritten or self._writing.locked():
             async with self._writing:
-                unwritten, self._unwritten = self._unwritten, []
-                await self._replica.persist(*unwritten)
+                # Struck off once durable: a full disk or a viewer who leaves must not make it look written.
+                while self._unwritten:
+                    await self._replica.persist(self._unwritten[0])
+                    del self._unwritten[0]

@@ -56,10 +56,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """One file that players read by themselves. ``base`` is its SegmentBase element, if it has one."""
+    """One file that players read by themselves. ``base`` is its SegmentBase element, if it has one.
+
+    ``init`` is where that element says that the init segment is, if not in the file.
+    """
 
     source: Source
-    base: Element | None
+    base: Element | None = None
+    init: Source | None = None
 
 
 Addressing = Templated | Listed | Whole
@@ -142,7 +146,10 @@ def read_addressing(
         above = (levels.representation, *levels.representation.iterancestors())
         if not any(children(level, "BaseURL") for level in above):
             raise ManifestError("MPD: a Representation says nowhere where its media is")
-        return Whole(bases.resolve(""), base[-1] if base else None)
+        if not base:
+            return Whole(bases.resolve(""))
+        elsewhere = [child.get("sourceURL", "") for child in children(base[-1], "Initialization")]
+        return Whole(bases.resolve(""), base[-1], bases.resolve(elsewhere[0]) if any(elsewhere) else None)
     request = wanted_index(levels, bases)
     if request is None:
         raise UnsupportedMediaError("MPD: a media file without @indexRange cannot be protected segment by segment")
@@ -200,7 +207,9 @@ def _read_list(levels: Levels, bases: Bases, times: PeriodTimes) -> Listed:
             runs.append(Run(run.start, run.duration, count, len(media) - left))
         left -= count
     # Timelines of lists are written out: what players make of @duration with @startNumber differs.
-    return Listed(Timing(timing.anchor, tuple(runs), listed=True), _init(merged, bases, None), media, merged.kept(bases))
+    return Listed(
+        Timing(timing.anchor, tuple(runs), listed=True), _init(merged, bases, None), media, merged.kept(bases)
+    )
 
 
 def _timing(merged: "_Merged", times: PeriodTimes, start_number: int, first_tick: int | None) -> Timing:

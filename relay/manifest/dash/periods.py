@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lxml.etree import Element as new_element
+from lxml import etree
 from lxml.etree import _Element as Element
 
 from keys.model import TrackType
@@ -39,7 +39,7 @@ class Piece:
     """The part [start, end) of a Period, in seconds since that starts, that is shown as one Period.
 
     ``crypto`` is the crypto period it lies in, or None in stable signalling. ``first`` and ``last`` say
-    that nothing of the Period lies before or behind it.
+    that no piece of the Period is before or behind it.
     """
 
     start: Fraction = Fraction()
@@ -50,7 +50,7 @@ class Piece:
 
     def cut(self, timing: Timing) -> Timing:
         """The segments that overlap this piece; one that straddles an edge belongs to both sides."""
-        return timing.cut(None if self.first else self.start, None if self.last else self.end)
+        return timing.cut(self.start or None, None if self.last else self.end)
 
 
 def pieces_of(
@@ -68,11 +68,13 @@ def pieces_of(
         return whole
     if window_ms is not None and not timing.listed:
         timing = timing.within(*window_ms)
-    stretches = timing.stretches(schedule)
+    stretches = timing.stretches(schedule, MAX_PIECES)
+    if stretches is None:
+        raise ManifestError(f"MPD: more than {MAX_PIECES} crypto periods, each of which would need a Period")
     if not stretches:
         return whole
     starts = [timing.anchor.seconds(stretch.first_tick) for stretch in stretches]
-    starts[0] = Fraction() if window_ms is None else _begin(timing, stretches[0], schedule)
+    starts[0] = Fraction() if window_ms is None else _begin(timing, stretches[0])
     ends = [*starts[1:], times.length]
     pieces = [
         Piece(start, end, stretch.period, first=index == 0, last=index == len(stretches) - 1)
@@ -80,8 +82,6 @@ def pieces_of(
     ]
     if window_ms is not None:
         return _ready(pieces, sets)[-MAX_LIVE_PIECES:]
-    if len(pieces) > MAX_PIECES:
-        raise ManifestError(f"MPD: more than {MAX_PIECES} crypto periods, each of which would need a Period")
     return pieces
 
 
@@ -96,12 +96,11 @@ def split_period(period: Element, times: PeriodTimes, pieces: Sequence[Piece], a
     for piece in pieces:
         copy = deepcopy(period)
         copy.set("id", f"{name}-{piece.crypto}")
-        if piece.start:
-            copy.set("start", write_duration(times.start + piece.start))
+        copy.set("start", write_duration(times.start + piece.start))
         if copy.attrib.pop("duration", None) is not None and piece.last and piece.end is not None:
             copy.set("duration", write_duration(piece.end - piece.start))
         if not children(copy, "AssetIdentifier"):
-            copy.insert(0, new_element(named(copy, "AssetIdentifier"), schemeIdUri=ASSET, value=asset))
+            copy.insert(0, etree.Element(named(copy, "AssetIdentifier"), schemeIdUri=ASSET, value=asset))
         for stream in children(copy, "EventStream"):
             _cut_events(stream, piece)
         if made:
@@ -126,7 +125,7 @@ def _reference(sets: Sequence[Sequence[Rendition]]) -> Timing | None:
     return None
 
 
-def _begin(timing: Timing, first: Stretch, schedule: Schedule) -> Fraction:
+def _begin(timing: Timing, first: Stretch) -> Fraction:
     """Where the crypto period of the first segment of a live window began.
 
     Its first segments may have left the window, but a Period's start must not move while the window
@@ -134,7 +133,7 @@ def _begin(timing: Timing, first: Stretch, schedule: Schedule) -> Fraction:
     start for as long as the encoder cuts regularly.
     """
     step = timing.runs[0].duration
-    earliest = timing.anchor.tick_at(schedule.period_at(first.period).start - GUARD_MS)
+    earliest = timing.anchor.tick_at(first.period - GUARD_MS)
     steps = max(0, (first.first_tick - earliest) // step)
     return max(Fraction(), timing.anchor.seconds(first.first_tick - steps * step))
 
@@ -171,5 +170,3 @@ def _cut_events(stream: Element, piece: Piece) -> None:
                     event.set(name, str(integer(event, name) * factor))
     if moved:
         stream.set("presentationTimeOffset", str(int(moved * factor)))
-
-

@@ -62,7 +62,7 @@ def _add_system(parent: Element, system: UUID, value: str | None = None) -> Elem
 
 
 def _add(parent: Element, scheme: str, value: str | None) -> Element:
-    element = SubElement(parent, named(parent, "ContentProtection"), schemeIdUri=scheme, nsmap=CENC)
+    element: Element = SubElement(parent, named(parent, "ContentProtection"), schemeIdUri=scheme, nsmap=CENC)
     if value is not None:
         element.set("value", value)
     return element
@@ -75,7 +75,7 @@ def _clearkey(element: Element) -> None:
 
 def _child(parent: Element, namespace: dict[str, str], name: str, text: str) -> Element:
     (uri,) = namespace.values()
-    child = SubElement(parent, f"{{{uri}}}{name}", nsmap=namespace)
+    child: Element = SubElement(parent, f"{{{uri}}}{name}", nsmap=namespace)
     child.text = text
     return child
 

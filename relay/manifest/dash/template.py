@@ -1,13 +1,12 @@
 """The template language of ``SegmentTemplate@media`` and ``@initialization`` (ISO/IEC 23009-1 §5.3.9.4.4)."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from relay.errors import ManifestError, UnsupportedMediaError
-from relay.sources import Source
 
 _IDENTIFIER = re.compile(r"\$(?:(RepresentationID|Number|Bandwidth|Time|SubNumber)(?:%0([0-9]{1,2})d)?)?\$")
-_PLACEHOLDER = re.compile(r"\((number|time)(?::0([0-9]{1,2}))?\)")
+_RESERVED = re.compile(r"\((?:number|time)[:)]")
 _MAX_WIDTH = 20
 
 
@@ -24,7 +23,7 @@ class Template:
 
 def expand(text: str, representation_id: str, bandwidth: int | None) -> Template:
     """Fill in what a Representation says. Raises :class:`ManifestError`."""
-    if _PLACEHOLDER.search(text) or _PLACEHOLDER.search(representation_id):
+    if _RESERVED.search(text) or _RESERVED.search(representation_id):
         raise ManifestError("MPD: a template holds a text that the relay reserves, (number) or (time)")
     found: set[str] = set()
     out: list[str] = []
@@ -53,17 +52,6 @@ def expand(text: str, representation_id: str, bandwidth: int | None) -> Template
     if len(found) > 1:
         raise ManifestError("MPD: a template uses both $Number$ and $Time$")
     return Template("".join(out), f"${found.pop()}$" if found else None)
-
-
-def fill(source: Source, value: int) -> Source:
-    """The resource that a template's source (with placeholders) names for ``value``."""
-
-    def digits(match: re.Match[str]) -> str:
-        return f"{value:0{int(match[2] or 1)}d}"
-
-    return replace(
-        source, path=_PLACEHOLDER.sub(digits, source.path), query=_PLACEHOLDER.sub(digits, source.query)
-    )
 
 
 def _literal(text: str) -> str:

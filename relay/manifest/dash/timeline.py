@@ -13,9 +13,6 @@ from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.dash.mpd import children, local, named
 from relay.manifest.dash.values import MAX_NUMBER, integer
 
-MAX_STRETCHES = 4096
-"""Most crypto periods that one timeline may run through."""
-
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -81,6 +78,10 @@ class Stretch:
     first_number: int
     last_number: int
 
+    def until(self, tick: int, number: int) -> "Stretch":
+        """The same, with another last segment."""
+        return Stretch(self.period, self.first_tick, tick, self.first_number, number)
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -103,6 +104,8 @@ class Timing:
 
         Timescales divide a boundary differently, so an overlap below a millisecond is none.
         """
+        if start is None and end is None:
+            return self
         slack = Fraction(1, 1000)
         lower = None if start is None else self.anchor.tick_of(start + slack)
         upper = None if end is None else self.anchor.tick_of(end - slack, up=True)
@@ -115,25 +118,28 @@ class Timing:
         runs = (run.cut(lower, self.anchor.tick_at(last_ms)) for run in self.runs)
         return replace(self, runs=tuple(run for run in runs if run))
 
-    def stretches(self, schedule: Schedule) -> list[Stretch]:
-        """Which crypto period each segment lies in. Raises :class:`ManifestError` over :data:`MAX_STRETCHES`.
+    def stretches(self, schedule: Schedule, limit: int) -> list[Stretch] | None:
+        """Which crypto period each segment lies in; None where there are more than ``limit`` of them.
 
         All runs must have an end.
         """
         found: list[Stretch] = []
+        boundary: int | None = -1
         for run in self.runs:
-            done = 0
-            while (left := (run.count or 0) - done) > 0:
+            done, count = 0, run.count or 0
+            while done < count:
                 start = run.start + done * run.duration
-                period = schedule.period_of(self.anchor.ms(start))
-                if period.end is not None:
-                    boundary = self.anchor.tick_at(period.end - GUARD_MS)
-                    left = min(left, max(1, -((start - boundary) // run.duration)))
-                last = done + left - 1
-                _join(found, Stretch(
-                    period.start, start, run.start + last * run.duration, run.number + done, run.number + last
-                ))  # fmt: skip
+                if boundary is not None and start >= boundary:
+                    if len(found) == limit:
+                        return None
+                    period = schedule.period_of(self.anchor.ms(start))
+                    boundary = None if period.end is None else self.anchor.tick_at(period.end - GUARD_MS)
+                    found.append(Stretch(period.start, start, start, run.number + done, run.number + done))
+                left = count - done
+                if boundary is not None:
+                    left = min(left, -((start - boundary) // run.duration))
                 done += left
+                found[-1] = found[-1].until(start + (left - 1) * run.duration, run.number + done - 1)
         return found
 
 
@@ -194,12 +200,3 @@ def write_timeline(parent: Element, runs: Iterable[Run]) -> None:
         if count > 1:
             entry.set("r", str(count - 1))
         tick, number = run.start + count * run.duration, run.number + count
-
-
-def _join(found: list[Stretch], new: Stretch) -> None:
-    if found and found[-1].period == new.period:
-        found[-1] = replace(found[-1], last_tick=new.last_tick, last_number=new.last_number)
-        return
-    if len(found) == MAX_STRETCHES:
-        raise ManifestError(f"MPD: a timeline runs through more than {MAX_STRETCHES} crypto periods")
-    found.append(new)

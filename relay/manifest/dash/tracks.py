@@ -121,5 +121,3 @@ def _kind(levels: Levels) -> str:
 
 def _codecs(levels: Levels) -> list[str]:
     return [codec.strip().lower() for codec in (levels.inherited("codecs") or "").split(",") if codec.strip()]
-
-

@@ -13,7 +13,8 @@ from relay.errors import ManifestError
 MAX_ATTRIBUTES = 256
 MAX_INTEGER = 2**63 - 1
 
-_ATTRIBUTE = re.compile(r'[ \t]*([A-Za-z0-9_-]+)[ \t]*=[ \t]*("[^"]*"|[^",]*)[ \t]*(?:,|$)')
+# Possessive throughout: backtracking over a line of blanks would take time cubic in its length.
+_ATTRIBUTE = re.compile(r'[ \t]*+([A-Za-z0-9_-]++)[ \t]*+=[ \t]*+("[^"]*+"|[^",]*+)[ \t]*+(?:,|$)')
 _INTEGER = re.compile(r"[0-9]{1,19}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,32})?|\.[0-9]{1,32}")
 _DATE_TIME = re.compile(

@@ -115,6 +115,8 @@ class _Writer:
             self.out.append(text + line.end)
 
     def _tag(self, line: Line, attributes: Attributes) -> None:
+        if self._mint.names_origin(str(attributes.without("URI"))):
+            raise line.error("an attribute names the origin's host")
         if attributes.items:
             self.out.append(f"#{line.name}:{attributes}{line.end}")
 
@@ -159,14 +161,17 @@ class _Writer:
 
     def _report(self, line: Line) -> None:
         """A report names its playlist as the multivariant did, or goes: players would take another URL
-        for another rendition."""
+        for another rendition, and one above the ceiling is none of theirs."""
         attributes = line.attributes()
         try:
             source = self._mint.source(line, line.read(attributes.require, "URI"))
         except OriginForeignError:
             return
-        if source in self._siblings.tracks:
-            url = self._mint.url(line, PlaylistRef(source, self._siblings.tracks[source]))
+        if source not in self._siblings.tracks:
+            return
+        track = self._siblings.tracks[source]
+        if track is None or track.rank <= self._ctx.cls.ceiling.rank:
+            url = self._mint.url(line, PlaylistRef(source, track))
             self._tag(line, attributes.quoting("URI", url))
 
     def _server_control(self, line: Line) -> None:

@@ -10,7 +10,8 @@ from relay.manifest.hls.playlist import Line
 from relay.sources import Source
 from relay.urls import MAX_URL, Ref
 
-_ADDRESS = re.compile(r"://|(?:^|[,:\s])[A-Za-z0-9_-]*UR[IL]\s*=", re.IGNORECASE)
+# A character must follow, or base64 that happens to end in "URI=" would count.
+_ADDRESS = re.compile(r'://|UR[IL]\s*=\s*(?:"[^"]|[^\s,="])', re.IGNORECASE)
 
 
 class Mint:
@@ -31,6 +32,7 @@ class Mint:
         if not uri:
             raise line.error("empty URI")
         try:
+            uri.encode()  # fails where its bytes were not UTF-8
             return self._ctx.scope.resolve(uri, against=self._source)
         except OriginForeignError as err:
             raise OriginForeignError(f"HLS playlist, line {line.number}: {err}") from None

@@ -111,24 +111,32 @@ def _renditions(playlist: Playlist, mint: Mint) -> Iterator[_Rendition]:
 
 
 def _tracks(renditions: Iterable[_Rendition], ctx: RewriteContext) -> dict[Source, TrackType | None]:
-    """The track type of each playlist; one that is listed several times takes the highest, so that no
-    listing hands out better content under a lesser key."""
-    variants = [(item, _variant_track(item, ctx)) for item in renditions if item.kind == ""]
-    groups: dict[str, TrackType] = {}
-    for item, track in variants:
-        group = item.attributes.get("VIDEO")
-        if group is not None and _rank(track) >= _rank(groups.get(group)):
-            groups[group] = track
+    """The track type of each playlist. One that is listed several times takes the highest that is stated,
+    so that no listing hands out better content under a lesser key; where none is, the default."""
     found: dict[Source, TrackType | None] = {}
-    listed: list[tuple[_Rendition, TrackType | None]] = [*variants]
+
+    def state(source: Source, track: TrackType | None) -> None:
+        if source not in found or _rank(track) > _rank(found[source]):
+            found[source] = track
+
+    variants = [item for item in renditions if not item.kind]
+    stated = [(item, _stated_track(item)) for item in variants]
+    for item, track in stated:
+        if track is not None:
+            state(item.source, track)
+    for item in renditions:
+        if item.kind in ("AUDIO", "SUBTITLES"):
+            state(item.source, TrackType.AUDIO if item.kind == "AUDIO" else None)
+    for item, track in stated:
+        if track is None and found.get(item.source) is None:
+            found[item.source] = ctx.default_track
+    groups: dict[str, list[TrackType | None]] = {}
+    for item in variants:
+        groups.setdefault(item.attributes.get("VIDEO") or "", []).append(found[item.source])
     for item in renditions:
         if item.kind == "VIDEO":
-            listed.append((item, groups.get(item.attributes.get("GROUP-ID") or "", ctx.default_track)))
-        elif item.kind:
-            listed.append((item, TrackType.AUDIO if item.kind == "AUDIO" else None))
-    for item, own in listed:
-        if item.source not in found or _rank(own) > _rank(found[item.source]):
-            found[item.source] = own
+            used_with = groups.get(item.attributes.get("GROUP-ID") or "", [ctx.default_track])
+            state(item.source, max(used_with, key=_rank))
     return found
 
 
@@ -136,13 +144,14 @@ def _rank(track: TrackType | None) -> int:
     return -1 if track is None else track.rank
 
 
-def _variant_track(variant: _Rendition, ctx: RewriteContext) -> TrackType:
+def _stated_track(variant: _Rendition) -> TrackType | None:
+    """What a variant's attributes say of it: its picture size, or that it has no picture."""
     size = variant.attributes.get("RESOLUTION")
     if size is not None:
         return TrackType.of_picture(*variant.tag.read(resolution, size))
     codecs = {codec.strip().partition(".")[0].lower() for codec in (variant.attributes.get("CODECS") or "").split(",")}
     heard = codecs & _AUDIO_CODECS
-    return TrackType.AUDIO if heard and codecs <= _AUDIO_CODECS | _TEXT_CODECS else ctx.default_track
+    return TrackType.AUDIO if heard and codecs <= _AUDIO_CODECS | _TEXT_CODECS else None
 
 
 def _session_keys(tracks: Iterable[TrackType | None], ctx: RewriteContext, mint: Mint, line: Line) -> Iterator[str]:

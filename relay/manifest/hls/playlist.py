@@ -42,7 +42,7 @@ class Line:
 
     def error(self, reason: object) -> ManifestError:
         """What to raise when this line cannot be read."""
-        return ManifestError(f"HLS playlist, line {self.number}: {self.name or 'URI'}: {reason}")
+        return ManifestError(f"HLS playlist, line {self.number}: {self.name and self.name + ': '}{reason}")
 
     def read(self, reader: Callable[[str], T], text: str) -> T:
         """``reader(text)``, its :class:`ManifestError` naming this line."""

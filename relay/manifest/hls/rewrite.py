@@ -13,7 +13,10 @@ ALONE = Siblings()
 """The siblings of a playlist whose multivariant is not known, or that has none."""
 
 _MULTIVARIANT = frozenset({"EXT-X-STREAM-INF", "EXT-X-MEDIA", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-SESSION-DATA"})
-_MEDIA = frozenset({"EXTINF", "EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-PART", "EXT-X-ENDLIST"})
+_MEDIA = frozenset(
+    {"EXTINF", "EXT-X-BYTERANGE", "EXT-X-ENDLIST", "EXT-X-KEY", "EXT-X-MAP", "EXT-X-MEDIA-SEQUENCE", "EXT-X-PART"}
+    | {"EXT-X-PREFETCH", "EXT-X-PRELOAD-HINT", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-TARGETDURATION"}
+)
 
 
 def rewrite_playlist(

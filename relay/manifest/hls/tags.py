@@ -23,13 +23,13 @@ def pass_on(line: Line, mint: Mint) -> str | None:
         return duration + comma if mint.names_origin(title) else line.text
     if line.name == "EXT-X-DATERANGE":
         return _date_range(line, mint)
-    return None if mint.holds_address(line.value) else line.text
+    return None if mint.holds_address(line.text) else line.text
 
 
 def _date_range(line: Line, mint: Mint) -> str | None:
     """Timed metadata less the attributes that hold an address; an interstitial (RFC 8216bis, appendix D)
     goes whole, since it is nothing but an address."""
-    if not mint.holds_address(line.value) and "X-ASSET-" not in line.value:
+    if not mint.holds_address(line.text) and "X-ASSET-" not in line.text:
         return line.text
     try:
         attributes = Attributes.parse(line.value)
@@ -42,9 +42,9 @@ def _date_range(line: Line, mint: Mint) -> str | None:
 
 
 def refuse_key(line: Line) -> None:
-    """Raises :class:`AlreadyProtectedError` for a key tag with any METHOD but NONE."""
-    method = line.attributes().get("METHOD")
-    if method != "NONE":
+    """Raises :class:`AlreadyProtectedError` for a key tag with any METHOD but NONE, which nothing needs to say
+    of an origin's segments, and :class:`ManifestError` for one without METHOD."""
+    if line.read(line.attributes().require, "METHOD") != "NONE":
         raise AlreadyProtectedError(f"HLS playlist, line {line.number}: {line.name}: the origin encrypts already")
 
 

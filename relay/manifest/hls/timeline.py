@@ -18,13 +18,19 @@ from dataclasses import dataclass
 
 from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.context import Clock
-from relay.manifest.hls.attributes import byte_range, date_time, integer, microseconds
+from relay.manifest.hls.attributes import MAX_INTEGER, byte_range, date_time, integer, microseconds
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Line, Playlist
 from relay.sources import ByteRange, Source
 
 SECOND = 1_000_000
 """Times within a playlist are whole microseconds."""
+
+MAX_TARGET = 86_400
+"""Seconds; the longest target duration believed."""
+
+
+_ONCE = ("EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,39 +125,32 @@ def map_of(line: Line, mint: Mint) -> Map:
 
 
 def _header(playlist: Playlist) -> Header:
-    once = {}
+    once: dict[str, Line] = {}
     for line in playlist.lines:
         if line.name in _ONCE:
             if line.name in once:
                 raise line.error("given twice")
             once[line.name] = line
-        elif line.name in _REFUSED:
-            raise line.error(_REFUSED[line.name])
+        elif line.name == "EXT-X-SKIP":
+            raise line.error("a delta update, which was never asked for")
         elif line.name == "EXT-X-I-FRAMES-ONLY":
             # Its ranges end inside a fragment; protecting needs the fragment whole.
-            raise UnsupportedMediaError("HLS playlist of I-frames only")
-    if "EXT-X-TARGETDURATION" not in once:
+            raise UnsupportedMediaError(f"HLS playlist, line {line.number}: a playlist of I-frames only")
+    target, sequence, kind, parts = (once.get(name) for name in _ONCE)
+    if target is None:
         raise ManifestError("HLS media playlist without EXT-X-TARGETDURATION")
-    sequence, kind, parts = (
-        once.get(name) for name in ("EXT-X-MEDIA-SEQUENCE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF")
-    )
+    seconds = target.read(integer, target.value)
+    if seconds > MAX_TARGET:
+        raise target.error(f"longer than {MAX_TARGET} seconds")
     names = playlist.names()
     return Header(
-        target=once["EXT-X-TARGETDURATION"].read(integer, once["EXT-X-TARGETDURATION"].value),
+        target=max(seconds, 1),  # rounding gives 0 for segments shorter than half a second
         sequence=sequence.read(integer, sequence.value) if sequence else 0,
         vod=kind is not None and kind.value.strip() == "VOD",
         ended="EXT-X-ENDLIST" in names,
         dated="EXT-X-PROGRAM-DATE-TIME" in names,
         part_target=parts.read(microseconds, parts.attributes().get("PART-TARGET") or "") if parts else None,
     )
-
-
-_ONCE = frozenset({"EXT-X-TARGETDURATION", "EXT-X-MEDIA-SEQUENCE", "EXT-X-PLAYLIST-TYPE", "EXT-X-PART-INF"})
-_REFUSED = {
-    "EXT-X-SKIP": "a delta update, which was never asked for",
-    "EXT-X-STREAM-INF": "in a media playlist",
-    "EXT-X-MEDIA": "in a media playlist",
-}
 
 
 def _clock(header: Header, known: Clock | None) -> Clock:
@@ -201,6 +200,8 @@ def _drafts(playlist: Playlist, mint: Mint, header: Header) -> Iterator[_Draft]:
 def _starts(header: Header, clock: Clock, drafts: list[_Draft]) -> Iterator[int]:
     """Starts in microseconds. A date holds until the next one, and backwards from the first."""
     if clock is Clock.SEQUENCE:
+        if (header.sequence + len(drafts)) * header.target * 1000 > MAX_INTEGER:
+            raise ManifestError("HLS media playlist without dates: its sequence numbers count past 2^63 ms")
         yield from ((header.sequence + index) * header.target * SECOND for index in range(len(drafts)))
         return
     time = 0

@@ -1,7 +1,7 @@
 """A stream to rewrite playlists for, and a reader of everything that the rewriting minted."""
 
-import posixpath
 import re
+from urllib.parse import urljoin
 
 from keys.material import RootKey
 from keys.model import KeySignal, KeySlot, Scheme, TrackType
@@ -23,7 +23,6 @@ CENC_DRM = ManifestClass(systems=(System.PLAYREADY, System.WIDEVINE))
 CBCS = ManifestClass(Scheme.CBCS, systems=(System.CLEARKEY, System.FAIRPLAY, System.IDENTITY))
 CBCS_PERIOD = ManifestClass(Scheme.CBCS, Signalling.PERIOD, (System.FAIRPLAY, System.IDENTITY))
 AES = ManifestClass(Scheme.AES128)
-CLASSES = {str(cls): cls for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD, AES)}
 
 
 def context(
@@ -58,13 +57,13 @@ def minted(body: bytes, at: str, ctx: RewriteContext) -> list[tuple[str, Ref]]:
     """Every URI of a rewritten playlist but those of key systems: where it stands (the tag's name, empty
     for a URI line) and what it reads back as, below the class folder."""
     found = []
-    for line in body.decode().splitlines():
-        if not line.startswith("#"):
-            found += [("", line)] if line.strip() else []
+    for line in re.split(r"\r*\n", body.decode()):
+        if not line.startswith("#EXT"):
+            found += [("", line)] if line.strip() and not line.startswith("#") else []
         elif line.startswith("#EXT-X-PREFETCH:"):
             found.append(("EXT-X-PREFETCH", line.partition(":")[2]))
         else:
-            found += [(line[1:].partition(":")[0], uri) for uri in re.findall(r'URI="([^"]*)"', line)]
+            found += [(line[1:].partition(":")[0], uri) for uri in re.findall(r'URI="([^"]+)"', line)]
     return [
         (place, read(uri, at, ctx))
         for place, uri in found
@@ -74,11 +73,10 @@ def minted(body: bytes, at: str, ctx: RewriteContext) -> list[tuple[str, Ref]]:
 
 def read(uri: str, at: str, ctx: RewriteContext) -> Ref:
     """What a minted URL reads back as."""
-    path, _, query = uri.partition("?")
-    assert not path.startswith("/")
-    assert ":" not in path.partition("/")[0]
-    path = posixpath.normpath(posixpath.join("/class", posixpath.dirname(at), path))
-    assert path.startswith("/class/"), f"{uri} leaves the class folder"
-    ref, value = ctx.urls.read(path.removeprefix("/class/"), query)
+    folder = "https://relay.example/p/pass/stream/class/"
+    absolute = urljoin(folder + at, uri)
+    assert absolute.startswith(folder), f"{uri} leaves the class folder"
+    path, _, query = absolute.removeprefix(folder).partition("?")
+    ref, value = ctx.urls.read(path, query)
     assert value is None
     return ref

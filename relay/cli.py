@@ -1,0 +1,332 @@
+"""The ``segmentgate`` command."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from secrets import token_hex, token_urlsafe
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from keys.errors import KeysError
+from keys.model import Scheme, TrackType
+from relay.config import Config, load_config, parse_config
+from relay.errors import ConfigError, RelayError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the project's own errors into one line on standard error and exit status 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (RelayError, KeysError) as err:
+            raise click.ClickException(str(err)) from None
+
+    return run
+
+
+class _Hex(click.ParamType[bytes]):
+    name = "HEX"
+
+    def __init__(self, *sizes: int) -> None:
+        self._sizes = sizes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        try:
+            data = bytes.fromhex(value)
+        except ValueError:
+            self.fail("not hexadecimal", param, ctx)
+        if len(data) not in self._sizes:
+            sizes = " or ".join(str(2 * size) for size in self._sizes)
+            self.fail(f"{len(value)} hex digits, expected {sizes}", param, ctx)
+        return data
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CONFIG = click.option("--config", "config_file", type=_FILE, required=True, help="The configuration file.")
+
+
+@click.group()
+@click.version_option(package_name="segmentgate")
+def main() -> None:
+    """An edge relay that protects, gates and re-keys live HLS and DASH on the fly."""
+
+
+@main.command()
+@_CONFIG
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@_reports_errors
+def serve(config_file: Path, log_level: str) -> None:
+    """Run the relay."""
+    from relay.app import serve as run
+    from relay.telemetry.log import set_up_logging
+
+    set_up_logging(log_level)
+    run(load_config(config_file), config_file.parent)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Player-facing port; 0 takes a free one.")
+@click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="Control port; 0 takes a free one.")
+@click.option("--rotation", type=click.FloatRange(2), default=10.0, show_default=True, help="Seconds a key lasts.")
+@click.option("--pre-delivery", type=click.FloatRange(0), default=4.0, show_default=True, help="Seconds of lead.")
+@click.option("--duration", type=click.FloatRange(min=0, min_open=True), default=None, help="Seconds until it ends.")
+@click.option("--browser/--no-browser", default=True, help="Open the page.")
+@_reports_errors
+def demo(
+    port: int, control_port: int, rotation: float, pre_delivery: float, duration: float | None, browser: bool
+) -> None:
+    """Run a live origin, the relay and a page that plays it, all on this machine."""
+    import uvloop
+
+    from relay.demo.command import DemoOptions, run_demo
+    from relay.telemetry.log import set_up_logging
+
+    set_up_logging("warning")
+    options = DemoOptions(port, control_port, rotation, pre_delivery, duration, browser)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_demo(options))
+
+
+@main.command("check-config")
+@click.argument("file", type=_FILE)
+@_reports_errors
+def check_config(file: Path) -> None:
+    """Check a configuration file and the secrets it names."""
+    from relay.app import read_secrets
+
+    config = load_config(file)
+    read_secrets(config, file.parent)
+    click.echo(f"{file}: good: {len(config.streams)} stream(s), {len(config.tokens.issuers)} token issuer(s)")
+
+
+@main.group()
+def token() -> None:
+    """Session tokens."""
+
+
+@token.command("mint")
+@_CONFIG
+@click.option("--account", required=True, help="The viewer's pseudonymous id (claim sub).")
+@click.option("--stream", "streams", multiple=True, help="A stream the viewer may watch; repeatable. None: every one.")
+@click.option("--session", "session_id", default=None, help="Session id (claim sid); random when left out.")
+@click.option("--device", default=None, help="Device id (claim did).")
+@click.option("--max-track", type=click.Choice([str(track) for track in TrackType]), default=None)
+@click.option("--ttl", type=click.IntRange(1, 86_400), default=3600, show_default=True, help="Seconds it is valid.")
+@click.option("--issuer", default=None, help="Which issuer of the configuration; the first by default.")
+@click.option("--kid", default=None, help="Which of the issuer's keys; the first by default.")
+@click.option("--private-key", type=_FILE, default=None, help="PEM private key, for ES256 and EdDSA keys.")
+@_reports_errors
+def token_mint(
+    config_file: Path,
+    account: str,
+    streams: tuple[str, ...],
+    session_id: str | None,
+    device: str | None,
+    max_track: str | None,
+    ttl: int,
+    issuer: str | None,
+    kid: str | None,
+    private_key: Path | None,
+) -> None:
+    """Mint a session token as the platform would, for trying things out."""
+    from relay.config import read_secret
+    from relay.gate.tokens import mint_token
+
+    config = load_config(config_file)
+    unknown = set(streams) - set(config.streams)
+    if unknown:
+        raise ConfigError(f"{config_file}: no stream {min(unknown)!r}. Known: {', '.join(config.streams)}.")
+    chosen = next((one for one in config.tokens.issuers if issuer in (None, one.iss)), None)
+    key = next((one for one in chosen.keys if kid in (None, one.kid)), None) if chosen else None
+    if chosen is None or key is None:
+        raise ConfigError(f"{config_file}: tokens.issuers: no such issuer or kid. Name one that is there.")
+    now = int(time.time())
+    claims: dict[str, object] = {
+        "iss": chosen.iss,
+        "aud": config.tokens.audience,
+        "sub": account,
+        "sid": session_id or token_urlsafe(16),
+        "jti": token_hex(8),
+        "iat": now,
+        "exp": now + ttl,
+    }
+    if streams:
+        claims["ent"] = list(streams)
+    if device:
+        claims["did"] = device
+    if max_track:
+        claims["drm"] = {"max_track": max_track}
+    secret: bytes
+    if key.alg == "HS256":
+        secret = read_secret(config_file.parent, key.file, "a token secret")
+    elif private_key is None:
+        raise click.UsageError(f"key {key.kid!r} is {key.alg}: give --private-key with its PEM file.")
+    else:
+        secret = private_key.read_bytes()
+    try:
+        click.echo(mint_token(claims, key.kid, key.alg, secret))
+    except ValueError as err:
+        raise click.UsageError(f"{private_key or key.file}: {err}.") from None
+
+
+@main.group()
+def keys() -> None:
+    """Root and content keys."""
+
+
+@keys.command("new")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="File to write, mode 600.")
+def keys_new(out: Path | None) -> None:
+    """Make 32 random bytes as hex: a root key, a token secret or an API key."""
+    text = os.urandom(32).hex()
+    if out is None:
+        click.echo(text)
+        return
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as err:
+        raise click.ClickException(f"{out}: {err.strerror}. Choose a new file: a key is never overwritten.") from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+
+
+@keys.command("derive")
+@_CONFIG
+@click.option("--stream", required=True)
+@click.option("--track", type=click.Choice([str(track) for track in TrackType]), required=True)
+@click.option("--scheme", type=click.Choice([str(scheme) for scheme in Scheme]), default=str(Scheme.CENC))
+@click.option("--at", default=None, help="Stream time: ms, or ISO 8601. Left out: the stable key.")
+@_reports_errors
+def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str | None) -> None:
+    """Print the key ID and content key of a slot as JSON. Handle the output as a secret."""
+    from keys.periods import Schedule
+    from relay.app import read_secrets
+
+    config = load_config(config_file)
+    if stream not in config.streams:
+        raise ConfigError(f"{config_file}: no stream {stream!r}. Known: {', '.join(config.streams)}.")
+    if config.streams[stream].rotation.salt:
+        raise ConfigError(f"{config_file}: streams.{stream}.rotation.salt: salted keys derive only inside the relay.")
+    period = None
+    if at is not None:
+        schedule = Schedule(config.streams[stream].rotation_policy())
+        period = schedule.period_of(_stream_time(at)).start
+    ring = read_secrets(config, config_file.parent).ring
+    slot = ring.slot(stream, TrackType(track), Scheme(scheme), period)
+    key = ring.content_key(slot)
+    values = {"stream": stream, "track": track, "scheme": scheme, "period": period, "generation": slot.generation}
+    click.echo(json.dumps({**values, "kid": key.kid.hex(), "key": key.key.hex()}))
+
+
+@main.command()
+@click.option("--scheme", type=click.Choice([str(Scheme.CENC), str(Scheme.CBCS)]), required=True)
+@click.option("--key", type=_Hex(16), required=True, help="Content key.")
+@click.option("--kid", type=_Hex(16), required=True, help="Key ID.")
+@click.option("--iv", type=_Hex(8, 16), default=None, help="cenc: IV of the first sample (8 bytes); cbcs: constant IV.")
+@click.option("--init", "init_file", type=_FILE, default=None, help="Init segment; left out: the file holds it, too.")
+@click.option("--out-init", type=click.Path(dir_okay=False, path_type=Path), default=None)
+@click.option("--out-dir", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.argument("segments", nargs=-1, required=True, type=_FILE)
+@_reports_errors
+def protect(
+    scheme: str,
+    key: bytes,
+    kid: bytes,
+    iv: bytes | None,
+    init_file: Path | None,
+    out_init: Path | None,
+    out_dir: Path,
+    segments: tuple[Path, ...],
+) -> None:
+    """Protect clear fMP4 files under a given key."""
+    from relay.media.files import FileProtection, FileProtector, protect_file
+
+    if (init_file is None) != (out_init is None):
+        raise click.UsageError("give --init and --out-init together, or neither for files that hold their own init.")
+    needed = 8 if scheme == Scheme.CENC else 16
+    if iv is not None and len(iv) != needed:
+        raise click.UsageError(f"--iv: {scheme} takes {2 * needed} hex digits.")
+    wanted = FileProtection.of(Scheme(scheme), kid, key, iv)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if len({segment.name for segment in segments}) != len(segments):
+        raise click.UsageError("two segments share a file name: they would overwrite each other in --out-dir.")
+    if init_file is None or out_init is None:
+        for path in segments:
+            with _naming(path):
+                (out_dir / path.name).write_bytes(protect_file(path.read_bytes(), wanted))
+        return
+    with _naming(init_file):
+        protector = FileProtector(init_file.read_bytes(), wanted)
+    out_init.write_bytes(protector.init)
+    for path in segments:
+        with _naming(path):
+            (out_dir / path.name).write_bytes(protector.segment(path.read_bytes()))
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--url", required=True, help="The URL that the manifest was fetched from.")
+@click.option("--config", "config_file", type=_FILE, default=None, help="Use its streams and keys.")
+@click.option("--scheme", type=click.Choice([str(scheme) for scheme in Scheme]), default=None)
+@click.option("--signalling", type=click.Choice(["stable", "period"]), default=None)
+@_reports_errors
+def rewrite(file: Path, url: str, config_file: Path | None, scheme: str | None, signalling: str | None) -> None:
+    """Print a manifest as the relay would serve it."""
+    from relay.preview import preview
+
+    if config_file is None:
+        config, base = _ephemeral_config(url), None
+    else:
+        config, base = load_config(config_file), config_file.parent
+    sys.stdout.buffer.write(preview(file.read_bytes(), url, config, base, scheme, signalling, time.time()))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say which file an error is about."""
+    try:
+        yield
+    except RelayError as err:
+        raise click.ClickException(f"{path}: {err}") from None
+
+
+def _ephemeral_config(url: str) -> Config:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise click.UsageError("--url: an absolute http or https URL is needed.")
+    folder = parts.path.rpartition("/")[0] + "/"
+    stream = {"origin": f"{parts.scheme}://{parts.netloc}{folder}", "hls": "index.m3u8", "dash": "index.mpd"}
+    return parse_config(
+        {
+            "control": {"api_key_file": "none"},
+            "keys": {"roots": [{"generation": 1, "file": "none"}]},
+            "tokens": {"audience": "preview", "issuers": [{"iss": "none", "keys": [{"kid": "none", "alg": "HS256", "file": "none"}]}]},
+            "streams": {"preview": stream},
+        },
+        "--url",
+    )
+
+
+def _stream_time(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        raise click.BadParameter("give milliseconds or an ISO 8601 time.", param_hint="--at") from None

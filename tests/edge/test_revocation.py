@@ -1,0 +1,159 @@
+"""Revoke wins: at once, on every kind of request, and on what is flowing."""
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.edge.world import VECTORS, World
+
+KINDS = ("index", "playlist", "init", "segment", "key", "licence", "keys", "events", "entry")
+
+
+async def urls_of(world: World, **claims: str) -> dict[str, str]:
+    """One URL of each kind of a session."""
+    master = await world.enter("vod", **claims)
+    _, body, _ = await world.get(master)
+    playlist = urljoin(master, next(line for line in body.decode().splitlines() if line.startswith("m/")))
+    _, body, _ = await world.get(playlist)
+    text = body.decode()
+
+    def find(pattern: str) -> str:
+        match = re.search(pattern, text, re.MULTILINE)
+        assert match, pattern
+        return urljoin(playlist, match[1])
+
+    return {
+        "index": master,
+        "playlist": playlist,
+        "init": find(r'MAP:URI="([^"]+)"'),
+        "segment": find(r"^([^#\n]+/s/.+)$"),
+        "key": find(r'URI="([^"]+\.key[^"]*)"'),
+        "licence": find(r'URI="(http[^"]+license[^"]+)"'),
+        "keys": urljoin(master, "keys"),
+        "events": urljoin(master, "events"),
+        "entry": f"{world.edge}/watch/vod/index.m3u8?token={world.token(**claims)}",
+    }
+
+
+async def answer_of(world: World, kind: str, url: str) -> tuple[int, str, str]:
+    """Status, reason and CORS header."""
+    challenge = json.dumps({"kids": ["AAAAAAAAAAAAAAAAAAAAAA"], "type": "temporary"})
+    method, data = ("POST", challenge) if kind == "licence" else ("GET", None)
+    async with world.client.request(method, url, data=data) as answer:
+        await answer.read() if kind != "events" or answer.status != 200 else None
+        headers = answer.headers
+        return answer.status, headers.get("Relay-Reason", ""), headers["Access-Control-Allow-Origin"]
+
+
+async def gets_nothing(request: "asyncio.Task[tuple[int, bytes, Any]]") -> None:
+    """A broken connection; or, as aiohttp's client asks again by itself, the refusal it then gets."""
+    with contextlib.suppress(aiohttp.ClientError):
+        status, _, headers = await asyncio.wait_for(request, 5)
+        assert (status, headers["Relay-Reason"]) == (403, "revoked")
+
+
+@pytest.mark.parametrize("target", [{"session_id": "session-1"}, {"account_id": "account-1"}])
+async def test_after_a_revocation_every_kind_of_request_is_refused(world: World, target: dict[str, str]) -> None:
+    urls = await urls_of(world)
+    assert {(await answer_of(world, kind, urls[kind]))[1] for kind in KINDS} <= {"", "scope_key"}
+    await world.revoke(**target)
+    for kind in KINDS:
+        assert await answer_of(world, kind, urls[kind]) == (403, "revoked", "*"), kind
+
+
+async def test_nobody_else_is_touched(world: World) -> None:
+    await world.revoke(session_id="session-2")
+    await world.revoke(account_id="account-2")
+    await world.revoke(account_id="account-1", issuer="https://other.example")
+    status, _, _ = await world.get(await world.enter("vod"))
+    assert status == 200
+
+
+async def test_a_segment_in_flight_is_cut(world: World) -> None:
+    """A slow reader loses the rest of his segment, and the revocation call says so."""
+    big = (VECTORS / "clear" / "v_1.m4s").read_bytes() * 600
+
+    async def send_big(_: web.Request) -> web.Response:
+        return web.Response(body=big)
+
+    urls = await urls_of(world)
+    world.handlers["/clear/v_1.m4s"] = send_big
+    url = aiohttp.client.URL(urls["segment"])
+    reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
+    writer.write(f"GET {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(re.search(rb"Content-Length: (\d+)", head)[1])  # type: ignore[index]
+    received = len(await reader.read(100_000))
+    done = await world.revoke(session_id="session-1")
+    assert (done["sessions_cut"], done["responses_cut"]) == (1, 1)
+    with contextlib.suppress(ConnectionResetError):
+        while piece := await asyncio.wait_for(reader.read(1 << 20), 5):
+            received += len(piece)
+    assert received < length
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
+
+
+async def test_the_channel_hears_of_it_first_and_ends(world: World) -> None:
+    urls = await urls_of(world)
+    async with world.client.get(urls["events"]) as channel:
+        assert channel.headers["Content-Type"] == "text/event-stream"
+        assert (await channel.content.readline()) == b"event: keys\n"
+        keys = json.loads((await channel.content.readline()).removeprefix(b"data: "))
+        assert {"keys", "type", "period", "next_at", "stream_now"} <= set(keys)
+        started = time.perf_counter()
+        await world.revoke(session_id="session-1")
+        rest = await channel.content.read()
+        assert b'event: revoked\ndata: {"reason":"revoked"}' in rest
+        assert time.perf_counter() - started < 1
+
+
+async def test_a_held_request_is_cut_and_its_origin_fetch_given_up(world: World) -> None:
+    let_go = asyncio.Event()
+    given_up = asyncio.Event()
+
+    async def hold(request: web.Request) -> web.Response:
+        while request.transport is not None and not let_go.is_set():
+            await asyncio.sleep(0.02)
+        given_up.set()
+        return web.Response()
+
+    urls = await urls_of(world)
+    world.handlers["/clear/v_3.m4s"] = hold
+    _, body, _ = await world.get(urls["playlist"])
+    third = next(line for line in body.decode().splitlines() if "v_3.m4s" in line and not line.startswith("#"))
+    request = asyncio.create_task(world.get(urljoin(urls["playlist"], third)))
+    await asyncio.sleep(0.1)
+    await world.revoke(session_id="session-1")
+    await gets_nothing(request)
+    await asyncio.wait_for(given_up.wait(), 2)
+    let_go.set()
+
+
+async def test_one_viewer_cut_leaves_the_shared_fetch_to_the_other(world: World) -> None:
+    let_go = asyncio.Event()
+
+    async def hold(_: web.Request) -> web.StreamResponse:
+        await let_go.wait()
+        return web.Response(body=(VECTORS / "clear" / "v_1.m4s").read_bytes())
+
+    mine, other = await urls_of(world), await urls_of(world, sid="session-2")
+    world.handlers["/clear/v_1.m4s"] = hold
+    cut = asyncio.create_task(world.get(mine["segment"]))
+    kept = asyncio.create_task(world.get(other["segment"]))
+    await asyncio.sleep(0.1)
+    await world.revoke(session_id="session-1")
+    await gets_nothing(cut)
+    let_go.set()
+    status, _, _ = await asyncio.wait_for(kept, 5)
+    assert status == 200
+    assert world.fetched.count("/clear/v_1.m4s") == 1
