@@ -31,7 +31,7 @@ class ContentKey:
 
     def signal(self) -> KeySignal:
         """The public part, for manifests."""
-        return KeySignal(self.kid, playready_checksum(self.kid, self.key))
+        return KeySignal(self.kid, playready_checksum(self.kid, self.key), self.constant_iv)
 
 
 def kid_guid(kid: bytes) -> bytes:

@@ -64,8 +64,10 @@ class KeySlot:
 class KeySignal:
     """The public face of a content key, as manifests and init segments show it.
 
-    ``checksum`` is PlayReady's: the first 8 bytes of AES-ECB(key, key ID as GUID).
+    ``checksum`` is PlayReady's: the first 8 bytes of AES-ECB(key, key ID as GUID). ``constant_iv`` is the
+    one of ``cbcs``, which ``tenc`` shows as well.
     """
 
     kid: bytes
     checksum: bytes
+    constant_iv: bytes = b""

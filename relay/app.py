@@ -60,20 +60,22 @@ def read_secrets(config: Config, base: Path) -> Secrets:
     """Read the files a configuration names, relative to ``base``. Raises :class:`ConfigError`."""
     try:
         ring = KeyRing(
-            RootKey(root.generation, read_secret(base, root.file, "a root key"), root.active_from)
-            for root in config.keys.roots
+            RootKey(root.generation, read_secret(base, root.file, f"keys.roots[{number}].file"), root.active_from)
+            for number, root in enumerate(config.keys.roots)
         )
     except KeyRingError as err:
         raise ConfigError(f"keys.roots: {err}. Make one with 'segmentgate keys new'.") from None
     issuers = {
-        issuer.iss: [_token_key(base, key, f"tokens.issuers[{issuer.iss}]") for key in issuer.keys]
-        for issuer in config.tokens.issuers
+        issuer.iss: [
+            _token_key(base, key, f"tokens.issuers[{number}].keys[{at}].file") for at, key in enumerate(issuer.keys)
+        ]
+        for number, issuer in enumerate(config.tokens.issuers)
     }
-    api_key = read_text(base, config.control.api_key_file, "the API key").encode()
+    api_key = read_text(base, config.control.api_key_file, "control.api_key_file").encode()
     if len(api_key) < MIN_API_KEY_CHARACTERS:
         raise ConfigError(
-            f"{base / config.control.api_key_file}: the API key is shorter than {MIN_API_KEY_CHARACTERS} characters. "
-            "Make one with 'segmentgate keys new'."
+            f"{base / config.control.api_key_file}: control.api_key_file: shorter than {MIN_API_KEY_CHARACTERS} "
+            "characters. Make one with 'segmentgate keys new'."
         )
     return Secrets(ring, issuers, api_key)
 
@@ -160,7 +162,8 @@ async def _start(app: web.Application, address: Address) -> web.AppRunner:
 def _token_key(base: Path, key: TokenKeyConfig, where: str) -> TokenKey:
     try:
         if key.alg == "HS256":
-            return TokenKey.symmetric(key.kid, read_secret(base, key.file, "a token secret"))
-        return TokenKey.public(key.kid, key.alg, read_text(base, key.file, "a token public key"))
+            return TokenKey.symmetric(key.kid, read_secret(base, key.file, where))
+        remedy = f"Put the PEM public key of {key.kid!r} there."
+        return TokenKey.public(key.kid, key.alg, read_text(base, key.file, where, remedy))
     except ValueError as err:
-        raise ConfigError(f"{where}: {base / key.file}: {err}. Put the key of {key.kid!r} there.") from None
+        raise ConfigError(f"{base / key.file}: {where}: {err}. Put the key of {key.kid!r} there.") from None

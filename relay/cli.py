@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
@@ -34,6 +34,8 @@ def _reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except (RelayError, KeysError) as err:
             raise click.ClickException(str(err)) from None
+        except OSError as err:
+            raise click.ClickException(f"{err.filename}: {err.strerror}. Choose a path that can be used.") from None
 
     return run
 
@@ -77,7 +79,9 @@ def serve(config_file: Path, log_level: str) -> None:
     from relay.telemetry.log import set_up_logging
 
     set_up_logging(log_level)
-    run(load_config(config_file), config_file.parent)
+    config = load_config(config_file)
+    with _naming(config_file):
+        run(config, config_file.parent)
 
 
 @main.command()
@@ -111,7 +115,8 @@ def check_config(file: Path) -> None:
     from relay.app import read_secrets
 
     config = load_config(file)
-    read_secrets(config, file.parent)
+    with _naming(file):
+        read_secrets(config, file.parent)
     click.echo(f"{file}: good: {len(config.streams)} stream(s), {len(config.tokens.issuers)} token issuer(s)")
 
 
@@ -174,7 +179,8 @@ def token_mint(
         claims["drm"] = {"max_track": max_track}
     secret: bytes
     if key.alg == "HS256":
-        secret = read_secret(config_file.parent, key.file, "a token secret")
+        with _naming(config_file):
+            secret = read_secret(config_file.parent, key.file, f"the secret of {key.kid!r}")
     elif private_key is None:
         raise click.UsageError(f"key {key.kid!r} is {key.alg}: give --private-key with its PEM file.")
     else:
@@ -227,7 +233,8 @@ def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str
     if at is not None:
         schedule = Schedule(config.streams[stream].rotation_policy())
         period = schedule.period_of(_stream_time(at)).start
-    ring = read_secrets(config, config_file.parent).ring
+    with _naming(config_file):
+        ring = read_secrets(config, config_file.parent).ring
     slot = ring.slot(stream, TrackType(track), Scheme(scheme), period)
     key = ring.content_key(slot)
     values = {"stream": stream, "track": track, "scheme": scheme, "period": period, "generation": slot.generation}
@@ -264,6 +271,8 @@ def protect(
         raise click.UsageError(f"--iv: {scheme} takes {2 * needed} hex digits.")
     wanted = FileProtection.of(Scheme(scheme), kid, key, iv)
     out_dir.mkdir(parents=True, exist_ok=True)
+    if any((out_dir / path.name).resolve() == path.resolve() for path in segments):
+        raise click.UsageError("--out-dir holds the clear segments: they would be overwritten. Choose another folder.")
     if len({segment.name for segment in segments}) != len(segments):
         raise click.UsageError("two segments share a file name: they would overwrite each other in --out-dir.")
     if init_file is None or out_init is None:
@@ -316,7 +325,10 @@ def _ephemeral_config(url: str) -> Config:
         {
             "control": {"api_key_file": "none"},
             "keys": {"roots": [{"generation": 1, "file": "none"}]},
-            "tokens": {"audience": "preview", "issuers": [{"iss": "none", "keys": [{"kid": "none", "alg": "HS256", "file": "none"}]}]},
+            "tokens": {
+                "audience": "preview",
+                "issuers": [{"iss": "none", "keys": [{"kid": "none", "alg": "HS256", "file": "none"}]}],
+            },
             "streams": {"preview": stream},
         },
         "--url",
@@ -324,9 +336,11 @@ def _ephemeral_config(url: str) -> Config:
 
 
 def _stream_time(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
     try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
+        if text.isdecimal():
+            return int(text)
+        moment = datetime.fromisoformat(text)
+        # Without an offset it is UTC, or the same command would print another key on another machine.
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except ValueError:
         raise click.BadParameter("give milliseconds or an ISO 8601 time.", param_hint="--at") from None

@@ -7,19 +7,21 @@ files, relative to the configuration file. ``deploy/relay.toml`` shows every set
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from keys.model import Scheme, TrackType
 from keys.periods import RotationPolicy
-from relay.errors import ConfigError
+from relay.errors import ConfigError, OriginForeignError
 from relay.model import ManifestClass, Signalling, System
+from relay.sources import OriginScope
 from relay.units import Address, Duration, Size
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
-BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+/$", max_length=1024)]
+BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/([^\s?#@]*/)?\Z", max_length=1024)]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,8 +31,8 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class EdgeConfig(_Section, frozen=True):
     """The player-facing listener. ``public_url`` is how players reach it when a proxy stands in front."""
 
-    listen: Address = Address("0.0.0.0", 8080)  # noqa: S104 - an edge serves the world
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+)?$")] = ""
+    listen: Address = Address("0.0.0.0:8080")
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+)?\Z")] = ""
     show_reason: bool = True
     max_challenge: Size = Size(64 * 1024)
 
@@ -39,7 +41,7 @@ class ControlConfig(_Section, frozen=True):
     """The operator-facing listener; keep it off the internet."""
 
     api_key_file: NonEmpty
-    listen: Address = Address("127.0.0.1", 8081)
+    listen: Address = Address("127.0.0.1:8081")
 
 
 class RootKeyConfig(_Section, frozen=True):
@@ -145,7 +147,7 @@ class StreamConfig(_Section, frozen=True):
 
     def default_class(self) -> ManifestClass:
         """The class of a viewer who asks for nothing else."""
-        return ManifestClass(self.scheme, self.signalling, tuple(sorted(self.systems)))
+        return ManifestClass(self.scheme, self.signalling, tuple(sorted(set(self.systems))))
 
 
 class Config(_Section, frozen=True):
@@ -170,7 +172,7 @@ def load_config(path: Path) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise ConfigError(f"{path}: cannot be read: {err.strerror}. Give the path of an existing file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as err:
         raise ConfigError(f"{path}: not valid TOML: {err}. Correct the syntax there.") from None
     return parse_config(raw, str(path))
 
@@ -182,32 +184,32 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     except msgspec.ValidationError as err:
         located = _located_in_stream(raw) or _located(str(err))
         raise ConfigError(f"{name}: {located}. See deploy/relay.toml for every setting.") from None
+    _check_tokens(f"{name}: tokens", config.tokens)
+    _check_origin(f"{name}: origin", config.origin)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
     return config
 
 
 def read_secret(base: Path, file: str, what: str) -> bytes:
-    """The bytes of a secret kept as hex in a file next to the configuration. Raises :class:`ConfigError`."""
+    """The bytes of a secret kept as hex in a file named under the key path ``what``. Raises :class:`ConfigError`."""
     return _hex_of(read_text(base, file, what), f"{base / file}: {what}")
 
 
-def read_text(base: Path, file: str, what: str) -> str:
-    """A short text file named by the configuration. Raises :class:`ConfigError`."""
+def read_text(base: Path, file: str, what: str, remedy: str = "Make one with 'segmentgate keys new'.") -> str:
+    """A short text file named by the configuration under the key path ``what``. Raises :class:`ConfigError`."""
     try:
         return (base / file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as err:
         reason = err.strerror if isinstance(err, OSError) else "not text"
-        raise ConfigError(
-            f"{base / file}: {what} cannot be read: {reason}. Make one with 'segmentgate keys new'."
-        ) from None
+        raise ConfigError(f"{base / file}: {what}: cannot be read: {reason}. {remedy}") from None
 
 
 def _hex_of(text: str, where: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise ConfigError(f"{where} is not hexadecimal. Make one with 'segmentgate keys new'.") from None
+        raise ConfigError(f"{where}: not hexadecimal. Make one with 'segmentgate keys new'.") from None
 
 
 def _decode_written(kind: type, value: Any) -> Any:
@@ -234,9 +236,40 @@ def _located_in_stream(raw: dict[str, Any]) -> str | None:
     return None
 
 
+def _check_origin(where: str, origin: OriginConfig) -> None:
+    for key in ("connect_timeout", "read_timeout"):
+        # To the HTTP client 0 means no limit.
+        if not getattr(origin, key):
+            raise ConfigError(f"{where}.{key}: 0 would wait for ever. Give a duration above it.")
+
+
+def _check_tokens(where: str, tokens: TokensConfig) -> None:
+    for key in ("max_lifetime", "pass_lifetime", "session_lifetime"):
+        if not getattr(tokens, key):
+            raise ConfigError(f"{where}.{key}: 0 would refuse every viewer. Give a duration above it.")
+    if tokens.leeway > MAX_LEEWAY:
+        raise ConfigError(f"{where}.leeway: more than {MAX_LEEWAY.seconds:.0f}s. Set the clocks right instead.")
+    # Of two alike the verifier would keep one only, without a word.
+    if len({issuer.iss for issuer in tokens.issuers}) != len(tokens.issuers):
+        raise ConfigError(f"{where}.issuers: two have the same 'iss'. Make them one with the keys of both.")
+    for number, issuer in enumerate(tokens.issuers):
+        if len({key.kid for key in issuer.keys}) != len(issuer.keys):
+            raise ConfigError(f"{where}.issuers[{number}].keys: two have the same 'kid'. Give each its own.")
+
+
 def _check_stream(where: str, stream: StreamConfig) -> None:
     if not stream.hls and not stream.dash:
         raise ConfigError(f"{where}: has no manifest. Set 'hls', 'dash' or both.")
+    for key, base in (("origin", stream.origin), *((f"also[{at}]", base) for at, base in enumerate(stream.also))):
+        if not _is_folder(base):
+            raise ConfigError(
+                f"{where}.{key}: {base!r} is not the URL of a folder. Write it as http://host:port/path/."
+            )
+    for key, manifest in (("hls", stream.hls), ("dash", stream.dash)):
+        try:
+            OriginScope((stream.origin, *stream.also)).resolve(manifest)
+        except OriginForeignError as err:
+            raise ConfigError(f"{where}.{key}: {err}. Give a path below 'origin'.") from None
     if stream.scheme not in stream.schemes:
         raise ConfigError(f"{where}.scheme: {stream.scheme} is not among 'schemes'. Add it there.")
     try:
@@ -250,4 +283,13 @@ def _check_stream(where: str, stream: StreamConfig) -> None:
         )
 
 
+def _is_folder(base: str) -> bool:
+    try:
+        OriginScope((base,)).resolve("")
+        return bool(urlsplit(base).hostname) and urlsplit(base).port != 0
+    except (ValueError, OriginForeignError):
+        return False
+
+
 MAX_WINDOW_PERIODS = 720
+MAX_LEEWAY = Duration.parse("60s")

@@ -1,22 +1,28 @@
 """Manifests on demand: fetched, rewritten, remembered, and taken note of."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from relay.errors import ManifestError
-from relay.manifest.context import LICENCE_URL, Rewritten
+from relay.manifest.context import LICENCE_URL, RewriteContext, Rewritten
+from relay.manifest.dash.index import IndexRequest
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.manifest.hls.rewrite import ALONE, read_siblings, rewrite_playlist
 from relay.model import ManifestClass
 from relay.origin.cache import ByteCache, Flights
 from relay.origin.client import Fetched, Origin
+from relay.sources import Source
 from relay.state.salts import Salts
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
 from relay.urls import PlaylistRef
 
 MAX_SHELF_LIFE_S = 60.0
 MAX_INDEX = 1024 * 1024
+INLINE_BYTES = 64 * 1024
+"""Up to this size a rewrite takes single milliseconds; larger ones go to a thread and leave others their turn."""
 BLOCKING_PATIENCE_S = 60.0
 """A held playlist reload may take up to three target durations (rfc8216bis §6.2.5.2)."""
 
@@ -28,13 +34,13 @@ class Manifest:
     rewritten: Rewritten
     etag: str
     names_licence: bool
-    validator: str
+    fetched: Fetched
     fresh_until: float
 
     @property
     def weight(self) -> int:
         """Bytes kept alive."""
-        return len(self.rewritten.body)
+        return len(self.rewritten.body) + len(self.fetched.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Manifests:
             await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
             return
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
-        for line in entry.rewritten.body.decode().splitlines():
+        for line in entry.rewritten.body.decode(errors="replace").splitlines():
             if entry.rewritten.observed is None and line.startswith("m/"):
                 path, _, query = line.partition("?")
                 ref, _ = stream.read_url(cls, path, query)
@@ -96,56 +102,63 @@ class Manifests:
             source,
             self._max_manifest,
             extra_query=request.hold,
-            validator=kept.validator if kept else "",
+            validator=kept.fetched.validator if kept else "",
             patience=BLOCKING_PATIENCE_S if request.hold else None,
         )
         if fetched is None:
             assert kept is not None
-            rewritten, validator = kept.rewritten, kept.validator
-        else:
-            rewritten, validator = await self._rewrite(stream, request, fetched, kept), fetched.validator
+            # Rewritten anew all the same: an unchanged MPD still moves on with the clock.
+            fetched = kept.fetched
+        rewritten = await self._rewrite(stream, request, source, fetched)
         if rewritten.observed:
-            stream.timeline.observe(rewritten.observed, now)
+            stream.note(source, rewritten.observed, now)
         await self._salts.settle()
-        shelf_life = min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S)
         manifest = Manifest(
             rewritten,
             f'"{sha256(rewritten.body).hexdigest()[:32]}"',
             LICENCE_URL.encode() in rewritten.body,
-            validator,
-            now + shelf_life,
+            fetched,
+            now + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
         )
         self._cache.put(request, manifest)
         return manifest
 
-    async def _rewrite(
-        self, stream: Stream, request: ManifestRequest, fetched: Fetched, kept: Manifest | None
-    ) -> Rewritten:
+    async def _rewrite(self, stream: Stream, request: ManifestRequest, source: Source, fetched: Fetched) -> Rewritten:
         context = stream.context(request.cls)
         head = fetched.data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+        work: Callable[[], Rewritten]
         if head.startswith(b"#EXTM3U"):
-            if request.ref is None:
-                stream.siblings = read_siblings(fetched.data, context, fetched.source)
-                stream.timeline.note_tracks(frozenset(track for track in stream.siblings.tracks.values() if track))
-            elif stream.siblings is None and stream.config.hls:
-                # A player goes on with its media playlist across a restart of this node.
-                await self.get(stream, ManifestRequest(stream.name, request.cls, ENTRY_HLS))
-            return rewrite_playlist(
+            await self._read_siblings(stream, request, fetched)
+            work = partial(
+                rewrite_playlist,
                 fetched.data,
                 context,
                 fetched.source,
                 request.at,
                 request.ref.track if request.ref else context.default_track,
                 siblings=stream.siblings or ALONE,
-                clock=kept.rewritten.observed.clock if kept and kept.rewritten.observed else None,
+                clock=stream.clocks.get(source),
             )
-        if request.ref is not None or not head.startswith(b"<"):
+        elif request.ref is None and head.startswith(b"<"):
+            indexes = await self._indexes(stream, context, fetched)
+            now_ms = int(self._clock() * 1000)
+            work = partial(rewrite_mpd, fetched.data, context, fetched.source, request.at, now_ms, indexes)
+        else:
             raise ManifestError("neither an HLS playlist nor an MPD")
+        return work() if len(fetched.data) <= INLINE_BYTES else await asyncio.to_thread(work)
+
+    async def _read_siblings(self, stream: Stream, request: ManifestRequest, fetched: Fetched) -> None:
+        if request.ref is None:
+            stream.siblings = read_siblings(fetched.data, stream.context(request.cls), fetched.source)
+            stream.timeline.note_tracks(frozenset(track for track in stream.siblings.tracks.values() if track))
+        elif stream.siblings is None:
+            # A player goes on with its media playlist across a restart of this node.
+            await self.get(stream, ManifestRequest(stream.name, request.cls, ENTRY_HLS))
+
+    async def _indexes(self, stream: Stream, context: RewriteContext, fetched: Fetched) -> dict[IndexRequest, bytes]:
         indexes = {}
         for wanted in index_requests(fetched.data, context, fetched.source):
             index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
             assert index is not None
             indexes[wanted] = index.data
-        return rewrite_mpd(
-            fetched.data, context, fetched.source, request.at, int(self._clock() * 1000), indexes=indexes
-        )
+        return indexes

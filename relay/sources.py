@@ -4,8 +4,8 @@ Every URI met in a manifest and every redirect passes :meth:`OriginScope.resolve
 the configured bases can ever be fetched, and what travels in our URLs is a path, not an address.
 """
 
-import posixpath
 import re
+import string
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -14,7 +14,8 @@ from relay.errors import OriginForeignError
 MAX_URI = 4096
 _SAFE = "/!&'()*+,;=:@~"  # not $: DASH templates give it a meaning
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
-_ENCODED_DOTS = re.compile(r"(?i)(^|/)(%2e|\.){1,2}(/|$)|%2f|%5c|%00")
+# With a path parameter behind them, some servers still read dots as a dot segment.
+_ENCODED_DOTS = re.compile(r"(?i)(^|/)(%2e|\.){1,2}(;|%3b|/|$)|%2f|%5c|%00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +54,47 @@ class OriginScope:
     bases: tuple[str, ...]
 
     def url(self, source: Source) -> str:
-        """The absolute origin URL of a source."""
+        """The absolute origin URL of a source. Raises :class:`OriginForeignError` for a base that is gone."""
+        if source.base >= len(self.bases):
+            # Our own URL, of a time when the stream had more bases.
+            raise OriginForeignError("URL names an origin that is configured no more")
         return self.bases[source.base] + source.path + (f"?{source.query}" if source.query else "")
 
     def resolve(self, uri: str, against: Source | None = None) -> Source:
         """The source that ``uri``, found in the resource ``against``, points to.
 
         Raises :class:`OriginForeignError` for anything but http(s) below one of the bases, and for
-        spellings that servers read differently (encoded slashes or dots, control characters).
+        spellings that servers read differently (encoded slashes or dots, control characters, bytes
+        that are not UTF-8).
         """
         if len(uri) > MAX_URI or _FORBIDDEN.search(uri.strip()):
             raise OriginForeignError("URI refused: too long, or holds control characters, spaces or \\")
-        absolute = urljoin(self.url(against) if against else self.bases[0], uri.strip())
-        parts = urlsplit(absolute)
+        try:
+            parts = urlsplit(_join(self.url(against) if against else self.bases[0], uri.strip()))
+            path, query = canonical_path(parts.path), quote(parts.query, safe=string.punctuation)
+        except ValueError:
+            raise OriginForeignError("URI refused: not a URI (RFC 3986), or not UTF-8") from None
         if _ENCODED_DOTS.search(parts.path):
             raise OriginForeignError("URI refused: encoded slash, backslash or dot segment")
         for number, base in enumerate(self.bases):
             wanted = urlsplit(base)
             if (parts.scheme.lower(), parts.netloc.lower()) != (wanted.scheme.lower(), wanted.netloc.lower()):
                 continue
-            # urljoin has removed dot segments of relative URIs, but not those of absolute ones.
-            path = posixpath.normpath(parts.path) + ("/" if parts.path.endswith("/") and parts.path != "/" else "")
-            if path.startswith(wanted.path):
-                return Source(canonical_path(path[len(wanted.path) :]), parts.query, number)
+            base_path = canonical_path(wanted.path)
+            if path.startswith(base_path):
+                return Source(path[len(base_path) :], query, number)
         raise OriginForeignError("URI points outside the configured origin of this stream")
 
 
 def canonical_path(path: str) -> str:
-    """One spelling for equal paths: decoded once, then encoded our way."""
-    return quote(unquote(path), safe=_SAFE)
+    """One spelling for equal paths: decoded once, then encoded our way. Raises ValueError where it is not UTF-8."""
+    return quote(unquote(path, errors="strict"), safe=_SAFE)
+
+
+def _join(base: str, uri: str) -> str:
+    """Resolve a reference (RFC 3986 §5.2). Raises ValueError."""
+    parts = urlsplit(uri)
+    if parts.path[:1] not in ("", "/") and not parts.scheme and not parts.netloc:
+        # urljoin drops the empty segments of relative paths, but object stores tell a//b from a/b.
+        uri = urlsplit(base).path.rpartition("/")[0] + "/" + uri
+    return urljoin(base, uri)

@@ -11,7 +11,7 @@ from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import StreamConfig
 from relay.errors import UrlError
-from relay.manifest.context import RewriteContext
+from relay.manifest.context import Clock, Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass
 from relay.sources import OriginScope, Source
@@ -20,6 +20,7 @@ from relay.timeline import StreamTimeline
 from relay.urls import Ref, SessionUrls, SlotRef
 
 _CLASSES = 256
+_CLOCKS = 1024
 _PARSED_URLS = 8192
 
 
@@ -45,6 +46,8 @@ class Stream:
         self.schedule = schedule
         self.siblings: Siblings | None = None
         """What the HLS multivariant playlist said of the media playlists; None until it was read."""
+        self.clocks: dict[Source, Clock] = {}
+        """The clock each manifest was first seen on: one that changed it would change published URLs."""
         self._ring = ring
         self._salts = salts
         self._mac_keys = mac_keys
@@ -58,6 +61,13 @@ class Stream:
         if not path:
             raise UrlError(f"stream {self.name} has no {name}")
         return self.scope.resolve(path)
+
+    def note(self, source: Source, observed: Observed, now: float) -> None:
+        """Take note of what a manifest said of the timeline; ``now`` in seconds."""
+        self.timeline.observe(observed, now)
+        self.clocks.setdefault(source, observed.clock)
+        if len(self.clocks) > _CLOCKS:
+            del self.clocks[next(iter(self.clocks))]
 
     def check_class(self, cls: ManifestClass) -> None:
         """Refuse a class whose scheme this stream does not offer. Raises :class:`UrlError`."""

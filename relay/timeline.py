@@ -5,6 +5,7 @@ must not release keys early or late. So stream time now is the last edge seen pl
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from keys.model import TrackType
 from keys.periods import GUARD_MS, CryptoPeriod, Schedule
@@ -35,6 +36,13 @@ class StreamTimeline:
         """Take note of a manifest. Renditions lag one another, so the furthest edge counts."""
         self.tracks |= observed.tracks
         seen = self._seen.get(observed.clock)
+        if seen and observed.final:
+            # Nor do they end alike: the keys of the longest stay released.
+            observed = replace(
+                observed,
+                first=min(observed.first, seen.observed.first),
+                edge=max(observed.edge, seen.observed.edge),
+            )
         if seen is None or observed.final or observed.edge >= seen.edge(now):
             self._seen[observed.clock] = _Seen(observed, now, self._schedules[observed.clock], self._keep_ms)
 
@@ -63,28 +71,28 @@ class _Seen:
     """The latest manifest on one clock."""
 
     def __init__(self, observed: Observed, at: float, schedule: Schedule, keep_ms: int) -> None:
-        self._observed = observed
+        self.observed = observed
         self._at = at
         self._schedule = schedule
         self._keep_ms = keep_ms
 
     def edge(self, now: float) -> int:
-        if self._observed.final:
-            return self._observed.edge
-        return self._observed.edge + min(MAX_EXTRAPOLATION_MS, max(0, int((now - self._at) * 1000)))
+        if self.observed.final:
+            return self.observed.edge
+        return self.observed.edge + min(MAX_EXTRAPOLATION_MS, max(0, int((now - self._at) * 1000)))
 
     def release_until(self, now: float) -> int:
         edge = self.edge(now)
-        return edge if self._observed.final else self._schedule.releasable_until(edge)
+        return edge if self.observed.final else self._schedule.releasable_until(edge)
 
     def periods(self, now: float) -> Iterator[CryptoPeriod]:
-        first = self._observed.first
-        if not self._observed.final:
+        first = self.observed.first
+        if not self.observed.final:
             first = max(first, self.edge(now) - self._keep_ms)
         return self._schedule.between(first, self.release_until(now))
 
     def next_release(self, now: float) -> float | None:
-        if self._observed.final:
+        if self.observed.final:
             return None
         until = self.release_until(now)
         end = self._schedule.period_of(until).end

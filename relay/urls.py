@@ -163,13 +163,13 @@ class SessionUrls:
             raise UrlError(f"URL is longer than {MAX_URL} characters")
         try:
             ref, value = self._parse(path, query)
-            signature = _only(query, "sig")
+            signature = _only(query, "sig").encode()
         except (ValueError, SealError):
             raise UrlError("no such URL in this session") from None
         # Writing the parsed resource anew and comparing covers every field, spelling and duplicate at once.
         text = self._unsigned(ref)
         mine = [self._signed(text, key).rpartition("=")[2] for key in self._keys]
-        if not any(hmac.compare_digest(signature.encode(), sig.encode()) for sig in mine):
+        if not any(hmac.compare_digest(signature, sig.encode()) for sig in mine):
             raise UrlError("URL signature does not match")
         return ref, value
 
@@ -248,7 +248,7 @@ class SessionUrls:
                     None if init is None else self._read_source(init, query, "mq"),
                     _read_range(query, "mr"),
                     tuple(map(_read_span, spans.split(","))) if spans else (),
-                    Clocked(*map(int, clock.split(","))) if clock else None,
+                    _read_clock(clock) if clock else None,
                 )
                 return ref, _natural(tail.partition(".")[0])
         raise ValueError(kind)
@@ -309,6 +309,11 @@ def _read_span(text: str) -> Span:
     first, _, last = values.partition("-")
     generation, _, period = slot.partition(".")
     return Span(_natural(first), _natural(last) if last else None, _natural(generation), int(period))
+
+
+def _read_clock(text: str) -> Clocked:
+    origin_ms, start_number, duration, timescale = map(int, text.split(","))
+    return Clocked(origin_ms, start_number, duration, timescale)
 
 
 def _maybe(query: str, name: str) -> str | None:

@@ -30,7 +30,6 @@ const demo = {
   revokedAt: null,
   acknowledgedAt: null,
   stoppedAt: null,
-  pausedAt: null,
   lastFrameAt: null,
   error: null,
   get currentTime() {
@@ -132,10 +131,10 @@ async function revoke() {
 
 /** The SDK has ended playback. A frame shown in the meantime would count: wait for a late one. */
 function revoked({ reason }) {
-  const pausedAt = demo.pausedAt ?? performance.now();
+  const endedAt = performance.now();
   setState('revoked', 'This viewer has been revoked', `Reason: ${reason}`);
   setTimeout(() => {
-    demo.stoppedAt = Math.max(pausedAt, demo.lastFrameAt ?? 0);
+    demo.stoppedAt = Math.max(endedAt, demo.lastFrameAt ?? 0);
     if (demo.revokedAt === null) return log('Revoked by the operator', 'bad');
     const text = `The picture stopped ${Math.round(demo.stoppedAt - demo.revokedAt)} ms after the click`;
     $('curtain-text').textContent = text;

@@ -29,12 +29,11 @@ export function showPeriods({ video, demo, playingDate, intervalMs, log }) {
 
   function take({ kids, dropped, push }) {
     if (kids.length) {
-      // A push names the period that is current; keys that are new beside those already held are the next one's.
-      const start = known.has(push.period) ? push.period + (interval() ?? 0) : push.period;
-      known.set(start, [...(known.get(start) ?? []), ...kids]);
+      known.set(push.period, [...(known.get(push.period) ?? []), ...kids]);
       demo.periods = starts();
-      const ahead = start - push.stream_now;
-      const when = ahead > 0 ? `${(ahead / 1000).toFixed(1)} s before the change reaches the stream` : 'for the live window';
+      const first = known.size === 1;
+      const ahead = push.period - push.stream_now;
+      const when = first ? 'for the whole live window' : `${(ahead / 1000).toFixed(1)} s before the first segment under them`;
       log(`${kids.length} ${kids.length === 1 ? 'key' : 'keys'} handed to the CDM, ${when}`, 'good');
     }
     if (dropped.length) log(`${dropped.length} old keys left the CDM`);

@@ -17,7 +17,6 @@ export function watchPicture(video, demo, log, onstart) {
     video.requestVideoFrameCallback(onframe);
   }
   video.requestVideoFrameCallback?.(onframe);
-  video.addEventListener('pause', () => (demo.pausedAt = performance.now()));
 
   setInterval(() => {
     const now = performance.now();

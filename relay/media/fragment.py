@@ -23,6 +23,7 @@ _PROTECTION_BOXES = frozenset({b"senc", b"saiz", b"saio"})
 _GROUP_BOXES = frozenset({b"sgpd", b"sbgp"})
 _PIFF_SENC = bytes.fromhex("a2394f525a9b4f14a2446c427c648df4")
 _DATA_OFFSET_AT = 16
+_OFFSET_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,13 @@ def _check_runs(fragment: Fragment, mdat: Box) -> None:
     """All data lies in the ``mdat`` and none twice: bytes of two samples could not be encrypted for both."""
     first = mdat.body - fragment.box.start
     last = mdat.end - fragment.box.start
-    runs = [part for traf in fragment.trafs for part in traf.parts if isinstance(part, Run) and part.start < part.end]
+    runs = [part for traf in fragment.trafs for part in traf.parts if isinstance(part, Run)]
     end = first
     for run in sorted(runs, key=lambda run: run.start):
+        if run.start < -_OFFSET_LIMIT or run.end >= _OFFSET_LIMIT:
+            raise MediaError(f"{run.trun.box.where}: samples at {run.start}, past what a data offset can say")
+        if run.start == run.end:
+            continue
         if run.start < first or run.end > last:
             raise MediaError(
                 f"{run.trun.box.where}: samples at {run.start} to {run.end} of the fragment,"

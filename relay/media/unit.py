@@ -53,7 +53,7 @@ class _Mapped:
 
     def encode_places(self) -> bytes:
         """Where the samples lie: a default size in the init segment may decide it, which the unit does not show."""
-        return struct.pack(f">{2 * len(self.traf.samples)}I", *chain.from_iterable(self.traf.samples))
+        return struct.pack(f">{2 * len(self.traf.samples)}i", *chain.from_iterable(self.traf.samples))
 
 
 class UnitProtector:

@@ -1,6 +1,7 @@
 """Random salts of crypto periods: drawn when a period is first named, durable before anything is sent."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 from relay.state.events import Event, SaltDrawn
@@ -16,19 +17,22 @@ class Salts:
         self._replica = replica
         self._entropy = entropy
         self._unwritten: list[Event] = []
+        self._drawing = threading.Lock()
         self._writing = asyncio.Lock()
 
     def of(self, stream: str, period: int | None) -> bytes | None:
         """The salt of a period; stable keys have none."""
         if period is None:
             return None
-        found = self._replica.state.salt(stream, period)
-        if found is None:
-            found = self._entropy(SALT_BYTES)
-            event = SaltDrawn(stream=stream, period=period, salt=found)
-            self._replica.apply(event)
-            self._unwritten.append(event)
-        return found
+        # Large manifests are rewritten in a thread, and two draws for one period must not both be used.
+        with self._drawing:
+            found = self._replica.state.salt(stream, period)
+            if found is None:
+                found = self._entropy(SALT_BYTES)
+                event = SaltDrawn(stream=stream, period=period, salt=found)
+                self._replica.apply(event)
+                self._unwritten.append(event)
+            return found
 
     async def settle(self) -> None:
         """Wait until every salt drawn so far is durable. To be awaited before sending what used one."""

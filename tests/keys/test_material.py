@@ -39,4 +39,4 @@ def test_the_checksum_is_that_of_an_independent_packager() -> None:
 
 def test_a_signal_holds_the_public_part_only() -> None:
     key = ContentKey(KID, KEY, constant_iv=bytes(16), iv_key=bytes(32))
-    assert key.signal() == KeySignal(KID, playready_checksum(KID, KEY))
+    assert key.signal() == KeySignal(KID, playready_checksum(KID, KEY), key.constant_iv)

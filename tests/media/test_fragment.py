@@ -163,6 +163,11 @@ BAD = {
     "negative offset": (traf_of(TFHD, trun(1, -8, 8)), MediaError, "outside its mdat"),
     "no offset at all": (traf_of(TFHD, trun(1, None, 8)), MediaError, "outside its mdat"),
     "overlapping runs": (traf_of(TFHD, trun(1, 120, 10), trun(1, 129, 10)), MediaError, "overlap"),
+    "empty samples out of reach": (
+        build.fragment(Traf(1, [[b""]], tfhd_flags=1, tfhd_fields=b"\xff" * 8)),
+        MediaError,
+        "past what a data offset can say",
+    ),
     "elsewhere in the file": (build.fragment(Traf(1, [RUN], "base"), position=99), MediaError, "outside its mdat"),
 }
 

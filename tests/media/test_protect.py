@@ -227,6 +227,14 @@ def test_empty_samples() -> None:
             assert decrypted(out, init, scheme)[1] == [b"", b""]
 
 
+@pytest.mark.parametrize("offset", [-(2**31), -1, 0, 2**30])
+def test_empty_samples_may_claim_to_lie_anywhere_within_reach(offset: int) -> None:
+    data = build.fragment(Traf(1, [[b"", b""]]))
+    at = data.index(b"trun") + 12
+    out = protect(data[:at] + struct.pack(">i", offset) + data[at + 4 :])
+    assert decrypted(out)[1] == [b"", b""]
+
+
 def test_what_was_seen_in_parts_is_the_same_in_the_segment() -> None:
     """Same keys, same IVs: a part and its segment may be cached and served side by side."""
     one, two = build.fragment(Traf(1, [SAMPLES[:3]])), build.fragment(Traf(1, [SAMPLES[3:]]))

@@ -25,7 +25,7 @@ _HTTP_TIME = re.compile(r"urn:mpeg:dash:utc:http-")
 # report to nobody. An InitializationSet repeats init segments under the origin's addresses.
 _DROPPED = (
     "Location", "PatchLocation", "ContentSteering", "Metrics", "InitializationSet", "InitializationGroup",
-    "InitializationPresentation", "ImportedMPD", "RepresentationIndex", "BitstreamSwitching",
+    "InitializationPresentation", "ImportedMPD", "EmptyAdaptationSet", "RepresentationIndex", "BitstreamSwitching",
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def clean(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
 
     Raises :class:`UnsupportedMediaError` where the origin wants players to add query parameters.
     """
-    remove(descendants(root, *_DROPPED))
+    remove(element for element in descendants(root, *_DROPPED) if not _in_event(element))
     _drop_links(root)
     _drop_properties(root)
     for element in descendants(root, "ProgramInformation", "LeapSecondInformation"):
@@ -53,7 +53,7 @@ def clean(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
 
 def _drop_links(root: Element) -> None:
     """XLink (ISO/IEC 23009-1 §5.5): what is only a reference goes; where content stands in for it, that stays."""
-    linked = [element for element in root.iter() if f"{_XLINK}href" in element.attrib]
+    linked = [element for element in root.iter() if f"{_XLINK}href" in element.attrib and not _in_event(element)]
     for element in linked:
         if element.get(f"{_XLINK}href") == _RESOLVE_TO_ZERO or len(element) == 0:
             remove([element])
@@ -96,6 +96,11 @@ def _shows(element: Element, bases: tuple[str, ...]) -> bool:
         return True
     host = {urlsplit(base).hostname or "" for base in bases}
     return any(name and name in str(element.get("messageData", "")) for name in host)
+
+
+def _in_event(element: Element) -> bool:
+    """Whether an element is part of an event's message, which players hand to the application as it is."""
+    return any(local(above) == "Event" for above in element.iterancestors())
 
 
 def _is(element: Element, scheme: str) -> bool:

@@ -175,7 +175,9 @@ class _Presentation:
             addressing = read_addressing(levels, self.bases(levels), times, track is not None, indexes)
             read[levels.representation] = Rendition(track, addressing)
         mpd.remove(s for s in mpd.children(period, "AdaptationSet") if not mpd.children(s, "Representation"))
-        mpd.remove(mpd.descendants(period, "BaseURL", *FORMS))
+        for levels in _representations(period):
+            for level in (period, levels.adaptation_set, levels.representation):
+                mpd.remove(mpd.children(level, "BaseURL", *FORMS))
         split_by_key(period, {element: rendition.track for element, rendition in read.items()})
         return [
             [read[representation] for representation in mpd.children(found, "Representation")]

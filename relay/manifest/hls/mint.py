@@ -26,18 +26,14 @@ class Mint:
     def source(self, line: Line, uri: str) -> Source:
         """The source that ``uri`` on ``line`` points to.
 
-        Raises :class:`OriginForeignError` for one outside the origin, :class:`ManifestError` for one
-        that is no URI.
+        Raises :class:`OriginForeignError` for one outside the origin, :class:`ManifestError` for none.
         """
         if not uri:
             raise line.error("empty URI")
         try:
-            uri.encode()  # fails where its bytes were not UTF-8
             return self._ctx.scope.resolve(uri, against=self._source)
         except OriginForeignError as err:
             raise OriginForeignError(f"HLS playlist, line {line.number}: {err}") from None
-        except ValueError:
-            raise line.error("URI cannot be parsed") from None
 
     def url(self, line: Line, ref: Ref) -> str:
         """The URL of ``ref``. Raises :class:`ManifestError` for one longer than we would take back."""

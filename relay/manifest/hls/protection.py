@@ -54,7 +54,9 @@ def _attributes(ctx: RewriteContext, slot: SlotRef, system: System, key_url: Key
     key_id = f",KEYID=0x{signal.kid.hex()}"
     match system:
         case System.IDENTITY:
-            return f'METHOD={_METHODS[scheme]},URI="{key_url(KeyRef(slot))}",KEYFORMAT="identity"'
+            # Safari's own decrypter, which reads no tenc, needs the constant IV from here.
+            iv = f",IV=0x{signal.constant_iv.hex()}" if scheme is Scheme.CBCS and signal.constant_iv else ""
+            return f'METHOD={_METHODS[scheme]},URI="{key_url(KeyRef(slot))}"{iv},KEYFORMAT="identity"'
         case System.CLEARKEY:
             uri, key_format = LICENCE_URL, "org.w3.clearkey"
         case System.WIDEVINE:

@@ -83,6 +83,14 @@ def test_callback_events_and_payloads_with_origin_addresses_are_dropped() -> Non
     assert found.count("<Event ") == 1
 
 
+def test_what_events_say_is_not_touched() -> None:
+    message = (
+        '<Event id="1"><x:Ad xmlns:x="urn:x"><x:BaseURL>https://ads.example/</x:BaseURL><x:Location>Oslo</x:Location>'
+        f'<x:See {XLINK} xlink:href="https://ads.example/"/></x:Ad></Event>'
+    )
+    assert message in rewritten(period=f'<EventStream schemeIdUri="urn:x">{message}</EventStream>')
+
+
 def test_clocks() -> None:
     timing = '<UTCTiming schemeIdUri="urn:mpeg:dash:utc:{}:2014" value="{}"/>'
     kept = [timing.format("direct", "2023-11-14T22:13:20Z"), timing.format("ntp", "pool.example"),

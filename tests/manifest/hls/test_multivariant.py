@@ -130,7 +130,7 @@ def test_session_data() -> None:
         (variant(",RESOLUTION=HD", "v.m3u8"), ManifestError, "line 2: EXT-X-STREAM-INF: not a decimal integer"),
         (variant(f',NAME="{HOST}"', "v.m3u8"), ManifestError, "line 2: .* names the origin's host"),
         (variant("", "https://foreign.example.org/v.m3u8"), OriginForeignError, "line 3: URI points outside"),
-        (variant("", "https://[bad/v.m3u8"), ManifestError, "line 3: URI cannot be parsed"),
+        (variant("", "https://[bad/v.m3u8"), OriginForeignError, "line 3: URI refused: not a URI"),
         (variant("", "../../../v.m3u8"), OriginForeignError, "line 3"),
         (variant("", "x" * 5000), OriginForeignError, "line 3"),
         ('#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI=""\n', ManifestError, "line 2: .*empty URI"),
