@@ -7,6 +7,7 @@ field of a slot is encoded with its length, so that no two slots share an info s
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from keys.encoding import encode_fields
 from keys.material import ContentKey, RootKey
 from keys.model import KeySlot
 
@@ -20,11 +21,6 @@ LABEL_SERVICE = b"segmentgate/1 service key"
 def expand(secret: bytes, info: bytes, length: int, salt: bytes | None = None) -> bytes:
     """HKDF-SHA256, extract then expand (RFC 5869 §2)."""
     return HKDF(hashes.SHA256(), length, salt, info).derive(secret)
-
-
-def encode_fields(*fields: bytes) -> bytes:
-    """Join fields unambiguously: each preceded by its length as 4 bytes, big-endian."""
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
 
 
 def derive_kid(root: RootKey, slot: KeySlot) -> bytes:

@@ -316,7 +316,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _ephemeral_config(url: str) -> Config:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise click.UsageError("--url: an absolute http or https URL is needed.")
     folder = parts.path.rpartition("/")[0] + "/"

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from relay.config import Config
 from relay.delivery import Delivery
-from relay.edge.open_responses import Cut, OpenResponses
 from relay.errors import UnknownStreamError
 from relay.gate.gate import Gate
 from relay.gate.revocation import Target
 from relay.manifests import Manifests
+from relay.open_responses import Cut, OpenResponses
 from relay.origin.client import Origin
 from relay.state.events import Revoked
 from relay.state.replica import Replica

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from urllib.parse import parse_qsl, quote
 
+from keys.encoding import encode_fields
 from keys.errors import SealError
 from keys.model import TrackType
-from keys.schedule import encode_fields
 from keys.seal import Sealer
 from relay.errors import UrlError
 from relay.model import ManifestClass

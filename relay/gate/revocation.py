@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 
-from keys.schedule import encode_fields
+from keys.encoding import encode_fields
 from relay.model import Session
 
 

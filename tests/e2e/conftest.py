@@ -7,13 +7,15 @@ from tests.e2e.browser import open_browser
 from tests.e2e.demo import running_demo
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One browser for a module. Playwright keeps an event loop running in this thread as long as it lives,
+    so it must be gone before the asynchronous tests of other modules."""
     with open_browser() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(browser: Browser) -> Iterator[dict[str, str]]:
     """The running demo; the browser is asked for first, so that nothing is started in vain without one."""
     with running_demo() as urls:

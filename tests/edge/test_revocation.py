@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from tests.edge.world import VECTORS, World
 
@@ -28,7 +29,7 @@ async def urls_of(world: World, **claims: str) -> dict[str, str]:
     def find(pattern: str) -> str:
         match = re.search(pattern, text, re.MULTILINE)
         assert match, pattern
-        return urljoin(playlist, match[1])
+        return urljoin(playlist, str(match[1]))
 
     return {
         "index": master,
@@ -86,7 +87,7 @@ async def test_a_segment_in_flight_is_cut(world: World) -> None:
 
     urls = await urls_of(world)
     world.handlers["/clear/v_1.m4s"] = send_big
-    url = aiohttp.client.URL(urls["segment"])
+    url = URL(urls["segment"])
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
     writer.write(f"GET {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys.encoding import encode_fields
 from keys.material import RootKey
 from keys.model import KeySlot, Scheme, TrackType
-from keys.schedule import derive_content_key, derive_kid, derive_service_key, encode_fields, expand
+from keys.schedule import derive_content_key, derive_kid, derive_service_key, expand
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "key_schedule.json").read_text(encoding="utf-8"))
 ROOTS = {
