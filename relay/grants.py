@@ -13,13 +13,9 @@ SAMPLE_SCHEMES = (Scheme.CENC, Scheme.CBCS)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The key slots of one answer, the stable ones first.
-
-    ``current`` is the start of the period at the live edge, ``newest`` that of the latest one released.
-    """
+    """The key slots of one answer, the stable ones first. ``newest`` is the start of the latest period released."""
 
     slots: tuple[KeySlot, ...]
-    current: int
     newest: int
 
 
@@ -32,9 +28,7 @@ def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: flo
     tracks = [track for track in TrackType if not gate.may_have(visitor, track) and _exists(timeline, track)]
     slots = [stream.slot_of(track, scheme, None) for track in tracks]
     slots += [stream.slot_of(track, scheme, period.start) for period in periods for track in tracks]
-    edge = timeline.stream_now(now)
-    current = max((period.start for period in periods if period.start <= edge), default=periods[0].start)
-    return Grant(tuple(slots), current, periods[-1].start)
+    return Grant(tuple(slots), periods[-1].start)
 
 
 def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, ...], now: float) -> Grant:

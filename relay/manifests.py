@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
-from relay.errors import ManifestError
+from keys.model import Scheme
+from relay.errors import ManifestError, OriginError
 from relay.manifest.context import LICENCE_URL, RewriteContext, Rewritten
 from relay.manifest.dash.index import IndexRequest
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
@@ -82,17 +84,17 @@ class Manifests:
         if stream.timeline.known:
             return
         cls = stream.config.default_class()
-        if stream.config.dash and cls.scheme in ("cenc", "cbcs"):
-            await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
-            return
+        if stream.config.dash and cls.scheme is not Scheme.AES128:
+            with suppress(OriginError):
+                await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
+                return
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
         for line in entry.rewritten.body.decode(errors="replace").splitlines():
-            if entry.rewritten.observed is None and line.startswith("m/"):
+            if line.startswith("m/") and not stream.timeline.known:
                 path, _, query = line.partition("?")
                 ref, _ = stream.read_url(cls, path, query)
                 assert isinstance(ref, PlaylistRef)
                 await self.get(stream, ManifestRequest(stream.name, cls, path, ref))
-                return
 
     async def _refresh(self, stream: Stream, request: ManifestRequest, kept: Manifest | None) -> Manifest:
         now = self._clock()

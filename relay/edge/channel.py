@@ -15,7 +15,6 @@ from aiohttp import web
 from keys.licences.clearkey import SessionType, web_keys
 from keys.model import Scheme
 from relay.edge.visit import Result, Visit, serve, visit_of
-from relay.errors import UrlError
 from relay.gate.gate import Visitor
 from relay.gate.verdict import Deny, Reason
 from relay.grants import Grant, grant
@@ -61,7 +60,7 @@ async def _push(response: web.StreamResponse, visit: Visit, revoked: asyncio.Eve
     told: int | None = None
     due = node.clock()
     while isinstance(node.gate.recheck(visit.visitor, stream.name, now := node.clock()), Visitor):
-        granted = grant(stream, node.gate, visit.visitor, _scheme(visit), now)
+        granted = grant(stream, node.gate, visit.visitor, visit.cls.scheme, now)
         if now >= due and granted.newest != told:
             await response.write(b"event: keys\ndata: " + await _body(visit, granted, now) + b"\n\n")
             told = granted.newest
@@ -83,7 +82,7 @@ async def _keys(_: web.Request, visit: Visit) -> Result:
     node = visit.node
     await node.manifests.ensure_timeline(visit.stream)
     now = node.clock()
-    granted = grant(visit.stream, node.gate, visit.visitor, _scheme(visit), now)
+    granted = grant(visit.stream, node.gate, visit.visitor, visit.cls.scheme, now)
     body = await _body(visit, granted, now)
     return web.Response(body=body, content_type="application/json", headers=_HEADERS)
 
@@ -91,14 +90,15 @@ async def _keys(_: web.Request, visit: Visit) -> Result:
 async def _body(visit: Visit, granted: Grant, now: float) -> bytes:
     stream = visit.stream
     release = stream.timeline.next_release(now)
-    keys = [stream.content_key(slot) for slot in granted.slots]
+    # Plain HLS AES-128 players have no CDM to feed: they fetch keys by URL, and are here for the revocation.
+    keys = [] if visit.cls.scheme is Scheme.AES128 else [stream.content_key(slot) for slot in granted.slots]
     await visit.node.salts.settle()
     return msgspec.json.encode(
         {
             "keys": web_keys(keys),
             "type": SessionType.TEMPORARY,
-            "period": granted.current,
-            "next_at": None if release is None else round(release * 1000),
+            "period": granted.newest,
+            "next_at": None if release is None else round((release + _jitter(visit, granted.newest)) * 1000),
             "stream_now": stream.timeline.stream_now(now),
         }
     )
@@ -109,9 +109,3 @@ def _jitter(visit: Visit, period: int) -> float:
     lead = visit.stream.schedule.policy.pre_delivery_ms / 1000
     seed = blake2b(f"{visit.visitor.session.sid} {period}".encode(), digest_size=4).digest()
     return lead * JITTER_SHARE * int.from_bytes(seed, "big") / 2**32
-
-
-def _scheme(visit: Visit) -> Scheme:
-    if visit.cls.scheme is Scheme.AES128:
-        raise UrlError("aes-128 sessions fetch their keys by URL")
-    return visit.cls.scheme

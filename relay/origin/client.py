@@ -1,6 +1,6 @@
 """Pulling from the origin: timeouts, size limits, one retry, and no way out of the configured bases."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -41,13 +41,19 @@ class OriginResponse:
 
     def __init__(self, response: aiohttp.ClientResponse, source: Source, span: ByteRange | None, limit: int) -> None:
         self.source = source
-        self.validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        # Sent back in a header, where anything else could not stand.
+        self.validator = validator if validator.isascii() else ""
         self.content_type = response.headers.get("Content-Type", "")
         self.not_modified = response.status == 304
         self._response = response
         self._limit = limit
         # A server may ignore Range and send the whole (RFC 9110 §14.2): cut it out here.
         self._cut = span if span and response.status == 200 else None
+        if self._cut and self._cut.start > limit:
+            raise OriginTooLargeError(f"origin ignores Range, and the range begins past {limit} bytes")
+        if span and response.status == 206 and not _begins_at(response, span.start):
+            raise OriginError("origin answered with another range than the one asked for")
         self.length = None if self._cut else _declared_length(response)
         if self.length is not None and self.length > limit:
             raise OriginTooLargeError(f"origin announces {self.length} bytes, limit {limit}")
@@ -86,14 +92,9 @@ class Origin:
     """The client for all origins of this relay."""
 
     def __init__(self, config: OriginConfig) -> None:
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=config.connect_timeout.seconds,
-            sock_connect=config.connect_timeout.seconds,
-            sock_read=config.read_timeout.seconds,
-        )
+        self._connect_timeout = config.connect_timeout.seconds
+        self._read_timeout = config.read_timeout.seconds
         self._session = aiohttp.ClientSession(
-            timeout=timeout,
             connector=aiohttp.TCPConnector(limit=config.connections),
             headers={"User-Agent": "segmentgate"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -145,8 +146,15 @@ class Origin:
             headers["Range"] = span.header()
             headers["Accept-Encoding"] = "identity"
         if validator:
-            headers["If-None-Match" if validator[0] in '"W' else "If-Modified-Since"] = validator
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=patience) if patience else self._session.timeout
+            # Not just W, because a date may begin with Wed.
+            tag = validator.startswith(('"', 'W/"'))
+            headers["If-None-Match" if tag else "If-Modified-Since"] = validator
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=self._connect_timeout,
+            sock_connect=self._connect_timeout,
+            sock_read=patience or self._read_timeout,
+        )
         try:
             response, found = await self._request(scope, source, extra_query, headers, timeout)
         except OriginError as err:
@@ -176,7 +184,7 @@ class Origin:
                 )
             if response.status not in (301, 302, 303, 307, 308):
                 try:
-                    _check_status(response)
+                    _check_status(response, headers)
                 except OriginError:
                     response.close()
                     raise
@@ -197,12 +205,19 @@ def _origin_errors() -> Iterator[None]:
         raise OriginConnectionError(f"origin connection failed: {type(err).__name__}") from None
 
 
-def _check_status(response: aiohttp.ClientResponse) -> None:
+def _check_status(response: aiohttp.ClientResponse, asked: Mapping[str, str]) -> None:
     status = response.status
     if status in (404, 410):
         raise OriginMissingError(f"origin answered {status}", status)
-    if status not in (200, 206, 304):
+    partial = status == 206 and "Range" in asked
+    unchanged = status == 304 and ("If-None-Match" in asked or "If-Modified-Since" in asked)
+    if status != 200 and not partial and not unchanged:
         raise OriginStatusError(f"origin answered {status}", status)
+
+
+def _begins_at(response: aiohttp.ClientResponse, start: int) -> bool:
+    # A client must look (RFC 9110 §15.3.7): a cache in between may hold another part.
+    return response.headers.get("Content-Range", "").lower().startswith(f"bytes {start}-")
 
 
 def _declared_length(response: aiohttp.ClientResponse) -> int | None:

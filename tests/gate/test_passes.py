@@ -72,7 +72,8 @@ def test_what_the_relay_sealed_for_another_purpose_is_no_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [(), ("s", "a"), "text", ("s", "a", "i", "1", 2, "", "", None, "hd"), ("s", "a", "i", 1, 2, "", "", None, "8k")]
+    "fields",
+    [(), ("s", "a"), "text", ("s", "a", "i", "1", 2, "", "", None, "hd"), ("s", "a", "i", 1, 2, "", "", None, "8k")],
 )
 def test_a_pass_of_another_version_is_refused(fields: object) -> None:
     assert CODEC.read(Sealer([NEW]).seal(msgspec.msgpack.encode(fields), b"pass 1")) is None

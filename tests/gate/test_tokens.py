@@ -221,14 +221,19 @@ def test_headers_that_are_not_strict_json_are_malformed(header: bytes) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["1790000600.0", "1.79e9", '"1790000600"', "NaN", "Infinity", "-Infinity", "1e400", "true", "null", "[]", "{}"]
-    + ["0", "-1", "9007199254740992", "1" * 400],
+    ["1790000600.0", "1.79e9", '"1790000600"', "NaN", "Infinity", "-Infinity", "1e400", "true", "null", "[]", "{}"],
 )
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 def test_times_are_whole_seconds(name: str, value: str) -> None:
     others = json.dumps({key: said for key, said in CLAIMS.items() if key != name}).encode()
     claims = others[:-1] + f', "{name}": {value}}}'.encode()
     assert reason_of(raw_token(HEADER, claims)) is Reason.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**53, 10**400])
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_times_lie_in_this_age(name: str, value: int) -> None:
+    assert reason_of(token(**{name: value})) is Reason.TOKEN_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -265,7 +270,9 @@ def test_a_required_claim_may_not(name: str) -> None:
     assert name in verdict.detail
 
 
-@pytest.mark.parametrize("audience", ["other", "EDGE", "", None, [], ["other"], [["edge"]], {"edge": 1}, 1, "edge,other"])
+@pytest.mark.parametrize(
+    "audience", ["other", "EDGE", "", None, [], ["other"], [["edge"]], {"edge": 1}, 1, "edge,other"]
+)
 def test_a_token_for_someone_else_is_refused(audience: Any) -> None:
     assert reason_of(token(aud=audience)) is Reason.TOKEN_AUDIENCE
 
@@ -360,7 +367,9 @@ JSON = st.recursive(
     max_leaves=6,
 )
 HEADER_NAMES = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x"])
-CLAIM_NAMES = st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "did", "ent", "drm", "use", "req"])
+CLAIM_NAMES = st.sampled_from(
+    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "did", "ent", "drm", "use", "req"]
+)
 
 
 @given(st.dictionaries(HEADER_NAMES, JSON, max_size=2), st.dictionaries(CLAIM_NAMES, JSON, max_size=3))

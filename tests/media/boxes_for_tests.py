@@ -71,6 +71,11 @@ def fragments(data: bytes, iv_size: int = 0, trex_size: int = 0) -> Iterator[Fra
             yield _fragment(data, start - 8, start, end, iv_size, trex_size)
 
 
+def samples(data: bytes) -> list[Sample]:
+    """All samples of a file that starts with its ``moov``."""
+    return [sample for fragment in fragments(data, iv_size(data)) for sample in fragment.samples]
+
+
 def _fragment(data: bytes, moof: int, start: int, end: int, iv_size: int, trex_size: int) -> Fragment:
     traf = next((s, e) for kind, s, e in boxes(data, start, end) if kind == b"traf")
     fragment = Fragment()

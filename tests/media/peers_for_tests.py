@@ -10,8 +10,8 @@ KID = "6d5c3a1e0f4b4c2d8e9f10213243546a"
 KEY = "b4e1f7a90c2d5e638817f4d2a06b9c35"
 IV = "a0b1c2d3e4f50607"
 
-# With more than one frame thread this x265 has been seen to hang on tiny pictures.
-_X265 = "-x265-params log-level=error:frame-threads=1:"
+# This x265 hangs on pictures this small with no-deblock=1.
+_X265 = "-x265-params log-level=error:"
 _VP9 = "-c:v libvpx-vp9 -deadline good -cpu-used 6 -b:v 100k"
 
 # Encoder settings by clip: each one reaches other fields of the headers. 192x112 unless a size comes first.
@@ -24,7 +24,7 @@ CLIPS = {
     "hvc1": f"-tag:v hvc1 -c:v libx265 -pix_fmt yuv420p {_X265}weightb=1:bframes=4",
     "hev1-slices": f"-tag:v hev1 -c:v libx265 -pix_fmt yuv420p {_X265}slices=4:repeat-headers=1:ctu=16:wpp=1",
     "hevc-422-open-gop": f"-tag:v hev1 -c:v libx265 -pix_fmt yuv422p10le {_X265}bframes=6:ref=5:keyint=8:open-gop=1",
-    "hevc-444-lists": f"-tag:v hvc1 -c:v libx265 -pix_fmt yuv444p {_X265}scaling-list=default:no-deblock=1:tskip=1",
+    "hevc-444-lists": f"-tag:v hvc1 -c:v libx265 -pix_fmt yuv444p {_X265}scaling-list=default:tskip=1:deblock=2,2",
     "vp9-hidden-frames": f"{_VP9} -pix_fmt yuv420p -auto-alt-ref 1 -lag-in-frames 16",
     "vp9-tiles": f"640x96 {_VP9} -pix_fmt yuv444p -tile-columns 1 -tile-rows 1 -aq-mode 3",
     "av1": "-c:v libsvtav1 -preset 10 -pix_fmt yuv420p",
@@ -49,7 +49,7 @@ def make_clip(name: str, folder: Path) -> Clip:
         size = arguments.pop(0)
     clear = folder / f"{name}.mp4"
     source = f"-v error -y -f lavfi -i testsrc2=size={size}:rate=24 -frames:v 20".split()
-    muxer = "-movflags +frag_keyframe+empty_moov+default_base_moof -f mp4".split()
+    muxer = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-f", "mp4"]
     if name == "vp9-hidden-frames":  # only the second of two passes hides frames
         log = ["-passlogfile", str(folder / name)]
         _run([ffmpeg, *source, *arguments, "-pass", "1", *log, "-f", "null", "-"])

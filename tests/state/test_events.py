@@ -33,10 +33,12 @@ def test_an_event_is_read_as_it_was_written(event: Event) -> None:
 
 def test_the_written_form_never_changes() -> None:
     """Journals of earlier versions must stay readable."""
-    assert decode_event(b'{"type":"revoked","id":"r1","target":"session","value":"s1","at":1.5,"expires_at":99.25}') == (
-        REVOKED
+    assert decode_event(
+        b'{"type":"revoked","id":"r1","target":"session","value":"s1","at":1.5,"expires_at":99.25}'
+    ) == (REVOKED)
+    line = (
+        b'{"type":"salt-drawn","stream":"news","period":600000,"salt":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}'
     )
-    line = b'{"type":"salt-drawn","stream":"news","period":600000,"salt":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}'
     assert decode_event(line) == SALT
     assert encode_event(SALT) == line
 

@@ -1,0 +1,142 @@
+"""Grants: a session gets the keys of its track types, of the window and of the next period once released."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keys.material import RootKey
+from keys.model import Scheme, TrackType
+from keys.periods import GUARD_MS
+from keys.ring import KeyRing
+from keys.seal import Sealer
+from relay.config import StreamConfig, parse_config
+from relay.errors import KeyPendingError, KeyUnknownError, UrlError
+from relay.gate.gate import Gate, Visitor
+from relay.gate.passes import PassCodec
+from relay.gate.revocation import RevocationSet
+from relay.gate.tokens import TokenVerifier
+from relay.grants import Grant, grant, grant_for
+from relay.manifest.context import Clock, Observed
+from relay.model import ManifestClass, Session
+from relay.sources import Source
+from relay.state.replica import Replica
+from relay.state.salts import Salts
+from relay.state.state import State
+from relay.streams import Stream
+from tests.test_config import GOOD
+
+NOW = 500.0
+INTERVAL = 60_000
+EDGE = 10 * INTERVAL
+LEAD = 10_000
+GATE = Gate(TokenVerifier({}, "edge", 5, 86_400), PassCodec(Sealer([bytes(32)])), RevocationSet(), 100, 100)
+VIDEO_AND_AUDIO = frozenset({TrackType.AUDIO, TrackType.SD, TrackType.HD})
+SESSION = Session("s", "a", "i", 10_000, 10_000)
+
+
+def stream_of(**settings: Any) -> Stream:
+    news = GOOD["streams"]["news"] | {"rotation": {"interval": "1m", "pre_delivery": "10s"}} | settings
+    config: StreamConfig = parse_config({**GOOD, "streams": {"news": news}}, "relay.toml").streams["news"]
+    ring = KeyRing([RootKey(1, b"r" * 32), RootKey(2, b"s" * 32, active_from=EDGE)])
+    salts = Salts(Replica(State(), lambda: NOW), lambda size: b"s" * size)
+    return Stream("news", config, ring, salts, ring.service_keys("url"), Sealer(ring.service_keys("query")))
+
+
+@pytest.fixture
+def stream() -> Stream:
+    found = stream_of()
+    found.timeline.observe(Observed(Clock.WALL, EDGE - INTERVAL, EDGE + 5000, False, VIDEO_AND_AUDIO), NOW)
+    return found
+
+
+def visitor(ceiling: TrackType = TrackType.UHD) -> Visitor:
+    return Visitor(replace(SESSION, ceiling=ceiling), ())
+
+
+def held(granted: Grant) -> set[tuple[TrackType, int | None]]:
+    return {(slot.track, slot.period) for slot in granted.slots}
+
+
+def test_the_stable_keys_and_those_of_the_window(stream: Stream) -> None:
+    granted = grant(stream, GATE, visitor(), Scheme.CENC, NOW)
+    periods = {None, EDGE - INTERVAL, EDGE}
+    assert held(granted) == {(track, period) for track in VIDEO_AND_AUDIO for period in periods}
+    assert (granted.current, granted.newest) == (EDGE, EDGE)
+    assert all(slot.period is None for slot in granted.slots[:3])
+
+
+def test_the_next_keys_once_released(stream: Stream) -> None:
+    release = NOW + (INTERVAL - GUARD_MS - LEAD - 5000) / 1000
+    before, after = (grant(stream, GATE, visitor(), Scheme.CENC, now) for now in (release - 0.01, release))
+    assert (before.newest, after.newest) == (EDGE, EDGE + INTERVAL)
+    assert held(after) - held(before) == {(track, EDGE + INTERVAL) for track in VIDEO_AND_AUDIO}
+    assert after.current == EDGE
+
+
+@pytest.mark.parametrize("ceiling", TrackType)
+def test_nothing_above_the_sessions_ceiling(stream: Stream, ceiling: TrackType) -> None:
+    tracks = {slot.track for slot in grant(stream, GATE, visitor(ceiling), Scheme.CENC, NOW).slots}
+    assert tracks == {track for track in VIDEO_AND_AUDIO if track.rank <= ceiling.rank}
+
+
+def test_audio_belongs_to_every_grant_for_renditions_may_be_muxed() -> None:
+    stream = stream_of()
+    stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, frozenset({TrackType.SD})), NOW)
+    tracks = {slot.track for slot in grant(stream, GATE, visitor(), Scheme.CENC, NOW).slots}
+    assert tracks == {TrackType.AUDIO, TrackType.SD}
+
+
+def test_each_period_has_the_generation_in_force_at_its_start(stream: Stream) -> None:
+    slots = grant(stream, GATE, visitor(TrackType.AUDIO), Scheme.CENC, NOW).slots
+    assert {slot.period: slot.generation for slot in slots} == {None: 1, EDGE - INTERVAL: 1, EDGE: 2}
+
+
+def test_an_unknown_timeline_is_a_pending_key() -> None:
+    with pytest.raises(KeyPendingError):
+        grant(stream_of(), GATE, visitor(), Scheme.CENC, NOW)
+
+
+@pytest.mark.parametrize("scheme", [Scheme.CENC, Scheme.CBCS])
+def test_the_key_ids_asked_for_tell_the_scheme(stream: Stream, scheme: Scheme) -> None:
+    kid = stream.kid(stream.slot_of(TrackType.HD, scheme, EDGE))
+    granted = grant_for(stream, GATE, visitor(), (b"?" * 16, kid), NOW)
+    assert {slot.scheme for slot in granted.slots} == {scheme}
+
+
+def test_key_ids_that_the_session_may_not_have_are_unknown(stream: Stream) -> None:
+    slots = [
+        stream.slot_of(TrackType.HD, Scheme.CENC, EDGE),
+        stream.slot_of(TrackType.SD, Scheme.CENC, EDGE + INTERVAL),
+        stream.slot_of(TrackType.SD, Scheme.AES128, EDGE),
+        stream.slot_of(TrackType.UHD, Scheme.CENC, EDGE),
+    ]
+    for slot in slots:
+        with pytest.raises(KeyUnknownError):
+            grant_for(stream, GATE, visitor(TrackType.SD), (stream.kid(slot),), NOW)
+    with pytest.raises(KeyUnknownError):
+        grant_for(stream, GATE, visitor(), (), NOW)
+
+
+def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
+    stream = stream_of(schemes=["cenc"])
+    stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, VIDEO_AND_AUDIO), NOW)
+    with pytest.raises(KeyUnknownError):
+        grant_for(stream, GATE, visitor(), (stream.kid(stream.slot_of(TrackType.HD, Scheme.CBCS, 0)),), NOW)
+    with pytest.raises(UrlError, match="not offered as cbcs"):
+        stream.check_class(ManifestClass(Scheme.CBCS))
+
+
+def test_an_entry_is_below_the_origin_or_there_is_none(stream: Stream) -> None:
+    assert stream.entry("index.m3u8") == Source("master.m3u8")
+    for name in ("index.mpd", "master.m3u8", ""):
+        with pytest.raises(UrlError, match="has no"):
+            stream.entry(name)
+
+
+def test_salted_streams_derive_other_keys_and_the_same_ids() -> None:
+    plain, salted = stream_of(), stream_of(rotation={"interval": "1m", "pre_delivery": "10s", "salt": True})
+    for period in (None, EDGE):
+        slot = plain.slot_of(TrackType.HD, Scheme.CENC, period)
+        assert plain.kid(slot) == salted.kid(slot) == salted.content_key(slot).kid
+        assert (plain.content_key(slot).key == salted.content_key(slot).key) == (period is None)
