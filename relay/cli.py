@@ -270,11 +270,13 @@ def protect(
     if iv is not None and len(iv) != needed:
         raise click.UsageError(f"--iv: {scheme} takes {2 * needed} hex digits.")
     wanted = FileProtection.of(Scheme(scheme), kid, key, iv)
+    inputs = {path.resolve() for path in (init_file, *segments) if path}
+    outputs = [path.resolve() for path in (out_init, *(out_dir / segment.name for segment in segments)) if path]
+    if inputs & set(outputs):
+        raise click.UsageError("a clear file would be overwritten. Choose another folder or name for the output.")
+    if len(set(outputs)) != len(outputs):
+        raise click.UsageError("two outputs share a file name: they would overwrite each other. Protect them apart.")
     out_dir.mkdir(parents=True, exist_ok=True)
-    if any((out_dir / path.name).resolve() == path.resolve() for path in segments):
-        raise click.UsageError("--out-dir holds the clear segments: they would be overwritten. Choose another folder.")
-    if len({segment.name for segment in segments}) != len(segments):
-        raise click.UsageError("two segments share a file name: they would overwrite each other in --out-dir.")
     if init_file is None or out_init is None:
         for path in segments:
             with _naming(path):

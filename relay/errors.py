@@ -82,14 +82,12 @@ class OriginError(RelayError):
 
 
 class OriginConnectionError(OriginError):
-    """The connection to the origin could not be made, or broke."""
+    """The connection to the origin could not be made, or broke.
+
+    Not worth asking again: the HTTP client has done so, for a keep-alive one may be closed as it is used.
+    """
 
     code = "origin_unreachable"
-
-    @property
-    def transient(self) -> bool:
-        """A broken connection is: a keep-alive one may have been closed as it was used."""
-        return True
 
 
 class OriginStatusError(OriginError):

@@ -67,7 +67,9 @@ def live_mpd(clip: Clip, now: float) -> str:
         f'minimumUpdatePeriod="PT{SEGMENT_S}S" timeShiftBufferDepth="PT{WINDOW * SEGMENT_S}S" '
         f'suggestedPresentationDelay="PT{3 * SEGMENT_S}S"'
     )
-    return _mpd(clip, windows, attributes)
+    # Without one, dash.js asks a public time server.
+    clock = f'<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="{_date(int(now * 1000), 1000)}"/>'
+    return _mpd(clip, windows, attributes, clock)
 
 
 def vod_mpd(clip: Clip) -> str:
@@ -76,7 +78,7 @@ def vod_mpd(clip: Clip) -> str:
     return _mpd(clip, {track.name: LAP for track in clip.tracks}, attributes)
 
 
-def _mpd(clip: Clip, windows: dict[str, range], attributes: str) -> str:
+def _mpd(clip: Clip, windows: dict[str, range], attributes: str, clock: str = "") -> str:
     representations = "".join(map(_video_representation, clip.video))
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011"
@@ -93,6 +95,7 @@ def _mpd(clip: Clip, windows: dict[str, range], attributes: str) -> str:
       </Representation>
     </AdaptationSet>
   </Period>
+  {clock}
 </MPD>
 """
 

@@ -6,7 +6,6 @@ end takes the parameter sets, whose fields keep their names from the standard.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
@@ -25,7 +24,10 @@ _P, _B, _I, _SP, _SI = range(5)
 # Profiles whose SPS carries chroma format and scaling lists (H.264 §7.3.2.1.1).
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 
-_MAX_FALLBACK_CLEAR: Final = 256
+_MAX_FALLBACK_CLEAR = 256
+
+# Lists have at most 32 entries, and fields to mark number as many; a hostile slice could go on for kilobytes.
+_MAX_OPERATIONS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,7 @@ def _read_slice_groups(r: BitReader) -> int:
         r.flag()
         return r.ue() + 1
     elif map_type == 6:
-        bits = groups.bit_length()
-        for _ in range(r.ue() + 1):
-            r.u(bits)
+        r.u(groups.bit_length() * (r.ue() + 1))
     return 0
 
 
@@ -245,8 +245,7 @@ def _skip_slice_header(r: BitReader, sets: ParameterSets) -> None:
             num_ref_idx = (ue() + 1, ue() + 1 if lists == 2 else 0)
         for _ in range(lists):
             if flag():
-                while ue() != 3:
-                    ue()
+                _skip_list_modification(r)
         if (pps.weighted_bipred_idc == 1) if slice_type == _B else pps.weighted_pred:
             _skip_pred_weight_table(r, sps, num_ref_idx[:lists])
     if nal_header & 0x60:
@@ -264,6 +263,15 @@ def _skip_slice_header(r: BitReader, sets: ParameterSets) -> None:
     if pps.slice_group_change_rate:
         cycles = -(-sps.map_units // pps.slice_group_change_rate)
         r.u(cycles.bit_length())
+
+
+def _skip_list_modification(r: BitReader) -> None:
+    """The operations of ``ref_pic_list_modification()`` (H.264 §7.3.3.1), up to the one that ends them."""
+    for _ in range(_MAX_OPERATIONS):
+        if r.ue() == 3:
+            return
+        r.ue()
+    raise MediaError("H.264 slice: too many reference list modifications")
 
 
 def _skip_pred_weight_table(r: BitReader, sps: Sps, num_ref_idx: tuple[int, ...]) -> None:
@@ -287,11 +295,15 @@ def _skip_ref_pic_marking(r: BitReader, nal_type: int) -> None:
     if nal_type == _IDR:
         r.u(2)
     elif r.flag():
-        while operation := r.ue():
+        for _ in range(_MAX_OPERATIONS):
+            operation = r.ue()
+            if operation == 0:
+                return
             if operation != 5:
                 r.ue()
             if operation == 3:
                 r.ue()
+        raise MediaError("H.264 slice: too many reference marking operations")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,20 +63,20 @@ class OriginResponse:
         skip, left = 0, None
         if self._cut:
             skip, left = self._cut.start, self._cut.length
-        received = 0
+        kept = 0
         while True:
             with _origin_errors():
                 chunk = await self._response.content.read(_CHUNK)
             if not chunk:
                 return
-            received += len(chunk)
-            if received > self._limit + (self._cut.start if self._cut else 0):
-                raise OriginTooLargeError(f"origin sent more than {self._limit} bytes")
             if skip:
                 skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
             if left is not None:
                 chunk = chunk[:left]
                 left -= len(chunk)
+            kept += len(chunk)
+            if kept > self._limit:
+                raise OriginTooLargeError(f"origin sent more than {self._limit} bytes")
             if chunk:
                 yield chunk
             if left == 0:

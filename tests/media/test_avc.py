@@ -142,6 +142,18 @@ def test_an_unreadable_header_is_taken_as_256_bytes_in_cenc_and_refused_in_cbcs(
         codec().mapper(Scheme.CBCS).map(nal_sample(unknown_pps))
 
 
+@pytest.mark.parametrize(
+    ("endless", "message"),
+    [
+        (Bits().ue(0, 5, 0).u(4, 1).u(4, 2).flags("0").flags("1").ue(*[0] * 200), "list modifications"),
+        (Bits().ue(0, 7, 0).u(4, 1).u(4, 2).flags("1").ue(*[1] * 200), "marking operations"),
+    ],
+)
+def test_endless_operations_are_refused(endless: Bits, message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        codec().mapper(Scheme.CBCS).map(nal_sample(b"\x61" + endless.bytes() + DATA))
+
+
 def test_other_nal_units_stay_clear() -> None:
     sample = nal_sample(b"\x09\xf0", b"\x06" + DATA, b"\x65" + IDR.bytes() + DATA, b"\x0c" + DATA)
     ((_, protected), tail) = codec().mapper(Scheme.CBCS).map(sample)

@@ -313,6 +313,7 @@ async def test_a_server_error_is_asked_once_more(world: World, status: int) -> N
 async def test_a_connection_broken_before_the_answer_is_tried_once_more(world: World) -> None:
     world.handler = one_after_another(raw(), answering())
     assert await world.body() == BODY
+    assert len(world.requests) == 2
     world.handler = raw()
     with pytest.raises(OriginConnectionError):
         await world.get()

@@ -1,0 +1,83 @@
+"""A relay in a process of its own before a local origin, for benches and tests that measure or restart one."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.gate.tokens import mint_token
+
+ISSUER = "https://platform.example"
+AUDIENCE = "edge"
+
+
+@dataclass
+class RelayProcess:
+    """A running ``segmentgate serve``. ``folder`` holds its configuration, secrets and journal."""
+
+    folder: Path
+    process: "subprocess.Popen[str]"
+    edge: str
+    control: str
+
+    @property
+    def api_key(self) -> str:
+        """The key of its control API."""
+        return (self.folder / "api.key").read_text().strip()
+
+    def token(self, **claims: Any) -> str:
+        """A session token."""
+        now = int(time.time())
+        base = {"iss": ISSUER, "aud": AUDIENCE, "sub": "account", "sid": "session", "jti": "t", "exp": now + 600}
+        return mint_token({**base, **claims}, "k1", "HS256", bytes.fromhex((self.folder / "token.key").read_text()))
+
+    def resident_bytes(self) -> int:
+        """Its resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert match
+        return int(match[1]) * 1024
+
+
+def write_configuration(folder: Path, streams: dict[str, dict[str, str]], ports: tuple[int, int] = (0, 0)) -> None:
+    """A configuration with fresh secrets; the secrets stay if they are there."""
+    for name in ("root.key", "token.key", "api.key"):
+        if not (folder / name).exists():
+            (folder / name).write_text(os.urandom(32).hex())
+    lines = [
+        f'edge = {{ listen = "127.0.0.1:{ports[0]}" }}',
+        f'control = {{ listen = "127.0.0.1:{ports[1]}", api_key_file = "api.key" }}',
+        'keys = { roots = [{ generation = 1, file = "root.key" }] }',
+        f'state = {{ directory = "{folder / "state"}" }}',
+        "[tokens]",
+        f'audience = "{AUDIENCE}"',
+        f'issuers = [{{ iss = "{ISSUER}", keys = [{{ kid = "k1", alg = "HS256", file = "token.key" }}] }}]',
+    ]
+    for name, settings in streams.items():
+        lines.append(f"[streams.{name}]")
+        lines += [f"{key} = {value}" for key, value in settings.items()]
+    (folder / "relay.toml").write_text("\n".join(lines))
+
+
+@contextmanager
+def relay_process(folder: Path) -> Iterator[RelayProcess]:
+    """Run ``segmentgate serve`` on the configuration in ``folder``; it ends by SIGTERM."""
+    command = [sys.executable, "-c", "from relay.cli import main; main()", "serve", "--config", folder / "relay.toml"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr
+        line = process.stderr.readline()
+        serving = json.loads(line)
+        assert serving["event"] == "serving", line
+        edge, control = serving["edge"], serving["control"]
+        yield RelayProcess(folder, process, f"http://127.0.0.1:{edge[1]}", f"http://127.0.0.1:{control[1]}")
+    finally:
+        process.terminate()
+        process.communicate(timeout=15)
