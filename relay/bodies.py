@@ -1,7 +1,7 @@
 """Response bodies: whole ones, and ones that are still growing while viewers read them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from relay.errors import OriginTooLargeError
@@ -58,7 +58,7 @@ class Growing:
         self._failure = failure
         self._wake()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The pieces in order, waiting for those to come. Raises what the body failed with."""
         at = 0
         self._readers += 1

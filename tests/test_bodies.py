@@ -42,7 +42,7 @@ async def test_early_and_late_readers_get_everything() -> None:
     world.body.add(b"three")
     assert world.body.finish() == b"one two three"
     late = world.reader()
-    assert await asyncio.gather(early, middle, late) == [b"one two three"] * 3
+    assert {await early, await middle, await late} == {b"one two three"}
     assert world.abandoned == 0
 
 

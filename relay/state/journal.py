@@ -35,14 +35,17 @@ class Journal:
 
     def replay(self) -> Iterator[Event]:
         """All events, oldest first. Raises :class:`ConfigError` for a damaged file or a line that is no event."""
-        seq = 0
-        try:
-            for seq, body in self._db.execute("SELECT seq, body FROM event ORDER BY seq"):
+        for seq, body in self._rows():
+            try:
                 yield decode_event(body)
-        except (ValueError, TypeError) as err:
-            raise ConfigError(f"{self._path}: event {seq}: {err}. Restore the file or move it away.") from None
+            except (ValueError, TypeError) as err:
+                raise ConfigError(f"{self._path}: event {seq}: {err}. Restore the file or move it away.") from None
+
+    def _rows(self) -> Iterator[tuple[int, bytes]]:
+        try:
+            yield from self._db.execute("SELECT seq, body FROM event ORDER BY seq")
         except sqlite3.Error as err:
-            raise ConfigError(f"{self._path}: after event {seq}: {err}. Restore the file or move it away.") from None
+            raise ConfigError(f"{self._path}: {err}. Restore the file or move it away.") from None
 
     def close(self) -> None:
         """Close the file."""

@@ -55,7 +55,8 @@ def test_each_algorithm_and_each_of_an_issuers_keys_is_verified(kid: str) -> Non
 def test_a_session_is_what_the_claims_say() -> None:
     session = VERIFIER.verify(token(did="tv-1", ent=["news", "sport"], drm={"max_track": "sd"}), NOW)
     assert isinstance(session, Session)
-    assert (session.device, session.streams, session.ceiling) == ("tv-1", {"news", "sport"}, TrackType.SD)
+    assert (session.device, session.ceiling) == ("tv-1", TrackType.SD)
+    assert session.streams == frozenset({"news", "sport"})
 
 
 @pytest.mark.parametrize("claims", [{"aud": ["other", "edge"]}, {"use": "many"}, {"req": []}, {"unknown": {"a": [1]}}])
@@ -233,7 +234,7 @@ def test_times_are_whole_seconds(name: str, value: str) -> None:
 @pytest.mark.parametrize("value", [0, -1, 2**53, 10**400])
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 def test_times_lie_in_this_age(name: str, value: int) -> None:
-    assert reason_of(token(**{name: value})) is Reason.TOKEN_MALFORMED
+    assert reason_of(raw_token(HEADER, {**CLAIMS, name: value})) is Reason.TOKEN_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_times_lie_in_this_age(name: str, value: int) -> None:
 )
 def test_times_are_checked_with_leeway(claims: dict[str, Any], now: float, reason: Reason | None) -> None:
     whole = {name: int(value) if isinstance(value, float) else value for name, value in claims.items()}
-    assert reason_of(token(**whole), now) is reason
+    assert reason_of(raw_token(HEADER, {**CLAIMS, **whole}), now) is reason
 
 
 def test_nbf_and_iat_may_be_left_out() -> None:

@@ -250,7 +250,7 @@ async def test_a_redirect_of_bytes_that_are_no_text_is_refused(world: World) -> 
 
 @pytest.mark.parametrize("headers", [{"Location": "/live/x"}, {"Location": ""}, {}])
 async def test_a_redirect_loop_ends(world: World, headers: dict[str, str]) -> None:
-    world.handler = answering(302, **headers)
+    world.handler = answering(302, b"", **headers)
     with pytest.raises(OriginForeignError, match="redirects more than"):
         await world.get()
     assert len(world.requests) == MAX_REDIRECTS + 1
