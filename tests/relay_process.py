@@ -38,6 +38,16 @@ class RelayProcess:
         base = {"iss": ISSUER, "aud": AUDIENCE, "sub": "account", "sid": "session", "jti": "t", "exp": now + 600}
         return mint_token({**base, **claims}, "k1", "HS256", bytes.fromhex((self.folder / "token.key").read_text()))
 
+    def stop(self) -> None:
+        """End it by SIGTERM; it must end well."""
+        self.process.terminate()
+        assert self.process.wait(15) == 0
+
+    def restart(self) -> None:
+        """End it and start another on the same configuration, journal and, where they are fixed, ports."""
+        self.stop()
+        self.process, self.edge, self.control = _start(self.folder)
+
     def resident_bytes(self) -> int:
         """Its resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -69,15 +79,25 @@ def write_configuration(folder: Path, streams: dict[str, dict[str, str]], ports:
 @contextmanager
 def relay_process(folder: Path) -> Iterator[RelayProcess]:
     """Run ``segmentgate serve`` on the configuration in ``folder``; it ends by SIGTERM."""
-    command = [sys.executable, "-c", "from relay.cli import main; main()", "serve", "--config", folder / "relay.toml"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process, edge, control = _start(folder)
+    relay = RelayProcess(folder, process, edge, control)
     try:
-        assert process.stderr
-        line = process.stderr.readline()
-        serving = json.loads(line)
-        assert serving["event"] == "serving", line
-        edge, control = serving["edge"], serving["control"]
-        yield RelayProcess(folder, process, f"http://127.0.0.1:{edge[1]}", f"http://127.0.0.1:{control[1]}")
+        yield relay
     finally:
-        process.terminate()
-        process.communicate(timeout=15)
+        relay.stop()
+
+
+def _start(folder: Path) -> tuple["subprocess.Popen[str]", str, str]:
+    command = [sys.executable, "-c", "from relay.cli import main; main()", "serve", "--config", str(folder / "relay.toml")]
+    with (folder / "log").open("a+") as log:
+        start = log.tell()
+        process = subprocess.Popen(command, stderr=log, text=True)
+        until = time.monotonic() + 20
+        while "\n" not in (said := (folder / "log").read_text()[start:]):
+            assert time.monotonic() < until, "the relay did not start"
+            assert process.poll() is None, said
+            time.sleep(0.02)
+    line = said.partition("\n")[0]
+    serving = json.loads(line)
+    assert serving["event"] == "serving", line
+    return process, f"http://127.0.0.1:{serving['edge'][1]}", f"http://127.0.0.1:{serving['control'][1]}"

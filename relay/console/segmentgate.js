@@ -94,6 +94,14 @@ export function shakaConfig({ player, licence, bufferS = 4 }) {
  */
 export function hlsConfig({ licence, bufferS = 4 }) {
   const once = { maxNumRetry: 1, retryDelayMs: 1000, maxRetryDelayMs: 4000 };
+  // By itself hls.js gives up where a connection is refused (status 0), as while a relay restarts.
+  const patient = {
+    maxNumRetry: 8,
+    retryDelayMs: 500,
+    maxRetryDelayMs: 4000,
+    shouldRetry: (retry, count, _isTimeout, response) => count < retry.maxNumRetry && !isClientError(response?.code),
+  };
+  const load = { maxTimeToFirstByteMs: 10_000, maxLoadTimeMs: 30_000, timeoutRetry: patient, errorRetry: patient };
   return {
     emeEnabled: true,
     drmSystems: {
@@ -110,6 +118,8 @@ export function hlsConfig({ licence, bufferS = 4 }) {
     keyLoadPolicy: {
       default: { maxTimeToFirstByteMs: 8000, maxLoadTimeMs: 20_000, timeoutRetry: once, errorRetry: once },
     },
+    playlistLoadPolicy: { default: load },
+    fragLoadPolicy: { default: load },
     maxBufferLength: bufferS,
     maxMaxBufferLength: bufferS,
   };
@@ -131,6 +141,9 @@ export function dashConfig({ licence, bufferS = 4 }) {
           bufferTimeAtTopQuality: bufferS,
           bufferTimeAtTopQualityLongForm: bufferS,
         },
+        // Its own three tries are over in less time than a relay takes to restart.
+        retryAttempts: { MPD: 8, InitializationSegment: 8, MediaSegment: 8 },
+        retryIntervals: { MPD: 1000, InitializationSegment: 1000, MediaSegment: 1000 },
       },
     },
     protection: licence ? { [CLEAR_KEY]: { serverURL: licence } } : {},
@@ -342,6 +355,11 @@ function throwIfRefused(response) {
   if (isFinal(response.status)) {
     throw new RefusedError(response.status, response.headers.get('Relay-Reason') ?? `http_${response.status}`);
   }
+}
+
+/** Asking again would be answered alike. */
+function isClientError(status) {
+  return status >= 400 && status < 500;
 }
 
 function isFinal(status) {

@@ -1,13 +1,12 @@
 """Real players in a real browser, over key boundaries and into a revocation."""
 
 import sys
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.e2e.browser import open_page, until
-from tests.e2e.demo import ROTATION_S
+from tests.e2e.demo_page import cross, play, seen
 
 PAIRS = [
     ("shaka", "dash"),
@@ -19,29 +18,6 @@ PLAIN_PAIRS = [("shaka", "hls_aes128"), ("hls", "hls_aes128")]
 """HLS AES-128: players ask for each period's key themselves, as they have no CDM to be fed."""
 
 BOUNDARIES = 2
-
-
-def seen(page: Page) -> dict[str, Any]:
-    """The counters of the demo page."""
-    state: dict[str, Any] = page.evaluate("({...window.__demo, session: null, guard: null})")
-    return state
-
-
-def play(page: Page, url: str, player: str, format_: str) -> None:
-    page.goto(f"{url}?player={player}&format={format_}")
-    until(page, "window.__demo?.started || window.__demo?.error", 30)
-    assert seen(page)["error"] is None
-
-
-def cross(page: Page, boundaries: int) -> dict[str, Any]:
-    """Play until the picture has passed so many more key changes and shown a second of the last period."""
-    goal = seen(page)["boundaries"] + boundaries
-    until(
-        page, f"window.__demo.boundaries >= {goal} || window.__demo.state !== 'playing'", (boundaries + 2) * ROTATION_S
-    )
-    position = seen(page)["currentTime"]
-    until(page, f"window.__demo.currentTime > {position + 1}", 10)
-    return seen(page)
 
 
 def stop(page: Page, capsys: pytest.CaptureFixture[str], name: str) -> None:

@@ -113,7 +113,7 @@ async def test_the_channel_pushes_each_next_key(world: World) -> None:
             await asyncio.sleep(0.5)
 
     watching = asyncio.create_task(watch())
-    pushed = []
+    pushed: list[set[str]] = []
     async with asyncio.timeout(15), world.client.get(urljoin(session, "events")) as channel:
         assert channel.status == 200
         while len(pushed) < 3:

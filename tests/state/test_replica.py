@@ -29,7 +29,7 @@ class SlowJournal(Journal):
         self.full = False
 
     def append(self, event: Event) -> None:
-        self.disk.wait()
+        self.disk.wait(timeout=5)  # a test that failed in between must not hang
         if self.full:
             raise JournalError("full")
         super().append(event)
@@ -59,7 +59,9 @@ async def test_an_event_is_applied_before_it_is_durable_and_acknowledged_after(p
     journal.disk.set()
     await submitted
     replica.close()
-    assert covers(replica_of(path).state.revocations)
+    again = replica_of(path)
+    assert covers(again.state.revocations)
+    again.close()
 
 
 async def test_state_survives_a_restart(path: Path) -> None:

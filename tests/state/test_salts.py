@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -34,8 +35,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "journal.sqlite")
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "journal.sqlite")
+    yield world
+    world.replica.close()
 
 
 def test_a_salt_is_drawn_once(world: World) -> None:
@@ -62,6 +65,7 @@ async def test_salts_are_durable_once_settled_and_the_same_after_a_restart(world
     world.replica.close()
     again = World(world.path)
     assert (again.salts.of("news", 0), again.salts.of("news", 600_000)) == before
+    again.replica.close()
 
 
 async def test_settling_waits_for_the_disk_also_where_another_began_it(world: World) -> None:
