@@ -81,9 +81,9 @@ def read_secrets(config: Config, base: Path) -> Secrets:
 
 
 @asynccontextmanager
-async def running_node(config: Config, secrets: Secrets) -> AsyncIterator[Node]:
+async def running_node(config: Config, secrets: Secrets, base: Path) -> AsyncIterator[Node]:
     """A node with its origin client and journal open; closes them in the end."""
-    journal = Journal(Path(config.state.directory) / "journal.sqlite") if config.state.directory else None
+    journal = Journal(base / config.state.directory / "journal.sqlite") if config.state.directory else None
     replica = Replica(State(), time.time, journal)
     salts = Salts(replica, os.urandom)
     origin = Origin(config.origin)
@@ -110,11 +110,11 @@ async def running_node(config: Config, secrets: Secrets) -> AsyncIterator[Node]:
 
 
 @asynccontextmanager
-async def listening(config: Config, secrets: Secrets) -> AsyncIterator[Listening]:
-    """A node with both listeners open."""
+async def listening(config: Config, secrets: Secrets, base: Path) -> AsyncIterator[Listening]:
+    """A node with both listeners open. ``base`` is the folder that a relative state directory counts from."""
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise ConfigError("aiohttp runs on its pure-Python parser, which frames HTTP differently. Install its wheel.")
-    async with running_node(config, secrets) as node:
+    async with running_node(config, secrets, base) as node:
         edge = await _start(create_edge(node), config.edge.listen)
         control = await _start(create_control(node, secrets.api_key), config.control.listen)
         try:
@@ -128,11 +128,11 @@ def serve(config: Config, base: Path) -> None:
     """Run a node until SIGINT or SIGTERM. Raises :class:`ConfigError` before anything is served."""
     secrets = read_secrets(config, base)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, secrets))
+        runner.run(_serve(config, secrets, base))
 
 
-async def _serve(config: Config, secrets: Secrets) -> None:
-    async with listening(config, secrets) as where:
+async def _serve(config: Config, secrets: Secrets, base: Path) -> None:
+    async with listening(config, secrets, base) as where:
         _log.info("serving", edge=where.edge, control=where.control, streams=sorted(config.streams))
         await stop_signal()
         _log.info("stopping")

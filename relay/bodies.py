@@ -21,6 +21,10 @@ class Whole:
         return len(self.data)
 
 
+ABANDON_AFTER_S = 0.5
+"""How long a growing body goes on without a reader."""
+
+
 class Growing:
     """A body that arrives piece by piece; every reader gets all of it, from the start.
 
@@ -76,7 +80,12 @@ class Growing:
         finally:
             self._readers -= 1
             if not self._readers and not self._done:
-                self._on_abandoned()
+                # Not at once: whoever was just given this body has not begun to read it.
+                asyncio.get_running_loop().call_later(ABANDON_AFTER_S, self._check_abandoned)
+
+    def _check_abandoned(self) -> None:
+        if not self._readers and not self._done:
+            self._on_abandoned()
 
     def _wake(self) -> None:
         # A fresh event for each change: readers hold the old one and look again when it is set.

@@ -89,6 +89,7 @@ class OriginConfig(_Section, frozen=True):
 
     connect_timeout: Duration = Duration.parse("5s")
     read_timeout: Duration = Duration.parse("20s")
+    total_timeout: Duration = Duration.parse("2m")
     max_manifest: Size = Size.parse("8MiB")
     max_segment: Size = Size.parse("128MiB")
     max_init: Size = Size.parse("1MiB")
@@ -237,7 +238,7 @@ def _located_in_stream(raw: dict[str, Any]) -> str | None:
 
 
 def _check_origin(where: str, origin: OriginConfig) -> None:
-    for key in ("connect_timeout", "read_timeout"):
+    for key in ("connect_timeout", "read_timeout", "total_timeout"):
         # To the HTTP client 0 means no limit.
         if not getattr(origin, key):
             raise ConfigError(f"{where}.{key}: 0 would wait for ever. Give a duration above it.")

@@ -1,5 +1,6 @@
 """A node: everything one relay process works with, wired once by :mod:`relay.app`."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ class Node:
         elapsed = time.perf_counter() - started
         CUT.inc(cut.responses)
         REVOCATION.observe(elapsed)
-        await self.replica.persist(event)
+        # Shielded: a caller who hangs up now must not leave the revocation applied but unwritten.
+        await asyncio.shield(self.replica.persist(event))
         return Revocation(event, cut, elapsed * 1000)
 
 

@@ -17,7 +17,7 @@ from relay.model import ManifestClass
 from relay.sources import OriginScope, Source
 from relay.state.salts import Salts
 from relay.timeline import StreamTimeline
-from relay.urls import Ref, SessionUrls, SlotRef
+from relay.urls import Ref, SessionUrls, SlotRef, own_query
 
 _CLASSES = 256
 _CLOCKS = 1024
@@ -53,7 +53,7 @@ class Stream:
         self._mac_keys = mac_keys
         self._sealer = sealer
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
-        self.read_url = lru_cache(maxsize=_PARSED_URLS)(self._read_url)
+        self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._read_url)
 
     def entry(self, name: str) -> Source:
         """The origin's entry manifest behind ``index.m3u8`` or ``index.mpd``. Raises :class:`UrlError`."""
@@ -95,6 +95,10 @@ class Stream:
 
     def _signal(self, slot: KeySlot) -> KeySignal:
         return self._ring.signal(slot, self._salt(slot.period))
+
+    def read_url(self, cls: ManifestClass, path: str, query: str) -> tuple[Ref, int | None]:
+        """What a URL of this stream names; see :meth:`SessionUrls.read`."""
+        return self._parsed(cls, path, own_query(query))
 
     def _read_url(self, cls: ManifestClass, path: str, query: str) -> tuple[Ref, int | None]:
         return self.context(cls).urls.read(path, query)

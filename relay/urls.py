@@ -26,6 +26,7 @@ from relay.sources import ByteRange, Source, canonical_path
 
 MAX_URL = 8192
 _MAC_BYTES = 12
+_SIGNATURE_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,12 @@ class KeyRef:
 
 
 Ref = PlaylistRef | InitRef | SegmentRef | TemplateRef | ClearRef | KeyRef
+
+
+def own_query(query: str) -> str:
+    """Our part of a query: all up to the signature. Players append theirs (``_HLS_msn``, ``CMCD``) behind it."""
+    at = query.find("sig=")
+    return query if at < 0 else query[: at + 4 + _SIGNATURE_CHARACTERS]
 
 
 class SessionUrls:

@@ -88,7 +88,7 @@ def relay_process(folder: Path) -> Iterator[RelayProcess]:
 
 
 def _start(folder: Path) -> tuple["subprocess.Popen[str]", str, str]:
-    command = [sys.executable, "-c", "from relay.cli import main; main()", "serve", "--config", str(folder / "relay.toml")]
+    command = [str(Path(sys.executable).with_name("segmentgate")), "serve", "--config", str(folder / "relay.toml")]
     with (folder / "log").open("a+") as log:
         start = log.tell()
         process = subprocess.Popen(command, stderr=log, text=True)

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from relay.bodies import Growing, Whole
+from relay.bodies import ABANDON_AFTER_S, Growing, Whole
 from relay.errors import OriginError, OriginTooLargeError
 
 
@@ -84,7 +84,23 @@ async def test_the_last_reader_to_leave_gives_the_body_up() -> None:
     assert world.abandoned == 0
     readers[1].cancel()
     await turns()
+    assert world.abandoned == 0
+    await asyncio.sleep(ABANDON_AFTER_S + 0.1)
     assert world.abandoned == 1
+
+
+async def test_one_who_comes_as_the_last_one_leaves_still_gets_it() -> None:
+    world = World()
+    leaver = world.reader()
+    await turns()
+    leaver.cancel()
+    await turns()
+    comer = world.reader()
+    await asyncio.sleep(ABANDON_AFTER_S + 0.1)
+    world.body.add(b"one")
+    world.body.finish()
+    assert await comer == b"one"
+    assert world.abandoned == 0
 
 
 async def test_leaving_a_finished_body_gives_nothing_up() -> None:

@@ -100,6 +100,7 @@ def test_every_unit_of_time(written: str, ms: int) -> None:
         ),
         ("origin.connect_timeout", "0s", "origin.connect_timeout: 0 would"),
         ("origin.read_timeout", "0s", "origin.read_timeout: 0 would"),
+        ("origin.total_timeout", "0s", "origin.total_timeout: 0 would"),
         ("origin.read_timeout", "soon", "origin.read_timeout: expected a duration"),
         ("origin.connections", 0, "origin.connections: "),
         ("cache.segments", -5, "cache.segments: expected text"),

@@ -114,7 +114,7 @@ async def run_demo(options: DemoOptions) -> None:
         secrets = Secrets(
             KeyRing([RootKey(1, os.urandom(32))]), {ISSUER: [TokenKey.symmetric("demo", secret)]}, api_key.encode()
         )
-        where = await stack.enter_async_context(listening(config, secrets))
+        where = await stack.enter_async_context(listening(config, secrets, Path()))
         platform = _Platform(where, secret, api_key, options.rotation_s)
         package = Path(relay.__file__).parent
         page_app = create_page(

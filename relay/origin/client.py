@@ -94,6 +94,7 @@ class Origin:
     def __init__(self, config: OriginConfig) -> None:
         self._connect_timeout = config.connect_timeout.seconds
         self._read_timeout = config.read_timeout.seconds
+        self._total_timeout = config.total_timeout.seconds
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=config.connections),
             headers={"User-Agent": "segmentgate"},
@@ -150,7 +151,7 @@ class Origin:
             tag = validator.startswith(('"', 'W/"'))
             headers["If-None-Match" if tag else "If-Modified-Since"] = validator
         timeout = aiohttp.ClientTimeout(
-            total=None,
+            total=self._total_timeout,
             connect=self._connect_timeout,
             sock_connect=self._connect_timeout,
             sock_read=patience or self._read_timeout,

@@ -101,7 +101,7 @@ async def running_world(origin_app: web.Application, world_of: Callable[[str], d
         )
         issuers = {"https://platform.example": [TokenKey.symmetric("k1", SECRET)]}
         secrets = Secrets(KeyRing([RootKey(1, bytes(32))]), issuers, API_KEY.encode())
-        where = await stack.enter_async_context(listening(config, secrets))
+        where = await stack.enter_async_context(listening(config, secrets, Path()))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield World(f"http://127.0.0.1:{where.edge[1]}", f"http://127.0.0.1:{where.control[1]}", client)
         await asyncio.sleep(0)
