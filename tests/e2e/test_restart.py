@@ -1,87 +1,23 @@
 """A relay that is stopped and started again: sessions, revocations and players go on."""
 
-import asyncio
 import json
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from urllib.parse import urljoin
 
 import aiohttp
 import pytest
-from aiohttp import web
 from playwright.sync_api import Browser
 
-from relay.demo.clip import Clip, build_clip
-from relay.demo.command import CLIP_FOLDER
+from relay.demo.clip import Clip
 from relay.demo.origin import create_origin
 from relay.demo.page import create_page
 from tests.e2e.browser import open_page
 from tests.e2e.demo_page import cross, play
-from tests.relay_process import RelayProcess, relay_process, write_configuration
+from tests.e2e.local import CONSOLE, NODE_MODULES, Server, configure
+from tests.relay_process import RelayProcess, relay_process
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def clip() -> Clip:
-    return build_clip(CLIP_FOLDER)
-
-
-class Server:
-    """Applications in a thread with a loop of their own, beside the browser's."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self.loop.run_forever, daemon=True)
-        self._thread.start()
-        self._runners: list[web.AppRunner] = []
-
-    def start(self, app: web.Application) -> str:
-        """Serve an application and return its URL."""
-        return asyncio.run_coroutine_threadsafe(self._start(app), self.loop).result(10)
-
-    def stop(self) -> None:
-        """Stop serving."""
-        for runner in self._runners:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), self.loop).result(10)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
-        self.loop.close()
-
-    async def _start(self, app: web.Application) -> str:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        self._runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def configure(folder: Path, origin: str) -> None:
-    """One live stream on fixed ports, so that a second process takes the first one's place."""
-    settings = {
-        "origin": f'"{origin}/live/"',
-        "hls": '"master.m3u8"',
-        "dash": '"manifest.mpd"',
-        "window": '"2m"',
-        "rotation": '{ interval = "10s", pre_delivery = "4s", salt = true }',
-    }
-    write_configuration(folder, {"demo": settings}, (free_port(), free_port()))
+ROTATION = '{ interval = "10s", pre_delivery = "4s", salt = true }'
 
 
 async def revoke(relay: RelayProcess, session_id: str) -> None:
@@ -94,7 +30,7 @@ async def revoke(relay: RelayProcess, session_id: str) -> None:
 
 
 async def test_sessions_keys_and_revocations_survive_a_restart(clip: Clip, server: Server, tmp_path: Path) -> None:
-    configure(tmp_path, server.start(create_origin(clip, time.time)))
+    configure(tmp_path, server.start(create_origin(clip, time.time)), ROTATION)
     async with aiohttp.ClientSession() as client:
 
         async def get(url: str) -> tuple[int, bytes, str]:
@@ -129,7 +65,7 @@ def keys_of(body: bytes) -> set[tuple[str, str]]:
 def test_players_go_on_over_a_restart(
     browser: Browser, clip: Clip, server: Server, tmp_path: Path, player: str, form: str
 ) -> None:
-    configure(tmp_path, server.start(create_origin(clip, time.time)))
+    configure(tmp_path, server.start(create_origin(clip, time.time)), ROTATION)
     with relay_process(tmp_path) as relay:
         token = relay.token()
         session = {
@@ -149,7 +85,7 @@ def test_players_go_on_over_a_restart(
         async def no_revoke(_: str) -> None:
             raise AssertionError("nobody presses the button here")
 
-        page_url = server.start(create_page(ROOT / "relay/console", ROOT / "node_modules", new_session, no_revoke))
+        page_url = server.start(create_page(CONSOLE, NODE_MODULES, new_session, no_revoke))
         with open_page(browser) as page:
             play(page, page_url + "/", player, form)
             cross(page, 1)
