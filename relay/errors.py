@@ -1,11 +1,13 @@
 """Every failure the relay raises on purpose, each with its HTTP status and stable reason code.
 
-Refusing a viewer is not here: that is a value, :class:`relay.gate.gate.Deny`. An exception says that
-something broke, and its class says whose fault it was. The text of an exception is for the operator's
-log; clients see the code and, where ``public`` is true, the text.
+Refusing a viewer is a value, :class:`relay.verdict.Deny`; only where a refusal is found too deep for that
+is it a :class:`RefusedError`. Any other exception says that something broke, and whose fault it was. The
+text of an exception is for the operator's log; clients see the code and, where ``public`` is true, the text.
 """
 
 from typing import ClassVar
+
+from relay.verdict import Reason
 
 
 class RelayError(Exception):
@@ -30,43 +32,50 @@ class RequestError(RelayError):
     public = True
 
 
-class UrlError(RelayError):
-    """A session URL that this relay never minted, or that was edited since: 403."""
-
-    status = 403
-    code = "scope_url"
-    public = True
-
-
-class UnknownStreamError(RelayError):
-    """No stream of that name is configured: 404."""
-
-    status = 404
-    code = "stream_unknown"
-    public = True
-
-
-class KeyPendingError(RelayError):
-    """The key is not released yet; asking again soon is right: 503."""
-
-    status = 503
-    code = "key_pending"
-    public = True
-
-
-class KeyUnknownError(RelayError):
-    """None of the key IDs asked for belongs to what the session may have: 403."""
-
-    status = 403
-    code = "scope_key"
-    public = True
-
-
 class JournalError(RelayError):
-    """The journal could not be written, so nothing that needs it may be promised: 503."""
+    """The journal could not be written, so nothing that needs it may be promised."""
 
     status = 503
     code = "state_unwritable"
+
+
+class RefusedError(RelayError):
+    """A refusal found deep inside, where no value can be returned: the exception that carries a reason.
+
+    :mod:`relay.problems` answers and counts it like any other :class:`relay.verdict.Deny`.
+    """
+
+    reason: ClassVar[Reason]
+
+
+class UrlError(RefusedError):
+    """A session URL that this relay never minted, or that was edited since."""
+
+    reason = Reason.SCOPE_URL
+
+
+class UnknownStreamError(RefusedError):
+    """No such stream, or no such manifest of it, is configured."""
+
+    reason = Reason.STREAM_UNKNOWN
+
+
+class TrackWithheldError(RefusedError):
+    """All there is lies above the best track type the viewer may have."""
+
+    reason = Reason.SCOPE_TRACK
+
+
+class ContentKeyUnknownError(RefusedError):
+    """None of the key IDs asked for belongs to what the session may have."""
+
+    reason = Reason.SCOPE_KEY
+
+
+class KeyPendingError(RefusedError):
+    """The key is not released yet; asking again soon is right."""
+
+    reason = Reason.KEY_PENDING
 
 
 class OriginError(RelayError):

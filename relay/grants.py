@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keys.model import KeySlot, Scheme, TrackType
-from relay.errors import KeyPendingError, KeyUnknownError
+from relay.errors import ContentKeyUnknownError, KeyPendingError
 from relay.gate.gate import Gate, Visitor
 from relay.streams import Stream
 from relay.timeline import StreamTimeline
@@ -34,14 +34,14 @@ def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: flo
 def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, ...], now: float) -> Grant:
     """The grant under the scheme that the key IDs asked for belong to.
 
-    Raises :class:`KeyUnknownError` when the session may have none of them.
+    Raises :class:`ContentKeyUnknownError` when the session may have none of them.
     """
     for scheme in SAMPLE_SCHEMES:
         if scheme in stream.config.schemes:
             granted = grant(stream, gate, visitor, scheme, now)
             if any(stream.kid(slot) in kids for slot in granted.slots):
                 return granted
-    raise KeyUnknownError("none of these key IDs belongs to what this session may have now")
+    raise ContentKeyUnknownError("none of these key IDs belongs to what this session may have now")
 
 
 def _exists(timeline: StreamTimeline, track: TrackType) -> bool:

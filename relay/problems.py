@@ -10,9 +10,9 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from relay.errors import KeyPendingError, RelayError
-from relay.gate.verdict import Deny, Reason
+from relay.errors import RefusedError, RelayError
 from relay.telemetry.metrics import DENIED, FAILED
+from relay.verdict import Deny, Reason
 
 REASON_HEADER = "Relay-Reason"
 API_PREFIX = "/api/"
@@ -30,6 +30,9 @@ _STATUS = {
     Reason.REVOKED: 403,
     Reason.SCOPE_STREAM: 403,
     Reason.SCOPE_TRACK: 403,
+    Reason.SCOPE_URL: 403,
+    Reason.SCOPE_KEY: 403,
+    Reason.STREAM_UNKNOWN: 404,
     Reason.KEY_PENDING: 503,
 }
 
@@ -79,10 +82,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if "Allow" in err.headers:
             answer.headers["Allow"] = err.headers["Allow"]
         return answer
+    except RefusedError as err:
+        return denied(request, Deny(err.reason, str(err)))
     except RelayError as err:
         FAILED.labels(err.code).inc()
-        if not isinstance(err, KeyPendingError):
-            _log.warning("request_failed", code=err.code, detail=str(err))
+        _log.warning("request_failed", code=err.code, detail=str(err))
         return problem(request, err.status, err.code, str(err) if err.public else err.code.replace("_", " "))
     except Exception:
         FAILED.labels("internal").inc()

@@ -11,7 +11,7 @@ from keys.periods import GUARD_MS
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import StreamConfig, parse_config
-from relay.errors import KeyPendingError, KeyUnknownError, UrlError
+from relay.errors import ContentKeyUnknownError, KeyPendingError, UrlError
 from relay.gate.gate import Gate, Visitor
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet
@@ -111,16 +111,16 @@ def test_key_ids_that_the_session_may_not_have_are_unknown(stream: Stream) -> No
         stream.slot_of(TrackType.UHD, Scheme.CENC, EDGE),
     ]
     for slot in slots:
-        with pytest.raises(KeyUnknownError):
+        with pytest.raises(ContentKeyUnknownError):
             grant_for(stream, GATE, visitor(TrackType.SD), (stream.kid(slot),), NOW)
-    with pytest.raises(KeyUnknownError):
+    with pytest.raises(ContentKeyUnknownError):
         grant_for(stream, GATE, visitor(), (), NOW)
 
 
 def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
     stream = stream_of(schemes=["cenc"])
     stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, VIDEO_AND_AUDIO), NOW)
-    with pytest.raises(KeyUnknownError):
+    with pytest.raises(ContentKeyUnknownError):
         grant_for(stream, GATE, visitor(), (stream.kid(stream.slot_of(TrackType.HD, Scheme.CBCS, 0)),), NOW)
     with pytest.raises(UrlError, match="not offered as cbcs"):
         stream.check_class(ManifestClass(Scheme.CBCS))

@@ -16,9 +16,9 @@ from keys.licences.clearkey import SessionType, web_keys
 from keys.model import Scheme
 from relay.edge.visit import Result, Visit, serve, visit_of
 from relay.gate.gate import Visitor
-from relay.gate.verdict import Deny, Reason
 from relay.grants import Grant, grant
 from relay.problems import denied
+from relay.verdict import Deny, Reason
 
 HEARTBEAT_S = 15.0
 JITTER_SHARE = 2 / 3

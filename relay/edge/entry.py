@@ -7,11 +7,11 @@ from aiohttp import web
 from keys.model import Scheme, TrackType
 from relay.edge.visit import platform_token
 from relay.errors import RequestError
-from relay.gate.verdict import Deny
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
 from relay.problems import denied
 from relay.streams import Stream
+from relay.verdict import Deny
 
 
 async def enter(request: web.Request) -> web.StreamResponse:

@@ -8,11 +8,11 @@ from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
 from relay.edge.visit import Result, Visit, platform_token, serve
 from relay.errors import RequestError
-from relay.gate.verdict import Deny, Reason
 from relay.grants import grant_for
 from relay.model import ManifestClass
 from relay.node import NODE
 from relay.problems import denied
+from relay.verdict import Deny, Reason
 
 LICENCE_PATH = "/api/v1/drm/license"
 SECRET_JSON = {"Cache-Control": "no-store"}

@@ -7,13 +7,13 @@ from relay.edge.licence import licence_url
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, visit_of
 from relay.errors import UrlError
-from relay.gate.verdict import Deny, Reason
 from relay.manifest.context import LICENCE_URL
 from relay.manifests import ManifestRequest
 from relay.problems import denied
 from relay.streams import ENTRY_DASH, ENTRY_HLS
 from relay.templates import resolve_template
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef, TemplateRef
+from relay.verdict import Deny, Reason
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"

@@ -15,12 +15,12 @@ from aiohttp import web
 
 from relay.edge.respond import Answer, send
 from relay.gate.gate import Visitor
-from relay.gate.verdict import Deny, Reason
 from relay.model import ManifestClass
 from relay.node import NODE, Node
 from relay.problems import denied
 from relay.streams import Stream
 from relay.telemetry.metrics import SERVED
+from relay.verdict import Deny, Reason
 
 COOKIE = "segmentgate"
 QUERY = "token"

@@ -10,8 +10,8 @@ from keys.model import TrackType
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet, digests_of
 from relay.gate.tokens import TokenVerifier
-from relay.gate.verdict import Deny, Reason
 from relay.model import Session
+from relay.verdict import Deny, Reason
 
 _CACHED_VISITORS = 16_384
 

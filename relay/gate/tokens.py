@@ -20,8 +20,8 @@ from jwt.api_jws import PyJWS
 
 from keys import base64url
 from keys.model import TrackType
-from relay.gate.verdict import Deny, Reason
 from relay.model import Session
+from relay.verdict import Deny, Reason
 
 MAX_TOKEN = 4096
 TOKEN_TYPE = "session+jwt"

@@ -9,7 +9,7 @@ from keys.seal import Sealer
 from relay.gate.gate import Gate, Visitor
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet, Target, TargetType
-from relay.gate.verdict import Deny, Reason
+from relay.verdict import Deny, Reason
 from tests.gate.platform import ISSUER, LEEWAY, NOW, token, verifier
 
 PASS_LIFETIME, SESSION_LIFETIME = 1000.0, 5000.0

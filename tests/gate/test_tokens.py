@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keys import base64url
 from keys.model import TrackType
 from relay.gate.tokens import MAX_TOKEN, TokenKey, TokenVerifier, mint_token
-from relay.gate.verdict import Deny, Reason
 from relay.model import Session
+from relay.verdict import Deny, Reason
 from tests.gate.platform import (
     CLAIMS,
     EC_KEY,

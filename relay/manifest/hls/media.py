@@ -6,7 +6,7 @@ No discontinuity is added where a crypto period begins: neither timestamps nor c
 """
 
 from keys.model import Scheme, TrackType
-from relay.errors import KeyUnknownError, OriginForeignError, UnsupportedMediaError
+from relay.errors import OriginForeignError, TrackWithheldError, UnsupportedMediaError
 from relay.manifest.context import Clock, Observed, RewriteContext, Rewritten
 from relay.manifest.hls import protection, tags, timeline
 from relay.manifest.hls.attributes import Attributes, byte_range
@@ -35,10 +35,10 @@ def rewrite(
     no keys, is not observed either.
 
     Raises :class:`ManifestError`, :class:`OriginForeignError`, :class:`AlreadyProtectedError`,
-    :class:`UnsupportedMediaError`, and :class:`KeyUnknownError` for a track type above the class's ceiling.
+    :class:`UnsupportedMediaError`, and :class:`TrackWithheldError` for a track type above the class's ceiling.
     """
     if track is not None and track.rank > ctx.cls.ceiling.rank:
-        raise KeyUnknownError(f"the stream's {track} rendition is above this session's {ctx.cls.ceiling}")
+        raise TrackWithheldError(f"the stream's {track} rendition is above this session's {ctx.cls.ceiling}")
     times = timeline.read(playlist, mint, known)
     if track is not None and any(segment.map for segment in times.segments):
         playlist = tags.raise_version(playlist, _MAP_VERSION)

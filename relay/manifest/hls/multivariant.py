@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from keys.model import TrackType
-from relay.errors import KeyUnknownError, ManifestError, OriginForeignError
+from relay.errors import ManifestError, OriginForeignError, TrackWithheldError
 from relay.manifest.context import RewriteContext, Rewritten
 from relay.manifest.hls import protection, tags
 from relay.manifest.hls.attributes import Attributes, resolution
@@ -50,7 +50,7 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
     """The multivariant playlist as the relay serves it.
 
     Raises :class:`ManifestError`, :class:`OriginForeignError`, :class:`AlreadyProtectedError`, and
-    :class:`KeyUnknownError` where no variant is at or below the class's ceiling.
+    :class:`TrackWithheldError` where no variant is at or below the class's ceiling.
     """
     renditions = list(_renditions(playlist, mint))
     if all(item.kind for item in renditions):
@@ -58,7 +58,7 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
     tracks = _tracks(renditions, ctx)
     served = [item for item in renditions if _rank(tracks[item.source]) <= ctx.cls.ceiling.rank]
     if all(item.kind for item in served):
-        raise KeyUnknownError(f"the stream has no variant at or below this session's {ctx.cls.ceiling}")
+        raise TrackWithheldError(f"the stream has no variant at or below this session's {ctx.cls.ceiling}")
     session_keys = list(_session_keys({tracks[item.source] for item in served}, ctx, mint, served[0].tag))
     if session_keys:
         playlist = tags.raise_version(playlist, _SESSION_KEY_VERSION)

@@ -39,7 +39,7 @@ def rewrite_playlist(
 
     Equal arguments give equal bytes. Raises :class:`ManifestError` for what cannot be parsed,
     :class:`OriginForeignError` for a URI outside the origin, :class:`AlreadyProtectedError`,
-    :class:`UnsupportedMediaError`, and :class:`KeyUnknownError` (403) where all there is lies above the
+    :class:`UnsupportedMediaError`, and :class:`TrackWithheldError` (403) where all there is lies above the
     ceiling of the class.
     """
     playlist = parse(data, siblings.variables)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from keys.model import TrackType
-from relay.errors import AlreadyProtectedError, KeyUnknownError, ManifestError, UnsupportedMediaError
+from relay.errors import AlreadyProtectedError, ManifestError, TrackWithheldError, UnsupportedMediaError
 from relay.manifest.context import Clock, Observed, RewriteContext, Rewritten
 from relay.manifest.hls.rewrite import ALONE, rewrite_playlist
 from relay.manifest.hls.siblings import Siblings
@@ -285,7 +285,7 @@ def test_encrypted_input_is_refused(tag: str, error: type[Exception]) -> None:
 
 
 def test_a_rendition_above_the_ceiling_is_refused() -> None:
-    with pytest.raises(KeyUnknownError, match="hd rendition is above this session's sd"):
+    with pytest.raises(TrackWithheldError, match="hd rendition is above this session's sd"):
         rewrite(MAP + segments(1), context(ManifestClass(ceiling=TrackType.SD)))
 
 

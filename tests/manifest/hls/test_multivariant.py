@@ -1,7 +1,7 @@
 import pytest
 
 from keys.model import TrackType
-from relay.errors import AlreadyProtectedError, KeyUnknownError, ManifestError, OriginForeignError
+from relay.errors import AlreadyProtectedError, ManifestError, OriginForeignError, TrackWithheldError
 from relay.manifest.context import Rewritten
 from relay.manifest.hls.rewrite import read_siblings, rewrite_playlist
 from relay.model import ManifestClass
@@ -77,7 +77,7 @@ def test_renditions_by_type() -> None:
 def test_variants_above_the_ceiling_are_left_out() -> None:
     text = variant(",RESOLUTION=64x36", "sd.m3u8") + variant(",RESOLUTION=1280x720", "hd.m3u8")
     assert tracks(text, ManifestClass(ceiling=TrackType.SD)) == {"main/sd.m3u8": TrackType.SD}
-    with pytest.raises(KeyUnknownError, match="no variant at or below this session's audio"):
+    with pytest.raises(TrackWithheldError, match="no variant at or below this session's audio"):
         rewrite(text, ManifestClass(ceiling=TrackType.AUDIO))
 
 

@@ -19,6 +19,9 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     SCOPE_STREAM = "scope_stream"
     SCOPE_TRACK = "scope_track"
+    SCOPE_URL = "scope_url"
+    SCOPE_KEY = "scope_key"
+    STREAM_UNKNOWN = "stream_unknown"
     KEY_PENDING = "key_pending"
 
 
