@@ -14,7 +14,7 @@ one that straddles the start of a DASH Period) lies in the first period.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 GUARD_MS = 1000
 """Added to a segment's start before its period is looked up.
@@ -53,9 +53,9 @@ class CryptoPeriod:
     end: int | None
 
     @property
-    def first_segment_at(self) -> int:
-        """Earliest start (ms) of a segment that belongs here: the nominal start less the guard."""
-        return self.start - GUARD_MS
+    def segments_until(self) -> int | None:
+        """Stream time (ms) from which on segments start in the next period; None for the endless one."""
+        return None if self.end is None else first_segment_at(self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ class Schedule:
         # Unsorted ones would be searched wrongly without a sign, that is, give wrong keys.
         if list(self.boundaries) != sorted(self.boundaries) or (self.boundaries and self.boundaries[0] < 0):
             raise ValueError("schedule: boundaries must be sorted and not negative")
+
+    def for_vod(self) -> "Schedule":
+        """That of a title that was finished from the start: it rotates only where the policy says so."""
+        if self.policy.vod:
+            return self
+        return replace(self, policy=replace(self.policy, interval_ms=0, pre_delivery_ms=0))
 
     def period_of(self, segment_start: int) -> CryptoPeriod:
         """The period of a segment that starts at ``segment_start``; a spanning one belongs here whole."""
@@ -94,13 +100,18 @@ class Schedule:
         """The periods of all segments that start in [first, last], in order."""
         period = self.period_of(first)
         yield period
-        while period.end is not None and period.end - GUARD_MS <= last:
-            period = self.period_at(period.end)
+        while (until := period.segments_until) is not None and until <= last:
+            period = self.period_of(until)
             yield period
 
     def releasable_until(self, stream_now: int) -> int:
         """Latest segment start whose key may be handed out now: the live edge plus the lead."""
         return stream_now + self.policy.pre_delivery_ms
+
+
+def first_segment_at(period: int) -> int:
+    """Earliest start (ms) of a segment of the period named ``period``: its nominal start less the guard."""
+    return period - GUARD_MS
 
 
 def _grid(time: int, interval: int) -> tuple[int, int]:

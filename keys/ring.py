@@ -13,6 +13,7 @@ from keys.model import KeySignal, KeySlot, Scheme, TrackType
 from keys.schedule import derive_content_key, derive_kid, derive_service_key
 
 MIN_SECRET_BYTES = 32
+_CACHED_KEYS = 4096
 
 
 class KeyRing:
@@ -34,7 +35,9 @@ class KeyRing:
         if len(self._by_generation) != len(self._roots):
             raise KeyRingError("key ring: two root keys share a generation")
         # Derivation costs tens of microseconds and the segment path asks for the same few slots.
-        self._derive = lru_cache(maxsize=4096)(self._derive_uncached)
+        self._derive = lru_cache(maxsize=_CACHED_KEYS)(self._derive_uncached)
+        self.kid = lru_cache(maxsize=_CACHED_KEYS)(self._derive_kid)
+        """The key ID of a slot. Raises :class:`KeyRingError` when its generation is gone."""
 
     @property
     def generations(self) -> tuple[int, ...]:
@@ -59,8 +62,7 @@ class KeyRing:
         """The material of a slot. Raises :class:`KeyRingError` when its generation is gone."""
         return self._derive(slot, salt)
 
-    def kid(self, slot: KeySlot) -> bytes:
-        """The key ID of a slot. Raises :class:`KeyRingError` when its generation is gone."""
+    def _derive_kid(self, slot: KeySlot) -> bytes:
         return derive_kid(self._root(slot.generation), slot)
 
     def signal(self, slot: KeySlot, salt: bytes | None = None) -> KeySignal:

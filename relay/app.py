@@ -36,6 +36,8 @@ from relay.streams import Stream
 from relay.units import Address
 
 MIN_API_KEY_CHARACTERS = 32
+MAX_REQUEST_LINE = 16 * 1024
+"""Passes and signed URLs together are longer than aiohttp's own limit."""
 _log = structlog.get_logger()
 
 
@@ -92,7 +94,6 @@ async def running_node(config: Config, secrets: Secrets, base: Path) -> AsyncIte
         TokenVerifier(secrets.issuers, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds),
         PassCodec(Sealer(secrets.ring.service_keys("pass"))),
         replica.state.revocations,
-        tokens.pass_lifetime.seconds,
         tokens.session_lifetime.seconds,
     )
     mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
@@ -102,7 +103,7 @@ async def running_node(config: Config, secrets: Secrets, base: Path) -> AsyncIte
     }
     manifests = Manifests(origin, salts, time.time, config.cache.manifests, config.origin.max_manifest)
     try:
-        yield Node(config, gate, streams, origin, manifests, delivery, replica, salts)
+        yield Node(config, gate, streams, manifests, delivery, replica, salts, time.time)
     finally:
         delivery.close()
         await origin.close()
@@ -149,7 +150,9 @@ async def stop_signal() -> None:
 
 async def _start(app: web.Application, address: Address) -> web.AppRunner:
     # A viewer who leaves takes his handler with him, and with it an origin fetch nobody else waits for.
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()

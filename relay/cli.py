@@ -20,6 +20,7 @@ from keys.errors import KeysError
 from keys.model import Scheme, TrackType
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
+from relay.model import Signalling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -295,17 +296,26 @@ def protect(
 @click.option("--url", required=True, help="The URL that the manifest was fetched from.")
 @click.option("--config", "config_file", type=_FILE, default=None, help="Use its streams and keys.")
 @click.option("--scheme", type=click.Choice([str(scheme) for scheme in Scheme]), default=None)
-@click.option("--signalling", type=click.Choice(["stable", "period"]), default=None)
+@click.option("--signalling", type=click.Choice([str(one) for one in Signalling]), default=None)
+@click.option("--track", type=click.Choice([str(track) for track in TrackType]), default=None, help="Of a playlist.")
 @_reports_errors
-def rewrite(file: Path, url: str, config_file: Path | None, scheme: str | None, signalling: str | None) -> None:
+def rewrite(
+    file: Path, url: str, config_file: Path | None, scheme: str | None, signalling: str | None, track: str | None
+) -> None:
     """Print a manifest as the relay would serve it."""
-    from relay.preview import preview
+    from relay.preview import PreviewOptions, preview
+
+    options = PreviewOptions(
+        Scheme(scheme) if scheme else None,
+        Signalling(signalling) if signalling else None,
+        TrackType(track) if track else None,
+    )
 
     if config_file is None:
         config, base = _ephemeral_config(url), None
     else:
         config, base = load_config(config_file), config_file.parent
-    sys.stdout.buffer.write(preview(file.read_bytes(), url, config, base, scheme, signalling, time.time()))
+    sys.stdout.buffer.write(preview(file.read_bytes(), url, config, base, options, time.time()))
 
 
 @contextmanager

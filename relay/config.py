@@ -12,9 +12,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
+from keys.licences.clearkey import MAX_REQUEST_BYTES
 from keys.model import Scheme, TrackType
 from keys.periods import RotationPolicy
 from relay.errors import ConfigError, OriginForeignError
+from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
+from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
+from relay.media.init_segment import MAX_INIT_BYTES
 from relay.model import ManifestClass, Signalling, System
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Size
@@ -80,7 +84,6 @@ class TokensConfig(_Section, frozen=True):
     issuers: Annotated[tuple[IssuerConfig, ...], Meta(min_length=1, max_length=32)]
     leeway: Duration = Duration.parse("5s")
     max_lifetime: Duration = Duration.parse("1d")
-    pass_lifetime: Duration = Duration.parse("6h")
     session_lifetime: Duration = Duration.parse("1d")
 
 
@@ -164,6 +167,8 @@ class Config(_Section, frozen=True):
     state: StateConfig = field(default_factory=StateConfig)
 
 
+MAX_WINDOW_PERIODS = 256
+MAX_LEEWAY = Duration.parse("60s")
 _WRITTEN = {Duration: Duration.parse, Size: Size.parse, Address: Address.parse}
 
 
@@ -189,6 +194,12 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     _check_origin(f"{name}: origin", config.origin)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
+        if stream.rotation.salt and not config.state.directory:
+            raise ConfigError(
+                f"{name}: streams.{stream_name}.rotation.salt: salts would be lost at a restart. Set state.directory."
+            )
+    if config.edge.max_challenge > MAX_REQUEST_BYTES:
+        raise ConfigError(f"{name}: edge.max_challenge: the parser takes at most {MAX_REQUEST_BYTES >> 10}KiB.")
     return config
 
 
@@ -242,10 +253,14 @@ def _check_origin(where: str, origin: OriginConfig) -> None:
         # To the HTTP client 0 means no limit.
         if not getattr(origin, key):
             raise ConfigError(f"{where}.{key}: 0 would wait for ever. Give a duration above it.")
+    most = {"max_manifest": min(MAX_PLAYLIST_BYTES, MAX_MPD_BYTES), "max_init": MAX_INIT_BYTES}
+    for key, limit in most.items():
+        if getattr(origin, key) > limit:
+            raise ConfigError(f"{where}.{key}: the parsers take at most {limit >> 20}MiB. Give that or less.")
 
 
 def _check_tokens(where: str, tokens: TokensConfig) -> None:
-    for key in ("max_lifetime", "pass_lifetime", "session_lifetime"):
+    for key in ("max_lifetime", "session_lifetime"):
         if not getattr(tokens, key):
             raise ConfigError(f"{where}.{key}: 0 would refuse every viewer. Give a duration above it.")
     if tokens.leeway > MAX_LEEWAY:
@@ -290,7 +305,3 @@ def _is_folder(base: str) -> bool:
         return bool(urlsplit(base).hostname) and urlsplit(base).port != 0
     except (ValueError, OriginForeignError):
         return False
-
-
-MAX_WINDOW_PERIODS = 720
-MAX_LEEWAY = Duration.parse("60s")

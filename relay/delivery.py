@@ -8,7 +8,9 @@ import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from typing import TYPE_CHECKING, TypeVar
 
 from keys.material import ContentKey
 from keys.model import KeySlot, Scheme, TrackType
@@ -26,7 +28,13 @@ from relay.origin.client import Origin, OriginResponse
 from relay.sources import ByteRange, Source
 from relay.state.salts import Salts
 from relay.streams import Stream
+from relay.telemetry.metrics import MAKE
 from relay.urls import ClearRef, InitRef, SegmentRef, SlotRef
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+R = TypeVar("R")
 
 INIT_SHELF_LIFE_S = 60.0
 """How long an init segment is trusted: an encoder restart may put another one under the same URL."""
@@ -60,6 +68,7 @@ class Delivery:
         self._inits: ByteCache[Hashable, _ParsedInit] = ByteCache(_INIT_MEMORY)
         self._init_flights: Flights[Hashable, InitSegment] = Flights()
         self._flights: Flights[Hashable, Body] = Flights()
+        self._clear_flights: Flights[Hashable, Whole] = Flights()
         self._growing: dict[Hashable, Growing] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="protect")
@@ -94,13 +103,10 @@ class Delivery:
         found = self.cache.get(key)
         if found:
             return found
-        body = await self._flights.join(key, lambda: self._pass_on(key, stream, ref))
-        assert isinstance(body, Whole)
-        return body
+        return await self._clear_flights.join(key, lambda: self._pass_on(key, stream, ref))
 
     async def _pass_on(self, key: Hashable, stream: Stream, ref: ClearRef) -> Whole:
         fetched = await self._origin.get(stream.scope, ref.source, self._limits.max_segment, span=ref.range)
-        assert fetched is not None
         whole = Whole(fetched.data, _tag(fetched.data), fetched.content_type or "application/octet-stream")
         self.cache.put(key, whole)
         return whole
@@ -114,7 +120,6 @@ class Delivery:
 
     async def _fetch_init(self, key: Hashable, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
         fetched = await self._origin.get(stream.scope, source, self._limits.max_init, span=span)
-        assert fetched is not None
         init = parse_init(fetched.data)
         self._inits.put(key, _ParsedInit(init, self._clock() + INIT_SHELF_LIFE_S))
         return init
@@ -161,7 +166,8 @@ class Delivery:
                     await self._grow(key, growing, response, init, protection, ref)
                 else:
                     tag = _tag_of_origin(response.validator, key, protection.video)
-                    body = await self._protect(await response.read(), init, protection, ref, tag)
+                    with MAKE.time():
+                        body = await self._protect(await response.read(), init, protection, ref, tag)
                     self.cache.put(key, body)
                     started.set_result(body)
         except BaseException as err:
@@ -186,13 +192,18 @@ class Delivery:
         protector = StreamProtector(
             init, protection, HashedIvs(), max_unit=self._limits.max_segment, position=_position(ref.range)
         )
+        digest, waiting = sha256(), 0
         async for chunk in response.chunks():
-            for piece in protector.feed(chunk):
+            waiting += len(chunk)
+            pieces = await self._off_loop(waiting, partial(protector.feed, chunk))
+            for piece in pieces:
+                digest.update(piece)
                 growing.add(piece)
-        for piece in protector.finish():
+                waiting = 0
+        for piece in await self._off_loop(waiting, protector.finish):
+            digest.update(piece)
             growing.add(piece)
-        data = growing.finish()
-        self.cache.put(key, Whole(data, _tag(data), growing.content_type))
+        self.cache.put(key, Whole(growing.finish(), _quoted(digest), growing.content_type))
 
     async def _protect(
         self, data: bytes, init: InitSegment, protection: Protection, ref: SegmentRef, tag: str
@@ -209,7 +220,6 @@ class Delivery:
         content = stream.content_key(stream.slot(ref.slot, Scheme.AES128))
         await self._salts.settle()
         fetched = await self._origin.get(stream.scope, ref.source, self._limits.max_segment, span=ref.range)
-        assert fetched is not None
         media_type = fetched.content_type or "application/octet-stream"
         sequence, data, tag = ref.sequence, fetched.data, _tag_of_origin(fetched.validator, key, content)
 
@@ -221,7 +231,7 @@ class Delivery:
         self.cache.put(key, whole)
         return whole
 
-    async def _off_loop(self, size: int, work: Callable[[], Whole]) -> Whole:
+    async def _off_loop(self, size: int, work: Callable[[], R]) -> R:
         if size <= INLINE_BYTES:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -236,7 +246,11 @@ class Delivery:
 
 
 def _tag(data: bytes) -> str:
-    return f'"{sha256(data).hexdigest()[:32]}"'
+    return _quoted(sha256(data))
+
+
+def _quoted(digest: "_Hash") -> str:
+    return f'"{digest.hexdigest()[:32]}"'
 
 
 def _tag_of_origin(validator: str, key: Hashable, content: ContentKey) -> str:

@@ -6,7 +6,6 @@ from keys.model import KeySlot, Scheme, TrackType
 from relay.errors import ContentKeyUnknownError, KeyPendingError
 from relay.gate.gate import Gate, Visitor
 from relay.streams import Stream
-from relay.timeline import StreamTimeline
 
 SAMPLE_SCHEMES = (Scheme.CENC, Scheme.CBCS)
 
@@ -21,14 +20,13 @@ class Grant:
 
 def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: float) -> Grant:
     """Everything the session may hold of a stream under one scheme. Raises :class:`KeyPendingError`."""
-    timeline: StreamTimeline = stream.timeline
-    periods = timeline.periods(now)
+    periods = stream.timeline.periods(now)
     if not periods:
         raise KeyPendingError("the stream's timeline is not known yet")
-    tracks = [track for track in TrackType if not gate.may_have(visitor, track) and _exists(timeline, track)]
-    slots = [stream.slot_of(track, scheme, None) for track in tracks]
-    slots += [stream.slot_of(track, scheme, period.start) for period in periods for track in tracks]
-    return Grant(tuple(slots), periods[-1].start)
+    tracks = _tracks(stream, gate, visitor)
+    starts = [None, *(period.start for period in periods)]
+    slots = tuple(stream.slot_of(track, scheme, start) for start in starts for track in tracks)
+    return Grant(slots, periods[-1].start)
 
 
 def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, ...], now: float) -> Grant:
@@ -36,14 +34,21 @@ def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, .
 
     Raises :class:`ContentKeyUnknownError` when the session may have none of them.
     """
-    for scheme in SAMPLE_SCHEMES:
-        if scheme in stream.config.schemes:
-            granted = grant(stream, gate, visitor, scheme, now)
-            if any(stream.kid(slot) in kids for slot in granted.slots):
-                return granted
+    schemes = [scheme for scheme in SAMPLE_SCHEMES if scheme in stream.config.schemes]
+    tracks = _tracks(stream, gate, visitor)
+    for scheme in schemes:
+        # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
+        if any(stream.kid(stream.slot_of(track, scheme, None)) in kids for track in tracks):
+            return grant(stream, gate, visitor, scheme, now)
+    for scheme in schemes:
+        granted = grant(stream, gate, visitor, scheme, now)
+        if any(stream.kid(slot) in kids for slot in granted.slots):
+            return granted
     raise ContentKeyUnknownError("none of these key IDs belongs to what this session may have now")
 
 
-def _exists(timeline: StreamTimeline, track: TrackType) -> bool:
+def _tracks(stream: Stream, gate: Gate, visitor: Visitor) -> list[TrackType]:
+    seen = stream.timeline.tracks
     # Muxed renditions carry audio that no manifest names.
-    return track is TrackType.AUDIO or not timeline.tracks or track in timeline.tracks
+    there = {TrackType.AUDIO, *seen} if seen else set(TrackType)
+    return [track for track in TrackType if track in there and not gate.may_have(visitor, track)]

@@ -16,6 +16,7 @@ from relay.manifest.hls.rewrite import ALONE, read_siblings, rewrite_playlist
 from relay.model import ManifestClass
 from relay.origin.cache import ByteCache, Flights
 from relay.origin.client import Fetched, Origin
+from relay.origin.documents import Documents
 from relay.sources import Source
 from relay.state.salts import Salts
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
@@ -25,24 +26,21 @@ MAX_SHELF_LIFE_S = 60.0
 MAX_INDEX = 1024 * 1024
 INLINE_BYTES = 64 * 1024
 """Up to this size a rewrite takes single milliseconds; larger ones go to a thread and leave others their turn."""
-BLOCKING_PATIENCE_S = 60.0
-"""A held playlist reload may take up to three target durations (rfc8216bis §6.2.5.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A rewritten manifest with its entity tag; ``names_licence`` when it holds the licence URL's stand-in."""
 
-    rewritten: Rewritten
+    body: bytes
     etag: str
     names_licence: bool
-    fetched: Fetched
     fresh_until: float
 
     @property
     def weight(self) -> int:
         """Bytes kept alive."""
-        return len(self.rewritten.body) + len(self.fetched.data)
+        return len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,10 @@ class Manifests:
         self, origin: Origin, salts: Salts, clock: Callable[[], float], memory: int, max_manifest: int
     ) -> None:
         self._origin = origin
+        self._documents = Documents(origin, clock, memory // 2, max_manifest)
         self._salts = salts
         self._clock = clock
-        self._max_manifest = max_manifest
-        self._cache: ByteCache[ManifestRequest, Manifest] = ByteCache(memory)
+        self._cache: ByteCache[ManifestRequest, Manifest] = ByteCache(memory // 2)
         self._flights: Flights[ManifestRequest, Manifest] = Flights()
 
     async def get(self, stream: Stream, request: ManifestRequest) -> Manifest:
@@ -77,7 +75,7 @@ class Manifests:
         kept = self._cache.get(request)
         if kept and kept.fresh_until > self._clock():
             return kept
-        return await self._flights.join(request, lambda: self._refresh(stream, request, kept))
+        return await self._flights.join(request, lambda: self._make(stream, request))
 
     async def ensure_timeline(self, stream: Stream) -> None:
         """See at least one manifest with segments, for requests that come before any, as after a restart."""
@@ -89,38 +87,25 @@ class Manifests:
                 await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
                 return
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
-        for line in entry.rewritten.body.decode(errors="replace").splitlines():
+        for line in entry.body.decode(errors="replace").splitlines():
             if line.startswith("m/") and not stream.timeline.known:
                 path, _, query = line.partition("?")
-                ref, _ = stream.read_url(cls, path, query)
+                ref = stream.read_url(cls, path, query)
                 assert isinstance(ref, PlaylistRef)
                 await self.get(stream, ManifestRequest(stream.name, cls, path, ref))
 
-    async def _refresh(self, stream: Stream, request: ManifestRequest, kept: Manifest | None) -> Manifest:
-        now = self._clock()
+    async def _make(self, stream: Stream, request: ManifestRequest) -> Manifest:
         source = request.ref.source if request.ref else stream.entry(request.at)
-        fetched = await self._origin.get(
-            stream.scope,
-            source,
-            self._max_manifest,
-            extra_query=request.hold,
-            validator=kept.fetched.validator if kept else "",
-            patience=BLOCKING_PATIENCE_S if request.hold else None,
-        )
-        if fetched is None:
-            assert kept is not None
-            # Rewritten anew all the same: an unchanged MPD still moves on with the clock.
-            fetched = kept.fetched
-        rewritten = await self._rewrite(stream, request, source, fetched)
+        document = await self._documents.get(stream.scope, source, request.hold)
+        rewritten = await self._rewrite(stream, request, source, document.fetched)
         if rewritten.observed:
-            stream.note(source, rewritten.observed, now)
+            stream.note(source, rewritten.observed, document.seen_at)
         await self._salts.settle()
         manifest = Manifest(
-            rewritten,
+            rewritten.body,
             f'"{sha256(rewritten.body).hexdigest()[:32]}"',
             LICENCE_URL.encode() in rewritten.body,
-            fetched,
-            now + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
+            self._clock() + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
         )
         self._cache.put(request, manifest)
         return manifest
@@ -161,6 +146,5 @@ class Manifests:
         indexes = {}
         for wanted in index_requests(fetched.data, context, fetched.source):
             index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
-            assert index is not None
             indexes[wanted] = index.data
         return indexes

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from keys.model import Scheme, TrackType
 from relay.errors import UrlError
@@ -42,6 +43,7 @@ class ManifestClass:
         return ".".join([self.scheme, self.signalling, self.ceiling, *self.systems])
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> "ManifestClass":
         """Read the text form. Raises :class:`UrlError` for any other spelling than the one written."""
         try:
@@ -58,15 +60,15 @@ class ManifestClass:
 class Session:
     """One playback by one viewer on one device, as the token proved it and the pass carries it.
 
-    Times are seconds since the epoch. ``streams`` is what the session may watch (``None``: every stream
-    of this deployment), ``ceiling`` the best track type.
+    ``expires_at`` is in seconds since the epoch. ``streams`` is what the session may watch (``None``: every
+    stream of this deployment), ``ceiling`` the best track type. ``token_id`` and ``device`` are what a
+    revocation may name.
     """
 
     sid: str
     account: str
     issuer: str
     expires_at: int
-    ends_at: int
     token_id: str = ""
     device: str = ""
     streams: frozenset[str] | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -15,7 +15,6 @@ from relay.gate.gate import Gate
 from relay.gate.revocation import Target
 from relay.manifests import Manifests
 from relay.open_responses import Cut, OpenResponses
-from relay.origin.client import Origin
 from relay.state.events import Revoked
 from relay.state.replica import Replica
 from relay.state.salts import Salts
@@ -34,21 +33,17 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The parts of a running relay."""
+    """The parts of a running relay. ``clock`` gives seconds since the epoch."""
 
     config: Config
     gate: Gate
     streams: Mapping[str, Stream]
-    origin: Origin
     manifests: Manifests
     delivery: Delivery
     replica: Replica
     salts: Salts
+    clock: Callable[[], float]
     open_responses: OpenResponses = field(default_factory=OpenResponses)
-
-    def clock(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
 
     def stream(self, name: str) -> Stream:
         """A configured stream. Raises :class:`UnknownStreamError`."""
@@ -71,7 +66,7 @@ class Node:
             actor=actor,
             at=now,
             # No token or session of the target can outlive this.
-            expires_at=now + (tokens.max_lifetime + tokens.session_lifetime + tokens.leeway) / 1000,
+            expires_at=now + (tokens.max_lifetime.seconds + tokens.session_lifetime.seconds + tokens.leeway.seconds),
         )
         self.replica.apply(event)
         cut = self.open_responses.cut(target.digest())

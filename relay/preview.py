@@ -1,15 +1,18 @@
 """What the relay would make of a manifest, without fetching or serving anything."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from keys.material import RootKey
-from keys.model import Scheme
+from keys.model import Scheme, TrackType
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.app import read_secrets
 from relay.config import Config
+from relay.edge.licence import LICENCE_PATH
 from relay.errors import ConfigError, OriginForeignError, UnsupportedMediaError
+from relay.manifest.context import LICENCE_URL
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.manifest.hls.rewrite import rewrite_playlist
 from relay.model import ManifestClass, Signalling
@@ -18,15 +21,23 @@ from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.state.state import State
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
+from relay.urls import PlaylistRef
 
 
-def preview(
-    data: bytes, url: str, config: Config, base: Path | None, scheme: str | None, signalling: str | None, now: float
-) -> bytes:
-    """The manifest fetched from ``url`` as the default class of its stream gets it.
+@dataclass(frozen=True, slots=True)
+class PreviewOptions:
+    """What the command line chooses; None is the stream's default. ``track`` is for media playlists."""
 
-    ``base`` is the folder of the configuration's secrets; None uses a key made up for this call.
-    Raises :class:`relay.errors.RelayError`.
+    scheme: Scheme | None = None
+    signalling: Signalling | None = None
+    track: TrackType | None = None
+
+
+def preview(data: bytes, url: str, config: Config, base: Path | None, options: PreviewOptions, now: float) -> bytes:
+    """The manifest fetched from ``url`` as viewers of the chosen class get it.
+
+    ``base`` is the folder of the configuration's secrets; None uses a key made up for this call. A session
+    stands in the licence URL as ``PASS``. Raises :class:`relay.errors.RelayError`.
     """
     ring = read_secrets(config, base).ring if base else KeyRing([RootKey(1, os.urandom(32))])
     salts = Salts(Replica(State(), lambda: now), os.urandom)
@@ -37,23 +48,26 @@ def preview(
             source = stream.scope.resolve(url)
         except OriginForeignError:
             continue
-        return _rewrite(data, stream, source, scheme, signalling, now)
+        default = stream.config.default_class()
+        cls = ManifestClass(
+            options.scheme or default.scheme, options.signalling or default.signalling, default.systems, default.ceiling
+        )
+        licence = f"{config.edge.public_url or 'http://localhost'}{LICENCE_PATH}?session=PASS/{name}/{cls}"
+        return _rewrite(data, stream, cls, source, options.track, now).replace(LICENCE_URL.encode(), licence.encode())
     raise ConfigError(f"{url}: below the origin of no configured stream. Add the stream or correct --url.")
 
 
 def _rewrite(
-    data: bytes, stream: Stream, source: Source, scheme: str | None, signalling: str | None, now: float
+    data: bytes, stream: Stream, cls: ManifestClass, source: Source, track: TrackType | None, now: float
 ) -> bytes:
-    default = stream.config.default_class()
-    cls = ManifestClass(
-        Scheme(scheme) if scheme else default.scheme,
-        Signalling(signalling) if signalling else default.signalling,
-        default.systems,
-        default.ceiling,
-    )
     context = stream.context(cls)
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"#EXTM3U"):
-        return rewrite_playlist(data, context, source, ENTRY_HLS, context.default_track).body
-    if index_requests(data, context, source):
-        raise UnsupportedMediaError("the MPD needs index bytes from its origin: see it through a running relay")
-    return rewrite_mpd(data, context, source, ENTRY_DASH, int(now * 1000)).body
+    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"#EXTM3U"):
+        if index_requests(data, context, source):
+            raise UnsupportedMediaError("the MPD needs index bytes from its origin: see it through a running relay")
+        return rewrite_mpd(data, context, source, ENTRY_DASH, int(now * 1000)).body
+    track = track or context.default_track
+    rewritten = rewrite_playlist(data, context, source, ENTRY_HLS, track)
+    if rewritten.observed is None:
+        return rewritten.body
+    # A media playlist stands deeper, so its relative URLs begin with as many steps up.
+    return rewrite_playlist(data, context, source, context.urls.write(PlaylistRef(source, track)), track).body

@@ -5,6 +5,8 @@ Media paths answer with one short line, APIs with a problem document (RFC 9457);
 a header. Nothing of the inside leaves: no origin address, no exception text, no token.
 """
 
+from secrets import token_hex
+
 import msgspec
 import structlog
 from aiohttp import web
@@ -15,6 +17,7 @@ from relay.telemetry.metrics import DENIED, FAILED
 from relay.verdict import Deny, Reason
 
 REASON_HEADER = "Relay-Reason"
+REQUEST_ID_HEADER = "X-Request-Id"
 API_PREFIX = "/api/"
 
 _STATUS = {
@@ -36,6 +39,7 @@ _STATUS = {
     Reason.KEY_PENDING: 503,
 }
 
+_REQUEST_ID = web.RequestKey("request_id", str)
 SHOW_REASON = web.AppKey("show_reason", bool)
 _log = structlog.get_logger()
 
@@ -48,7 +52,7 @@ def denied(request: web.Request, deny: Deny) -> web.Response:
 
 def problem(request: web.Request, status: int, code: str, detail: str) -> web.Response:
     """An error answer in the form that the path's clients read."""
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", REQUEST_ID_HEADER: _id_of(request)}
     if request.app.get(SHOW_REASON, True):
         headers[REASON_HEADER] = code
     if status == 401:
@@ -63,6 +67,7 @@ def problem(request: web.Request, status: int, code: str, detail: str) -> web.Re
         "status": status,
         "code": code,
         "detail": detail,
+        "instance": f"urn:segmentgate:request:{_id_of(request)}",
     }
     return web.Response(
         status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/problem+json"
@@ -86,9 +91,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return denied(request, Deny(err.reason, str(err)))
     except RelayError as err:
         FAILED.labels(err.code).inc()
-        _log.warning("request_failed", code=err.code, detail=str(err))
+        _log.warning("request_failed", code=err.code, detail=str(err), request_id=_id_of(request))
         return problem(request, err.status, err.code, str(err) if err.public else err.code.replace("_", " "))
     except Exception:
         FAILED.labels("internal").inc()
-        _log.exception("bug")
+        _log.exception("bug", request_id=_id_of(request))
         return problem(request, 500, "internal", "internal error")
+
+
+def _id_of(request: web.Request) -> str:
+    """The id by which an answer's recipient and the log speak of the same request; made when first needed."""
+    if _REQUEST_ID not in request:
+        request[_REQUEST_ID] = token_hex(8)
+    return request[_REQUEST_ID]

@@ -1,7 +1,6 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from keys.material import ContentKey
@@ -10,18 +9,26 @@ from keys.periods import Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import StreamConfig
-from relay.errors import UrlError
+from relay.errors import UnknownStreamError, UrlError
 from relay.manifest.context import Clock, Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass
 from relay.sources import OriginScope, Source
 from relay.state.salts import Salts
+from relay.templates import resolve_template
 from relay.timeline import StreamTimeline
-from relay.urls import Ref, SessionUrls, SlotRef, own_query
+from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SessionUrls, SlotRef, TemplateRef, own_query
+
+ENTRY_HLS = "index.m3u8"
+ENTRY_DASH = "index.mpd"
 
 _CLASSES = 256
 _CLOCKS = 1024
 _PARSED_URLS = 8192
+
+
+Resource = PlaylistRef | InitRef | SegmentRef | ClearRef | KeyRef
+"""What a URL of a session names in the end."""
 
 
 class Stream:
@@ -39,10 +46,8 @@ class Stream:
         self.name = name
         self.config = config
         self.scope = OriginScope((config.origin, *config.also))
-        policy = config.rotation_policy()
-        schedule = Schedule(policy)
-        vod = schedule if policy.vod else Schedule(replace(policy, interval_ms=0, pre_delivery_ms=0))
-        self.timeline = StreamTimeline(schedule, vod, config.window)
+        schedule = Schedule(config.rotation_policy())
+        self.timeline = StreamTimeline(schedule, schedule.for_vod(), config.window)
         self.schedule = schedule
         self.siblings: Siblings | None = None
         """What the HLS multivariant playlist said of the media playlists; None until it was read."""
@@ -53,13 +58,13 @@ class Stream:
         self._mac_keys = mac_keys
         self._sealer = sealer
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
-        self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._read_url)
+        self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._parse)
 
     def entry(self, name: str) -> Source:
-        """The origin's entry manifest behind ``index.m3u8`` or ``index.mpd``. Raises :class:`UrlError`."""
+        """The origin's entry manifest behind ``index.m3u8`` or ``index.mpd``. Raises :class:`UnknownStreamError`."""
         path = {ENTRY_HLS: self.config.hls, ENTRY_DASH: self.config.dash}.get(name)
         if not path:
-            raise UrlError(f"stream {self.name} has no {name}")
+            raise UnknownStreamError(f"stream {self.name} has no {name}")
         return self.scope.resolve(path)
 
     def note(self, source: Source, observed: Observed, now: float) -> None:
@@ -90,18 +95,24 @@ class Stream:
         """The key ID of a slot of this stream."""
         return self._ring.kid(slot)
 
+    def read_url(self, cls: ManifestClass, path: str, query: str) -> Resource:
+        """What a URL of this stream names. Raises :class:`UrlError` unless it was minted for this class."""
+        return self._parsed(cls, path, own_query(query))
+
     def _salt(self, period: int | None) -> bytes | None:
         return self._salts.of(self.name, period) if self.config.rotation.salt else None
 
     def _signal(self, slot: KeySlot) -> KeySignal:
         return self._ring.signal(slot, self._salt(slot.period))
 
-    def read_url(self, cls: ManifestClass, path: str, query: str) -> tuple[Ref, int | None]:
-        """What a URL of this stream names; see :meth:`SessionUrls.read`."""
-        return self._parsed(cls, path, own_query(query))
-
-    def _read_url(self, cls: ManifestClass, path: str, query: str) -> tuple[Ref, int | None]:
-        return self.context(cls).urls.read(path, query)
+    def _parse(self, cls: ManifestClass, path: str, query: str) -> Resource:
+        context = self.context(cls)
+        ref, value = context.urls.read(path, query)
+        if not isinstance(ref, TemplateRef):
+            return ref
+        if value is None:
+            raise UrlError("a template needs its value")
+        return resolve_template(ref, value, context.schedule, context.generation_at)
 
     def _build_context(self, cls: ManifestClass) -> RewriteContext:
         return RewriteContext(
@@ -114,7 +125,3 @@ class Stream:
             stream=self.name,
             default_track=self.config.default_track,
         )
-
-
-ENTRY_HLS = "index.m3u8"
-ENTRY_DASH = "index.mpd"

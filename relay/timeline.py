@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from keys.model import TrackType
-from keys.periods import GUARD_MS, CryptoPeriod, Schedule
+from keys.periods import CryptoPeriod, Schedule, first_segment_at
 from relay.manifest.context import Clock, Observed
 
 MAX_EXTRAPOLATION_MS = 60_000
@@ -52,7 +52,7 @@ class StreamTimeline:
 
     def released(self, period: int, now: float) -> bool:
         """Whether the key of the period that starts at ``period`` may be handed out now."""
-        return any(period - GUARD_MS <= seen.release_until(now) for seen in self._seen.values())
+        return any(first_segment_at(period) <= seen.release_until(now) for seen in self._seen.values())
 
     def periods(self, now: float) -> list[CryptoPeriod]:
         """The periods of the window and, inside the lead, the next one."""
@@ -95,8 +95,8 @@ class _Seen:
         if self.observed.final:
             return None
         until = self.release_until(now)
-        end = self._schedule.period_of(until).end
-        return None if end is None else now + max(0, end - GUARD_MS - until) / 1000
+        release = self._schedule.period_of(until).segments_until
+        return None if release is None else now + max(0, release - until) / 1000
 
 
 def _start(period: CryptoPeriod) -> int:

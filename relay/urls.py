@@ -24,9 +24,10 @@ from relay.errors import UrlError
 from relay.model import ManifestClass
 from relay.sources import ByteRange, Source, canonical_path
 
-MAX_URL = 8192
+MAX_URL = 6000
+"""Of the part below the class folder; with a long pass before it a URL stays under the 8 KB that proxies take."""
 _MAC_BYTES = 12
-_SIGNATURE_CHARACTERS = 16
+_SIGNATURE_CHARACTERS = _MAC_BYTES * 4 // 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,8 @@ def test_what_cannot_be_derived_is_named(folder: Path, arguments: tuple[str, ...
 
 def test_salted_keys_are_not_derived_here(folder: Path) -> None:
     path = folder / "relay.toml"
-    path.write_text(path.read_text().replace('interval = "1m"', 'salt = true, interval = "1m"'))
+    salted = path.read_text().replace('interval = "1m"', 'salt = true, interval = "1m"')
+    path.write_text(salted + '\n[state]\ndirectory = "state"\n')
     assert "only inside the relay" in failed("keys", "derive", "--config", path, "--stream", "news", "--track", "hd")
 
 

@@ -11,7 +11,7 @@ from keys.periods import GUARD_MS
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import StreamConfig, parse_config
-from relay.errors import ContentKeyUnknownError, KeyPendingError, UrlError
+from relay.errors import ContentKeyUnknownError, KeyPendingError, UnknownStreamError, UrlError
 from relay.gate.gate import Gate, Visitor
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet
@@ -30,14 +30,15 @@ NOW = 500.0
 INTERVAL = 60_000
 EDGE = 10 * INTERVAL
 LEAD = 10_000
-GATE = Gate(TokenVerifier({}, "edge", 5, 86_400), PassCodec(Sealer([bytes(32)])), RevocationSet(), 100, 100)
+GATE = Gate(TokenVerifier({}, "edge", 5, 86_400), PassCodec(Sealer([bytes(32)])), RevocationSet(), 100)
 VIDEO_AND_AUDIO = frozenset({TrackType.AUDIO, TrackType.SD, TrackType.HD})
-SESSION = Session("s", "a", "i", 10_000, 10_000)
+SESSION = Session("s", "a", "i", 10_000)
 
 
 def stream_of(**settings: Any) -> Stream:
     news = GOOD["streams"]["news"] | {"rotation": {"interval": "1m", "pre_delivery": "10s"}} | settings
-    config: StreamConfig = parse_config({**GOOD, "streams": {"news": news}}, "relay.toml").streams["news"]
+    raw = {**GOOD, "streams": {"news": news}, "state": {"directory": "state"}}
+    config: StreamConfig = parse_config(raw, "relay.toml").streams["news"]
     ring = KeyRing([RootKey(1, b"r" * 32), RootKey(2, b"s" * 32, active_from=EDGE)])
     salts = Salts(Replica(State(), lambda: NOW), lambda size: b"s" * size)
     return Stream("news", config, ring, salts, ring.service_keys("url"), Sealer(ring.service_keys("query")))
@@ -129,7 +130,7 @@ def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
 def test_an_entry_is_below_the_origin_or_there_is_none(stream: Stream) -> None:
     assert stream.entry("index.m3u8") == Source("master.m3u8")
     for name in ("index.mpd", "master.m3u8", ""):
-        with pytest.raises(UrlError, match="has no"):
+        with pytest.raises(UnknownStreamError, match="has no"):
             stream.entry(name)
 
 

@@ -10,7 +10,7 @@ from relay.edge.entry import enter
 from relay.edge.licence import LICENCE_PATH, post_licence
 from relay.edge.resources import get_resource
 from relay.node import NODE, Node
-from relay.problems import REASON_HEADER, SHOW_REASON, problems
+from relay.problems import REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
 _SDK = Path(__file__).parent.parent / "console" / "segmentgate.js"
 _PASS = "/p/{pass}/{stream}/{cls}"
@@ -20,7 +20,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Range, If-None-Match, Last-Event-ID, Cache-Control",
     "Access-Control-Max-Age": "86400",
 }
-_EXPOSED = f"{REASON_HEADER}, Retry-After, Content-Length, Content-Range, ETag, Date"
+_EXPOSED = f"{REASON_HEADER}, {REQUEST_ID_HEADER}, Retry-After, Content-Length, Content-Range, ETag, Date"
 
 
 def create_edge(node: Node) -> web.Application:

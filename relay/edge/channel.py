@@ -7,13 +7,15 @@ before its connection ends.
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
 from aiohttp import web
 
 from keys.licences.clearkey import SessionType, web_keys
-from keys.model import Scheme
+from keys.model import KeySlot, Scheme
+from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve, visit_of
 from relay.gate.gate import Visitor
 from relay.grants import Grant, grant
@@ -24,7 +26,7 @@ HEARTBEAT_S = 15.0
 JITTER_SHARE = 2 / 3
 """Of the lead, what pushes are spread over; the rest is left for delivery and one more try."""
 
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_HEADERS = {**SECRET, "X-Accel-Buffering": "no"}
 
 
 async def get_keys(request: web.Request) -> web.StreamResponse:
@@ -32,11 +34,11 @@ async def get_keys(request: web.Request) -> web.StreamResponse:
     visit = visit_of(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
-    return await serve(request, visit, _keys, "keys")
+    return await serve(request, visit, lambda: _keys(visit), "keys")
 
 
 async def get_events(request: web.Request) -> web.StreamResponse:
-    """The session's channel: ``keys`` at once and at every release, ``revoked`` as the last event."""
+    """The session's channel: ``keys`` at once and at every release, ``revoked`` or ``ended`` as the last event."""
     visit = visit_of(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
@@ -57,47 +59,52 @@ async def get_events(request: web.Request) -> web.StreamResponse:
 
 async def _push(response: web.StreamResponse, visit: Visit, revoked: asyncio.Event) -> None:
     node, stream = visit.node, visit.stream
-    told: int | None = None
+    told: frozenset[KeySlot] = frozenset()
     due = node.clock()
-    while isinstance(node.gate.recheck(visit.visitor, stream.name, now := node.clock()), Visitor):
+    while isinstance(verdict := node.gate.recheck(visit.visitor, stream.name, now := node.clock()), Visitor):
         granted = grant(stream, node.gate, visit.visitor, visit.cls.scheme, now)
-        if now >= due and granted.newest != told:
-            await response.write(b"event: keys\ndata: " + await _body(visit, granted, now) + b"\n\n")
-            told = granted.newest
+        news = [slot for slot in granted.slots if slot not in told]
+        if now >= due and news:
+            await response.write(b"event: keys\ndata: " + await _body(visit, granted, news, now) + b"\n\n")
+            told = frozenset(granted.slots)
         else:
             await response.write(b": alive\n\n")
         if now >= due:
             release = stream.timeline.next_release(now)
             due = now + HEARTBEAT_S if release is None else release + _jitter(visit, granted.newest)
-        ends = visit.visitor.session.expires_at
+        wait = min(due - now, HEARTBEAT_S, visit.visitor.session.expires_at - now)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(revoked.wait(), max(0.05, min(due - now, HEARTBEAT_S, ends - now)))
-    verdict = node.gate.recheck(visit.visitor, stream.name, node.clock())
-    reason = verdict.reason if isinstance(verdict, Deny) else Reason.REVOKED
-    event = b"revoked" if reason is Reason.REVOKED else b"ended"
-    await response.write(b"event: " + event + b'\ndata: {"reason":"' + reason.encode() + b'"}\n\n')
+            await asyncio.wait_for(revoked.wait(), max(0.05, wait))
+    event = b"revoked" if verdict.reason is Reason.REVOKED else b"ended"
+    await response.write(b"event: " + event + b'\ndata: {"reason":"' + verdict.reason.encode() + b'"}\n\n')
 
 
-async def _keys(_: web.Request, visit: Visit) -> Result:
+async def _keys(visit: Visit) -> Result:
     node = visit.node
     await node.manifests.ensure_timeline(visit.stream)
     now = node.clock()
     granted = grant(visit.stream, node.gate, visit.visitor, visit.cls.scheme, now)
-    body = await _body(visit, granted, now)
-    return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+    body = await _body(visit, granted, granted.slots, now)
+    return web.Response(body=body, content_type="application/json", headers=SECRET)
 
 
-async def _body(visit: Visit, granted: Grant, now: float) -> bytes:
+async def _body(visit: Visit, granted: Grant, slots: Iterable[KeySlot], now: float) -> bytes:
+    """Keys with what a client needs to know when to expect the next ones.
+
+    ``now`` and ``next_at`` are of this node's clock in ms, so that a client whose own is wrong can take the
+    difference; ``period`` and ``stream_now`` are stream time.
+    """
     stream = visit.stream
     release = stream.timeline.next_release(now)
     # Plain HLS AES-128 players have no CDM to feed: they fetch keys by URL, and are here for the revocation.
-    keys = [] if visit.cls.scheme is Scheme.AES128 else [stream.content_key(slot) for slot in granted.slots]
+    keys = [] if visit.cls.scheme is Scheme.AES128 else [stream.content_key(slot) for slot in slots]
     await visit.node.salts.settle()
     return msgspec.json.encode(
         {
             "keys": web_keys(keys),
             "type": SessionType.TEMPORARY,
             "period": granted.newest,
+            "now": round(now * 1000),
             "next_at": None if release is None else round((release + _jitter(visit, granted.newest)) * 1000),
             "stream_now": stream.timeline.stream_now(now),
         }

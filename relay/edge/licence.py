@@ -1,4 +1,4 @@
-"""Licences on the player listener, and the same keys pushed to sessions that are under way."""
+"""Licences on the player listener."""
 
 from urllib.parse import quote
 
@@ -6,6 +6,7 @@ from aiohttp import web
 
 from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
+from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, platform_token, serve
 from relay.errors import RequestError
 from relay.grants import grant_for
@@ -15,7 +16,6 @@ from relay.problems import denied
 from relay.verdict import Deny, Reason
 
 LICENCE_PATH = "/api/v1/drm/license"
-SECRET_JSON = {"Cache-Control": "no-store"}
 
 
 def licence_url(request: web.Request, visit: Visit) -> str:
@@ -30,7 +30,7 @@ async def post_licence(request: web.Request) -> web.StreamResponse:
     visit = _visit_of_licence(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
-    return await serve(request, visit, _clear_key, "licence")
+    return await serve(request, visit, lambda: _clear_key(request, visit), "licence")
 
 
 async def _clear_key(request: web.Request, visit: Visit) -> Result:
@@ -47,7 +47,7 @@ async def _clear_key(request: web.Request, visit: Visit) -> Result:
     keys = [stream.content_key(slot) for slot in granted.slots]
     await node.salts.settle()
     body = licence(keys, challenge.type)
-    return web.Response(body=body, content_type="application/json", headers=SECRET_JSON)
+    return web.Response(body=body, content_type="application/json", headers=SECRET)
 
 
 def _visit_of_licence(request: web.Request) -> Visit | Deny:

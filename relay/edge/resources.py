@@ -1,18 +1,18 @@
 """Everything below a session's class folder: manifests, init and media segments, clear resources, keys."""
 
+from hashlib import blake2b
+
 from aiohttp import web
 
 from relay.bodies import Whole
 from relay.edge.licence import licence_url
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, visit_of
-from relay.errors import UrlError
 from relay.manifest.context import LICENCE_URL
 from relay.manifests import ManifestRequest
 from relay.problems import denied
 from relay.streams import ENTRY_DASH, ENTRY_HLS
-from relay.templates import resolve_template
-from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef, TemplateRef
+from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
 from relay.verdict import Deny, Reason
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
@@ -26,31 +26,20 @@ async def get_resource(request: web.Request) -> web.StreamResponse:
     if isinstance(visit, Deny):
         return denied(request, visit)
     if visit.rest in (ENTRY_HLS, ENTRY_DASH):
-        return await serve(request, visit, _entry_manifest, "manifest")
-    ref, value = visit.stream.read_url(visit.cls, visit.rest, visit.query)
+        entry = ManifestRequest(visit.stream.name, visit.cls, visit.rest)
+        return await serve(request, visit, lambda: _manifest(request, visit, entry), "manifest")
+    ref = visit.stream.read_url(visit.cls, visit.rest, visit.query)
     match ref:
         case PlaylistRef():
-            return await serve(request, visit, lambda req, vis: _playlist(req, vis, ref), "manifest")
+            return await serve(request, visit, lambda: _playlist(request, visit, ref), "manifest")
         case InitRef():
-            return await serve(request, visit, lambda _, vis: _init(vis, ref), "init")
+            return await serve(request, visit, lambda: _init(visit, ref), "init")
         case SegmentRef():
-            return await serve(request, visit, lambda _, vis: _segment(vis, ref), "segment")
-        case TemplateRef():
-            if value is None:
-                raise UrlError("a template needs its value")
-            context = visit.stream.context(visit.cls)
-            segment = resolve_template(ref, value, context.schedule, context.generation_at)
-            if isinstance(segment, ClearRef):
-                return await serve(request, visit, lambda _, vis: _clear(vis, segment), "clear")
-            return await serve(request, visit, lambda _, vis: _segment(vis, segment), "segment")
+            return await serve(request, visit, lambda: _segment(visit, ref), "segment")
         case ClearRef():
-            return await serve(request, visit, lambda _, vis: _clear(vis, ref), "clear")
+            return await serve(request, visit, lambda: _clear(visit, ref), "clear")
         case KeyRef():
-            return await serve(request, visit, lambda _, vis: _key(vis, ref), "key")
-
-
-async def _entry_manifest(request: web.Request, visit: Visit) -> Result:
-    return await _manifest(request, visit, ManifestRequest(visit.stream.name, visit.cls, visit.rest))
+            return await serve(request, visit, lambda: _key(visit, ref), "key")
 
 
 async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Result:
@@ -65,17 +54,14 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
 
 async def _manifest(request: web.Request, visit: Visit, wanted: ManifestRequest) -> Result:
     node = visit.node
-    renewed = node.gate.renewed(visit.visitor, node.clock())
-    if renewed and "pass" in request.match_info:
-        # A session that goes on gets a later pass, without the platform being asked.
-        location = request.raw_path.replace(request.match_info["pass"], node.gate.pass_of(renewed), 1)
-        return web.Response(status=302, headers={"Location": location, **SECRET})
     manifest = await node.manifests.get(visit.stream, wanted)
-    body = manifest.rewritten.body
+    body, etag = manifest.body, manifest.etag
     if manifest.names_licence:
-        body = body.replace(LICENCE_URL.encode(), licence_url(request, visit).encode())
-    media_type = DASH_TYPE if wanted.at == ENTRY_DASH else HLS_TYPE
-    return Answer(Whole(body, manifest.etag, media_type), FRESH)
+        url = licence_url(request, visit).encode()
+        body = body.replace(LICENCE_URL.encode(), url)
+        # Another session's licence URL makes other bytes, and one tag must never stand for both.
+        etag = f'{etag[:-1]}-{blake2b(url, digest_size=6).hexdigest()}"'
+    return Answer(Whole(body, etag, DASH_TYPE if wanted.at == ENTRY_DASH else HLS_TYPE), FRESH)
 
 
 async def _init(visit: Visit, ref: InitRef) -> Result:

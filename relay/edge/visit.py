@@ -28,7 +28,7 @@ QUERY = "token"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One gated request. ``rest`` is the path below the class folder."""
+    """One gated request. ``rest`` and ``query`` are raw: the path below the class folder, and what follows it."""
 
     node: Node
     stream: Stream
@@ -39,11 +39,12 @@ class Visit:
 
 
 Result = Answer | Deny | web.StreamResponse
-Handler = Callable[[web.Request, Visit], Awaitable[Result]]
 
 
-async def serve(request: web.Request, visit: Visit, handler: Handler, kind: str) -> web.StreamResponse:
-    """Run a handler for a gated request and send what it gives."""
+async def serve(
+    request: web.Request, visit: Visit, work: Callable[[], Awaitable[Result]], kind: str
+) -> web.StreamResponse:
+    """Do the work for a gated request and send what it gives; ``kind`` is what the metrics call it."""
     node = visit.node
     task, transport = asyncio.current_task(), request.transport
 
@@ -55,7 +56,7 @@ async def serve(request: web.Request, visit: Visit, handler: Handler, kind: str)
 
     with node.open_responses.holding(visit.visitor, cut):
         version = node.gate.revocation_version
-        result = await handler(request, visit)
+        result = await work()
         if node.gate.revocation_version != version:
             again = node.gate.recheck(visit.visitor, visit.stream.name, node.clock())
             result = again if isinstance(again, Deny) else result
@@ -92,6 +93,9 @@ def visit_of(request: web.Request) -> Visit | Deny:
         return visitor
     cls = ManifestClass.parse(match["cls"])
     stream.check_class(cls)
+    refused = node.gate.may_have(visitor, cls.ceiling)
+    if refused:
+        return refused
     # The raw text: URLs are compared as minted, not as a framework decoded them.
     path, _, query = request.raw_path.partition("?")
     rest = path.split("/", 5 if "pass" in match else 4)[-1]

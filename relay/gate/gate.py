@@ -25,20 +25,18 @@ class Visitor:
 
 
 class Gate:
-    """Decides by token or pass, revocations and entitlement. Lifetimes are seconds."""
+    """Decides by token or pass, revocations and entitlement. ``session_lifetime`` is in seconds."""
 
     def __init__(
         self,
         tokens: TokenVerifier,
         passes: PassCodec,
         revoked: RevocationSet,
-        pass_lifetime: float,
         session_lifetime: float,
     ) -> None:
         self._tokens = tokens
         self._passes = passes
         self._revoked = revoked
-        self._pass_lifetime = pass_lifetime
         self._session_lifetime = session_lifetime
         # What a pass says never changes, so it is opened once; what is asked of it is asked every time.
         self._visitor_of = lru_cache(maxsize=_CACHED_VISITORS)(self._open)
@@ -49,12 +47,11 @@ class Gate:
         return self._revoked.version
 
     def admit(self, token: str, stream: str, now: float) -> Visitor | Deny:
-        """Check a platform's token and begin its session: the expiry is the pass's, not the token's."""
+        """Check a platform's token and begin its session, which outlives the token: revocation is what ends it."""
         session = self._tokens.verify(token, now)
         if isinstance(session, Deny):
             return session
-        ends_at = int(now + self._session_lifetime)
-        session = replace(session, expires_at=min(ends_at, int(now + self._pass_lifetime)), ends_at=ends_at)
+        session = replace(session, expires_at=int(now + self._session_lifetime))
         return self.recheck(Visitor(session, digests_of(session)), stream, now)
 
     def visit(self, text: str, stream: str, now: float) -> Visitor | Deny:
@@ -71,7 +68,7 @@ class Gate:
         if self._revoked.covers(visitor.digests, now):
             return Deny(Reason.REVOKED, "this session or its account was revoked")
         if session.expires_at <= now:
-            return Deny(Reason.TOKEN_EXPIRED, "the pass has expired: enter again")
+            return Deny(Reason.TOKEN_EXPIRED, "the session has ended: enter again")
         if session.streams is not None and stream not in session.streams:
             return Deny(Reason.SCOPE_STREAM, "the session may not watch this stream")
         return visitor
@@ -85,14 +82,6 @@ class Gate:
     def pass_of(self, visitor: Visitor) -> str:
         """The pass that carries a visitor's session."""
         return self._passes.mint(visitor.session)
-
-    def renewed(self, visitor: Visitor, now: float) -> Visitor | None:
-        """The same session with a later expiry, once half of its pass is used and its end is not reached."""
-        session = visitor.session
-        expires_at = min(session.ends_at, int(now + self._pass_lifetime))
-        if session.expires_at - now > self._pass_lifetime / 2 or expires_at <= session.expires_at:
-            return None
-        return Visitor(replace(session, expires_at=expires_at), visitor.digests)
 
     def _open(self, text: str) -> Visitor:
         session = self._passes.read(text)

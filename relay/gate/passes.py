@@ -15,7 +15,7 @@ from relay.model import Session
 
 MAX_PASS = 8192
 _CONTEXT = b"pass 1"
-_Fields = tuple[str, str, str, int, int, str, str, list[str] | None, str]
+_Fields = tuple[str, str, str, int, str, str, list[str] | None, str]
 
 
 class PassCodec:
@@ -32,7 +32,6 @@ class PassCodec:
             session.account,
             session.issuer,
             session.expires_at,
-            session.ends_at,
             session.token_id,
             session.device,
             streams,
@@ -46,13 +45,12 @@ class PassCodec:
             return None
         try:
             fields = msgspec.msgpack.decode(self._sealer.open(text, _CONTEXT), type=_Fields)
-            sid, account, issuer, expires_at, ends_at, token_id, device, streams, ceiling = fields
+            sid, account, issuer, expires_at, token_id, device, streams, ceiling = fields
             return Session(
                 sid=sid,
                 account=account,
                 issuer=issuer,
                 expires_at=expires_at,
-                ends_at=ends_at,
                 token_id=token_id,
                 device=device,
                 streams=None if streams is None else frozenset(streams),

@@ -82,8 +82,8 @@ class TokenVerifier:
     def verify(self, token: str, now: float) -> Session | Deny:
         """The session a token grants, or the first reason against it.
 
-        ``expires_at`` of the session is the token's own expiry and ``ends_at`` is 0: how long the
-        session itself may last is the caller's to decide.
+        ``expires_at`` of the session is the token's own: how long the session may last is the caller's
+        to decide.
         """
         try:
             return self._verify(token, now)
@@ -131,7 +131,6 @@ class TokenVerifier:
             account=_text(claims, "sub", 128),
             issuer=_text(claims, "iss", 512),
             expires_at=expires_at,
-            ends_at=0,
             token_id=_text(claims, "jti", 64),
             device=_text(claims, "did", 128) if "did" in claims else "",
             streams=_streams(claims),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keys.model import KeySignal, TrackType
-from keys.periods import RotationPolicy, Schedule
+from keys.periods import Schedule
 from relay.model import ManifestClass
 from relay.sources import OriginScope
 from relay.urls import SessionUrls, SlotRef
@@ -68,12 +68,6 @@ class RewriteContext:
     generation_at: Callable[[int | None], int]
     stream: str
     default_track: TrackType = TrackType.HD
-
-    def schedule_for(self, *, final_from_start: bool) -> Schedule:
-        """The stream's schedule; VOD rotates only where the policy says so."""
-        if final_from_start and not self.schedule.policy.vod:
-            return Schedule(RotationPolicy(interval_ms=0, pre_delivery_ms=0), self.schedule.boundaries)
-        return self.schedule
 
     def stable(self, track: TrackType) -> SlotRef:
         """The slot of a track type's stable key."""

@@ -13,7 +13,7 @@ from relay.media.av1_frame import SLOTS, Frame, FrameHeader, read_frame_header
 from relay.media.av1_sequence import SequenceHeader, parse_sequence_header
 from relay.media.av1_tiles import tile_ranges
 from relay.media.bits import BitReader, read_head
-from relay.media.ranges import Range, RangeMapper
+from relay.media.subsamples import Range, RangeMapper
 
 MAX_OBUS = 4096
 """Per sample: 8 layers of at most 4 × 128 tile groups, and metadata."""
@@ -92,7 +92,7 @@ class Av1Codec:
         return cls(sequence)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
-        """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
+        """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""
         return RangeMapper(_TileFinder(self.sequence), scheme, aligned=scheme is Scheme.CENC)
 
 
@@ -115,7 +115,7 @@ class _TileFinder:
         self._next_tile = 0
 
     def find(self, sample: memoryview) -> list[Range]:
-        """See :meth:`relay.media.ranges.RangeFinder.find`."""
+        """See :meth:`relay.media.subsamples.RangeFinder.find`."""
         ranges: list[Range] = []
         for obu in obus(sample):
             if obu.type == _SEQUENCE_HEADER:

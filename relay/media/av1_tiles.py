@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from relay.errors import MediaError
 from relay.media.bits import BitReader
-from relay.media.ranges import Range
+from relay.media.subsamples import Range
 
 _MAX_TILE_WIDTH = 4096
 _MAX_TILE_AREA = 4096 * 2304

@@ -11,7 +11,7 @@ from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
 from relay.media.nal import header_size, nal_units, parameter_set
-from relay.media.ranges import Range, RangeMapper
+from relay.media.subsamples import Range, RangeMapper
 
 _IDR, _SPS, _PPS = 5, 7, 8
 _PARAMETER_SETS = (_SPS, _PPS)
@@ -331,7 +331,7 @@ class AvcCodec:
         return cls(length_size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
-        """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
+        """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""
         finder = _SliceFinder(self, tolerant=scheme is Scheme.CENC)
         return RangeMapper(finder, scheme, aligned=scheme is Scheme.CENC)
 
@@ -362,7 +362,7 @@ class _SliceFinder:
         self._tolerant = tolerant
 
     def find(self, sample: memoryview) -> list[Range]:
-        """See :meth:`relay.media.ranges.RangeFinder.find`."""
+        """See :meth:`relay.media.subsamples.RangeFinder.find`."""
         ranges = []
         for start, end in nal_units(sample, self._length_size):
             nal_type = sample[start] & 31

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from relay.media.ranges import Range
+from relay.media.subsamples import Range
 
 _BLOCK = 16
 _STRIDE = 160

@@ -13,7 +13,7 @@ from relay.media.boxes.senc import Senc
 from relay.media.boxes.tfhd import Tfhd
 from relay.media.boxes.trun import Trun
 from relay.media.init_segment import InitSegment, Track
-from relay.media.ranges import Range
+from relay.media.subsamples import Range
 
 MAX_TRAFS = 64
 MAX_SAMPLES = 10_000

@@ -11,7 +11,7 @@ from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
 from relay.media.hevc_sets import PPS, SPS, ParameterSets, Pps, Sps, limited, read_ref_pic_set
 from relay.media.nal import header_size, nal_units
-from relay.media.ranges import Range, RangeMapper
+from relay.media.subsamples import Range, RangeMapper
 
 _BLA_FIRST, _IDR_FIRST, _IDR_LAST, _CRA, _IRAP_LAST = 16, 19, 20, 21, 23
 _VCL_LAST = 31
@@ -169,7 +169,7 @@ class HevcCodec:
         return cls(length_size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
-        """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
+        """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""
         return RangeMapper(_SliceFinder(self), scheme, aligned=scheme is Scheme.CENC)
 
 
@@ -204,7 +204,7 @@ class _SliceFinder:
         self._sets = codec.sets.copy()
 
     def find(self, sample: memoryview) -> list[Range]:
-        """See :meth:`relay.media.ranges.RangeFinder.find`."""
+        """See :meth:`relay.media.subsamples.RangeFinder.find`."""
         ranges = []
         for start, end in nal_units(sample, self._length_size):
             if end - start < 2:

@@ -1,52 +1,112 @@
-"""Which codecs can be protected, and how to get at the subsample lists of their samples.
+"""From the protected ranges a codec finds in a sample to the subsample list that ``senc`` carries.
 
-What a video sample must leave clear depends on its codec (ISO/IEC 23001-7 §9.5.2; ISO/IEC 23000-19 §8.2).
-A :class:`VideoCodec` is made once per track from its init segment, a :class:`SampleMapper` once per segment.
+A codec says only where coded picture data lies. Alignment, the 16-bit clear counter and the subsample
+limit are the same for every codec and live here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from relay.errors import MediaError, UnsupportedMediaError
-from relay.media.av1 import Av1Codec
-from relay.media.avc import AvcCodec
-from relay.media.hevc import HevcCodec
-from relay.media.ranges import MAX_SUBSAMPLES, SampleMapper, Subsample, VideoCodec
-from relay.media.vp9 import Vp9Codec
+from keys.model import Scheme
+from relay.errors import MediaError
 
-__all__ = ["CONFIG_BOX", "MAX_SUBSAMPLES", "SampleMapper", "Subsample", "VideoCodec", "codec_of"]
+Range = tuple[int, int]
+"""First byte of coded picture data within a sample, and one past its last."""
 
-CONFIG_BOX: Mapping[bytes, bytes] = {
-    b"avc1": b"avcC",
-    b"avc3": b"avcC",
-    b"dva1": b"avcC",
-    b"dvav": b"avcC",
-    b"hvc1": b"hvcC",
-    b"hev1": b"hvcC",
-    b"dvh1": b"hvcC",
-    b"dvhe": b"hvcC",
-    b"vp09": b"vpcC",
-    b"av01": b"av1C",
-}
-"""The video sample entries that can be protected, each with the box that holds its decoder configuration."""
+Subsample = tuple[int, int]
+"""Clear bytes, then protected bytes: one entry of a sample's list (ISO/IEC 23001-7 §7.2 and §9.5)."""
+
+MAX_SUBSAMPLES: Mapping[Scheme, int] = {Scheme.CENC: 40, Scheme.CBCS: 42}
+"""Most subsamples a sample may have: ``saiz`` gives one byte to IV + 2 + 6 per subsample (ISO/IEC 14496-12
+§8.7.8), and a ``cenc`` sample spends 8 of them on its IV."""
+
+_MAX_CLEAR = 0xFFFF
 
 
-def codec_of(original_format: bytes, config: bytes | None) -> VideoCodec:
-    """The codec of a sample entry, from its original format and the payload of its ``CONFIG_BOX``.
+class SampleMapper(Protocol):
+    """Maps the samples of one segment, in decoding order: it follows parameter sets and reference frames."""
 
-    Raises :class:`UnsupportedMediaError` for another format and :class:`MediaError` for a bad configuration.
+    def map(self, sample: memoryview) -> list[Subsample]:
+        """The subsamples of one whole sample: all its bytes, in order, never an empty list.
+
+        Raises :class:`MediaError` for a sample that cannot be parsed.
+        """
+        ...
+
+
+class RangeFinder(Protocol):
+    """What a codec supplies: where the coded picture data of each sample lies."""
+
+    def find(self, sample: memoryview) -> list[Range]:
+        """The ranges to protect, ascending, disjoint and within the sample.
+
+        Raises :class:`MediaError` for a sample that cannot be parsed.
+        """
+        ...
+
+
+class VideoCodec(Protocol):
+    """What a track's sample entry says about its samples. Immutable, shared by all segments of the track."""
+
+    def mapper(self, scheme: Scheme) -> SampleMapper:
+        """A mapper for the samples of one segment."""
+        ...
+
+
+class RangeMapper:
+    """The :class:`SampleMapper` of every codec.
+
+    ``aligned`` asks for protected runs of whole AES blocks, as ``cenc`` does (ISO/IEC 23001-7 §9.5.2.2).
     """
-    name = original_format.decode("ascii", "backslashreplace")
-    box = CONFIG_BOX.get(original_format)
-    if box is None:
-        raise UnsupportedMediaError(f"sample entry {name}: no rule for protecting this video codec")
-    if config is None:
-        raise MediaError(f"sample entry {name}: no {box.decode()} box")
-    return _PARSERS[box](config)
+
+    __slots__ = ("_aligned", "_finder", "_limit")
+
+    def __init__(self, finder: RangeFinder, scheme: Scheme, *, aligned: bool) -> None:
+        self._finder = finder
+        self._aligned = aligned
+        self._limit = MAX_SUBSAMPLES[scheme]
+
+    def map(self, sample: memoryview) -> list[Subsample]:
+        """See :meth:`SampleMapper.map`."""
+        size = len(sample)
+        ranges = self._finder.find(sample)
+        if self._aligned:
+            # The odd bytes go before the run, not after it: every subsample then starts at a NAL unit or
+            # ends with a tile, which some decrypters in television sets insist on.
+            ranges = [(start + (end - start & 15), end) for start, end in ranges]
+        subsamples = _subsamples(size, ranges)
+        return subsamples if len(subsamples) <= self._limit else _fewer_subsamples(size, ranges, self._limit)
 
 
-_PARSERS: Mapping[bytes, Callable[[bytes], VideoCodec]] = {
-    b"avcC": AvcCodec.parse,
-    b"hvcC": HevcCodec.parse,
-    b"vpcC": Vp9Codec.parse,
-    b"av1C": Av1Codec.parse,
-}
+def _subsamples(size: int, ranges: Sequence[Range]) -> list[Subsample]:
+    subsamples: list[Subsample] = []
+    clear_start = 0
+    for start, end in ranges:
+        if start == end:
+            continue
+        clear = start - clear_start
+        if clear > _MAX_CLEAR:
+            clear = _split(clear, subsamples)
+        subsamples.append((clear, end - start))
+        clear_start = end
+    if clear_start < size or not subsamples:
+        subsamples.append((_split(size - clear_start, subsamples), 0))
+    return subsamples
+
+
+def _split(clear: int, subsamples: list[Subsample]) -> int:
+    """Append what exceeds the 16-bit clear counter; the rest, which does not."""
+    while clear > _MAX_CLEAR:
+        subsamples.append((_MAX_CLEAR, 0))
+        clear -= _MAX_CLEAR
+    return clear
+
+
+def _fewer_subsamples(size: int, ranges: Sequence[Range], limit: int) -> list[Subsample]:
+    """Leave the shortest ranges clear until the list fits: the least picture data goes unprotected."""
+    by_length = sorted((span for span in ranges if span[0] != span[1]), key=lambda span: span[0] - span[1])
+    for kept in range(min(limit, len(by_length)), -1, -1):
+        subsamples = _subsamples(size, sorted(by_length[:kept]))
+        if len(subsamples) <= limit:
+            return subsamples
+    raise MediaError(f"sample: {size} bytes with too many clear ones to describe in {limit} subsamples")

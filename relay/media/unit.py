@@ -15,7 +15,7 @@ from relay.media.cipher import encrypt_cbc, encrypt_cbc_pattern, encrypt_ctr
 from relay.media.fragment import Auxiliary, TrackFragment, parse_fragment
 from relay.media.init_segment import InitSegment
 from relay.media.model import ClearUnit, Protection, SampleIvs, TrackEncryption, TrackKind
-from relay.media.ranges import Range, SampleMapper, Subsample
+from relay.media.subsamples import Range, SampleMapper, Subsample
 
 _IV_RANGE = 2**64
 

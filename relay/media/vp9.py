@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader, read_head
-from relay.media.ranges import Range, RangeMapper
+from relay.media.subsamples import Range, RangeMapper
 
 _SLOTS = 8
 _SYNC_CODE = 0x498342
@@ -33,7 +33,7 @@ class Vp9Codec:
         return cls()
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
-        """See :meth:`relay.media.ranges.VideoCodec.mapper`."""
+        """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""
         return RangeMapper(_FrameFinder(), scheme, aligned=True)
 
 
@@ -46,7 +46,7 @@ class _FrameFinder:
         self._widths: _Widths = [0] * _SLOTS
 
     def find(self, sample: memoryview) -> list[Range]:
-        """See :meth:`relay.media.ranges.RangeFinder.find`."""
+        """See :meth:`relay.media.subsamples.RangeFinder.find`."""
         ranges = []
         for start, end in _frames(sample):
             header = read_head(sample[start:end], self._read_header)

@@ -87,6 +87,10 @@ class OriginResponse:
         # Never more than two copies: the pieces as received and the joined result.
         return b"".join([chunk async for chunk in self.chunks()])
 
+    async def fetched(self) -> Fetched:
+        """The whole body with what is known of it."""
+        return Fetched(await self.read(), self.source, self.validator, self.content_type)
+
 
 class Origin:
     """The client for all origins of this relay."""
@@ -106,24 +110,26 @@ class Origin:
         """Close all connections."""
         await self._session.close()
 
-    async def get(
+    async def get(self, scope: OriginScope, source: Source, limit: int, *, span: ByteRange | None = None) -> Fetched:
+        """Fetch a whole resource or a range of one, as :meth:`open` does."""
+        async with self.open(scope, source, limit, span=span) as response:
+            return await response.fetched()
+
+    async def get_if_changed(
         self,
         scope: OriginScope,
         source: Source,
         limit: int,
+        validator: str,
         *,
-        span: ByteRange | None = None,
         extra_query: str = "",
-        validator: str = "",
         patience: float | None = None,
     ) -> Fetched | None:
         """Fetch a whole resource, as :meth:`open` does; None when it still matches ``validator``."""
         async with self.open(
-            scope, source, limit, span=span, extra_query=extra_query, validator=validator, patience=patience
+            scope, source, limit, extra_query=extra_query, validator=validator, patience=patience
         ) as response:
-            if response.not_modified:
-                return None
-            return Fetched(await response.read(), response.source, response.validator, response.content_type)
+            return None if response.not_modified else await response.fetched()
 
     @asynccontextmanager
     async def open(

@@ -11,7 +11,7 @@ CUT = Counter("segmentgate_cut_total", "Responses and channels cut in flight by 
 REVOCATION = Histogram(
     "segmentgate_revocation_apply_seconds", "From a revocation accepted to applied and cut here.", buckets=_FAST
 )
-PROTECT = Histogram("segmentgate_segment_make_seconds", "To fetch and protect a segment on a miss.", buckets=_FAST)
+MAKE = Histogram("segmentgate_segment_make_seconds", "To read and protect a segment on a miss.", buckets=_FAST)
 CACHE_BYTES = Gauge("segmentgate_cache_bytes", "Protected bytes held in memory.")
 CACHE_HITS = Gauge("segmentgate_cache_hits", "Segment cache hits since start.")
 CACHE_MISSES = Gauge("segmentgate_cache_misses", "Segment cache misses since start.")

@@ -12,7 +12,7 @@ from relay.gate.revocation import RevocationSet, Target, TargetType
 from relay.verdict import Deny, Reason
 from tests.gate.platform import ISSUER, LEEWAY, NOW, token, verifier
 
-PASS_LIFETIME, SESSION_LIFETIME = 1000.0, 5000.0
+SESSION_LIFETIME = 5000.0
 SESSION = Target(TargetType.SESSION, "session-1")
 ACCOUNT = Target(TargetType.ACCOUNT, "account-1", ISSUER)
 
@@ -21,7 +21,7 @@ class World:
     def __init__(self) -> None:
         self.revoked = RevocationSet()
         codec = PassCodec(Sealer([bytes(32)]))
-        self.gate = Gate(verifier(), codec, self.revoked, PASS_LIFETIME, SESSION_LIFETIME)
+        self.gate = Gate(verifier(), codec, self.revoked, SESSION_LIFETIME)
 
     def admit(self, stream: str = "news", now: float = NOW, **claims: Any) -> Visitor:
         visitor = self.gate.admit(token(**claims), stream, now)
@@ -45,17 +45,8 @@ def test_a_token_becomes_a_pass_and_the_pass_the_same_visitor(world: World) -> N
     assert world.gate.visit(text, "news", NOW + 2) is world.gate.visit(text, "news", NOW + 3)
 
 
-def test_the_pass_has_its_own_lifetime_and_the_session_an_end(world: World) -> None:
-    session = world.admit(exp=NOW + 1).session
-    assert (session.expires_at, session.ends_at) == (NOW + PASS_LIFETIME, NOW + SESSION_LIFETIME)
-
-
-def test_a_pass_never_outlives_its_session() -> None:
-    world = World()
-    gate = Gate(verifier(), PassCodec(Sealer([bytes(32)])), world.revoked, PASS_LIFETIME, 300)
-    visitor = gate.admit(token(), "news", NOW)
-    assert isinstance(visitor, Visitor)
-    assert (visitor.session.expires_at, visitor.session.ends_at) == (NOW + 300, NOW + 300)
+def test_a_session_lasts_its_own_time_whatever_the_token_said(world: World) -> None:
+    assert world.admit(exp=NOW + 1).session.expires_at == NOW + SESSION_LIFETIME
 
 
 @pytest.mark.parametrize(
@@ -74,8 +65,8 @@ def test_a_refused_token_begins_no_session(world: World, text: str, now: float, 
 
 def test_a_pass_ends(world: World) -> None:
     text = world.gate.pass_of(world.admit())
-    assert reason_of(world.gate.visit(text, "news", NOW + PASS_LIFETIME - 1)) is None
-    assert reason_of(world.gate.visit(text, "news", NOW + PASS_LIFETIME)) is Reason.TOKEN_EXPIRED
+    assert reason_of(world.gate.visit(text, "news", NOW + SESSION_LIFETIME - 1)) is None
+    assert reason_of(world.gate.visit(text, "news", NOW + SESSION_LIFETIME)) is Reason.TOKEN_EXPIRED
 
 
 def test_a_pass_opens_only_the_streams_of_its_session(world: World) -> None:
@@ -108,7 +99,7 @@ def test_another_session_of_the_account_goes_on(world: World) -> None:
 def test_revoked_wins_over_expired_and_over_scope(world: World) -> None:
     text = world.gate.pass_of(world.admit(ent=["news"]))
     world.revoked.add(SESSION, NOW + 99_999, NOW)
-    assert reason_of(world.gate.visit(text, "news", NOW + 2 * PASS_LIFETIME)) is Reason.REVOKED
+    assert reason_of(world.gate.visit(text, "news", NOW + 2 * SESSION_LIFETIME)) is Reason.REVOKED
     assert reason_of(world.gate.visit(text, "films", NOW)) is Reason.REVOKED
 
 
@@ -117,27 +108,6 @@ def test_a_session_may_have_track_types_up_to_its_ceiling(world: World) -> None:
     denied = {track for track in TrackType if reason_of(world.gate.may_have(visitor, track)) is Reason.SCOPE_TRACK}
     assert denied == {TrackType.HD, TrackType.UHD}
     assert not any(world.gate.may_have(world.admit(), track) for track in TrackType)
-
-
-def test_a_pass_is_renewed_past_its_half_until_the_session_ends(world: World) -> None:
-    visitor = world.admit()
-    assert world.gate.renewed(visitor, NOW) is None
-    assert world.gate.renewed(visitor, NOW + PASS_LIFETIME / 2 - 1) is None
-    now, renewals = float(NOW), 0
-    while (later := world.gate.renewed(visitor, now := now + PASS_LIFETIME * 0.6)) is not None:
-        assert visitor.session.expires_at < later.session.expires_at <= NOW + SESSION_LIFETIME
-        assert (later.session.sid, later.session.ends_at) == ("session-1", NOW + SESSION_LIFETIME)
-        assert world.gate.visit(world.gate.pass_of(later), "news", now) == later
-        visitor, renewals = later, renewals + 1
-    assert visitor.session.expires_at == NOW + SESSION_LIFETIME
-    assert renewals == 7
-
-
-def test_a_renewed_pass_is_revoked_with_its_session(world: World) -> None:
-    later = world.gate.renewed(world.admit(), NOW + PASS_LIFETIME * 0.9)
-    assert later is not None
-    world.revoked.add(SESSION, NOW + 99_999, NOW)
-    assert reason_of(world.gate.visit(world.gate.pass_of(later), "news", NOW)) is Reason.REVOKED
 
 
 @pytest.mark.parametrize("text", ["", "x", "é", "A" * 100, "A" * 10_000, "../..", "\udcff"])

@@ -10,7 +10,7 @@ from relay.gate.revocation import RevocationSet, Target, TargetType, digests_of
 from relay.model import Session
 
 NOW = 1000.0
-SESSION = Session("session-1", "account-1", "issuer-1", 2000, 3000)
+SESSION = Session("session-1", "account-1", "issuer-1", 2000)
 OTHERS = (
     replace(SESSION, sid="session-2", account="account-2"),
     # The same words in other places.

@@ -48,7 +48,7 @@ def claims_with(text: str) -> bytes:
 @pytest.mark.parametrize("kid", SIGNERS)
 def test_each_algorithm_and_each_of_an_issuers_keys_is_verified(kid: str) -> None:
     assert VERIFIER.verify(token(kid), NOW) == Session(
-        sid="session-1", account="account-1", issuer=ISSUER, expires_at=NOW + 600, ends_at=0, token_id="token-1"
+        sid="session-1", account="account-1", issuer=ISSUER, expires_at=NOW + 600, token_id="token-1"
     )
 
 

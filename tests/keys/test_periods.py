@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys.periods import GUARD_MS, WHOLE, CryptoPeriod, RotationPolicy, Schedule
+from keys.periods import GUARD_MS, WHOLE, CryptoPeriod, RotationPolicy, Schedule, first_segment_at
 
 TEN_MINUTES = RotationPolicy()
 NO_ROTATION = RotationPolicy(interval_ms=0)
@@ -85,8 +85,18 @@ def test_what_starts_before_stream_time_lies_in_the_first_period(
 def test_a_period_holds_its_segments(schedule: Schedule, segment_start: int) -> None:
     period = schedule.period_of(segment_start)
     assert period.start <= segment_start + GUARD_MS < spread(period)
-    assert segment_start >= period.first_segment_at
-    assert schedule.period_of(period.first_segment_at) == period
+    assert segment_start >= first_segment_at(period.start)
+    assert schedule.period_of(first_segment_at(period.start)) == period
+
+
+@given(schedules, times)
+def test_segments_of_a_period_start_until_the_next_one_takes_over(schedule: Schedule, segment_start: int) -> None:
+    period = schedule.period_of(segment_start)
+    if period.segments_until is None:
+        assert period.end is None
+    else:
+        assert schedule.period_of(period.segments_until - 1) == period
+        assert schedule.period_of(period.segments_until).start == period.end
 
 
 @given(schedules, times, times)
@@ -133,6 +143,14 @@ def test_jitter_moves_no_segment_across_a_boundary(boundary: int, jitter: int) -
     schedule = Schedule(TEN_MINUTES)
     for offset, period_start in ((-2000, boundary - 600_000), (0, boundary), (2000, boundary)):
         assert schedule.period_of(boundary + offset + jitter).start == period_start
+
+
+def test_a_finished_title_rotates_only_where_the_policy_says_so() -> None:
+    vod = Schedule(TEN_MINUTES, (5000,)).for_vod()
+    assert [vod.period_at(time) for time in (0, 10**12)] == [CryptoPeriod(WHOLE, 5000), CryptoPeriod(5000, None)]
+    assert vod.releasable_until(0) == 0
+    rotating = Schedule(RotationPolicy(vod=True))
+    assert rotating.for_vod() == rotating
 
 
 def test_keys_may_be_handed_out_one_lead_ahead() -> None:

@@ -11,7 +11,7 @@ from relay.media.av1_frame import Frame, _derived_references, read_frame_header
 from relay.media.av1_sequence import parse_sequence_header
 from relay.media.av1_tiles import TileLayout, read_ns, read_tile_layout, tile_ranges
 from relay.media.bits import BitReader
-from relay.media.ranges import SampleMapper
+from relay.media.subsamples import SampleMapper
 from tests.media.bits_for_tests import Bits
 from tests.media.boxes_for_tests import sample_entry, samples
 from tests.media.peers_for_tests import Clip

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.media.cipher import encrypt_cbc, encrypt_cbc_pattern, encrypt_ctr
-from relay.media.ranges import Range
+from relay.media.subsamples import Range
 from tests.media.material import CONSTANT_IV, VIDEO
 
 KEY = VIDEO.key

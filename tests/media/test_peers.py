@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from keys.model import Scheme
-from relay.media.subsamples import CONFIG_BOX, Subsample, codec_of
+from relay.media.codec_names import CONFIG_BOX
+from relay.media.codecs import codec_of
+from relay.media.subsamples import Subsample
 from tests.media.boxes_for_tests import sample_entry, samples
 from tests.media.peers_for_tests import CLIPS, Clip
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
-from relay.media.ranges import SampleMapper
+from relay.media.subsamples import SampleMapper
 from relay.media.vp9 import Vp9Codec
 from tests.media.bits_for_tests import Bits
 from tests.media.boxes_for_tests import samples

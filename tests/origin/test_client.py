@@ -49,7 +49,9 @@ class World:
         return web.Response(body=b"secret")
 
     async def get(self, source: Source = X, limit: int = LIMIT, **options: Any) -> Fetched | None:
-        return await self.origin.get(self.scope, source, limit, **options)
+        if options.keys() <= {"span"}:
+            return await self.origin.get(self.scope, source, limit, **options)
+        return await self.origin.get_if_changed(self.scope, source, limit, options.pop("validator", ""), **options)
 
     async def body(self, source: Source = X, limit: int = LIMIT, **options: Any) -> bytes:
         fetched = await self.get(source, limit, **options)

@@ -7,12 +7,9 @@ from relay.errors import MediaError, UnsupportedMediaError
 from relay.manifest.dash.timeline import Run
 from relay.media.box import read_header
 from relay.media.boxes.sidx import Sidx
-from relay.media.cursor import Cursor
 from relay.sources import ByteRange, Source
 
 MAX_INDEX_BYTES = 1024 * 1024
-
-_TYPE_BIT = 0x80000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +56,11 @@ def read_index(data: bytes, position: int) -> Index:
     else:
         raise MediaError("segment index: no whole sidx box in @indexRange")
     sidx = Sidx.decode(box)
-    fields = Cursor(box.payload, box.where)
-    fields.full_box(0, 1)
-    timescale = fields.words(2)[1]
-    start = fields.u64() if sidx.wide else fields.u32()
-    durations = sidx.words[1::3]
-    if any(word & _TYPE_BIT for word in sidx.words[::3]):
+    if sidx.nested:
         raise UnsupportedMediaError("segment index: a sidx that points to other sidx boxes")
-    if not timescale or not all(durations) or start >= 2**62:
+    if not sidx.timescale or not all(sidx.durations) or sidx.start >= 2**62:
         raise MediaError("segment index: a timescale or duration of 0, or a start past 2^62")
     ranges = tuple(ByteRange(position + first, end - first) for first, end in pairwise(sidx.spans()))
     if not all(span.length for span in ranges):
         raise MediaError("segment index: an empty subsegment")
-    return Index(timescale, start, durations, ranges)
+    return Index(sidx.timescale, sidx.start, sidx.durations, ranges)

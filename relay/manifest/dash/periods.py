@@ -9,7 +9,7 @@ from lxml import etree
 from lxml.etree import _Element as Element
 
 from keys.model import TrackType
-from keys.periods import GUARD_MS, Schedule
+from keys.periods import Schedule, first_segment_at
 from relay.errors import ManifestError
 from relay.manifest.dash.addressing import Addressing, PeriodTimes, Whole
 from relay.manifest.dash.mpd import children, named, remove
@@ -133,7 +133,7 @@ def _begin(timing: Timing, first: Stretch) -> Fraction:
     start for as long as the encoder cuts regularly.
     """
     step = timing.runs[0].duration
-    earliest = timing.anchor.tick_at(first.period - GUARD_MS)
+    earliest = timing.anchor.tick_at(first_segment_at(first.period))
     steps = max(0, (first.first_tick - earliest) // step)
     return max(Fraction(), timing.anchor.seconds(first.first_tick - steps * step))
 

@@ -121,7 +121,7 @@ class _Presentation:
             raise ManifestError("MPD: dynamic, but has no @availabilityStartTime")
         endless = any(entry.get("r", "").strip().startswith("-") for entry in mpd.descendants(root, "S"))
         places.clean(root, ctx.scope.bases, now_ms)
-        schedule = ctx.schedule_for(final_from_start=not dynamic)
+        schedule = ctx.schedule if dynamic else ctx.schedule.for_vod()
         return cls(root, ctx, source, dynamic, start or 0 if dynamic else 0, now_ms, endless, schedule)
 
     def bases(self, levels: Levels) -> Bases:

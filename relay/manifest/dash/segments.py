@@ -9,7 +9,7 @@ from lxml.etree import SubElement
 from lxml.etree import _Element as Element
 
 from keys.model import TrackType
-from keys.periods import GUARD_MS, Schedule
+from keys.periods import Schedule
 from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.context import RewriteContext
 from relay.manifest.dash.addressing import Addressing, Listed, Part, Templated, Whole
@@ -99,8 +99,8 @@ class SegmentWriter:
 
     def _closed(self, timing: Timing, crypto: int) -> Timing:
         """A timing without end, ended where its crypto period does: the next Period brings the rest."""
-        end = self.schedule.period_at(crypto).end
-        return timing if end is None or not timing.open else timing.within(None, end - GUARD_MS)
+        until = self.schedule.period_at(crypto).segments_until
+        return timing if until is None or not timing.open else timing.within(None, until)
 
     def _span(self, track: TrackType, template: Templated, timing: Timing, crypto: int) -> tuple[Span, ...]:
         if not timing.runs:

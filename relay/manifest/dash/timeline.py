@@ -8,7 +8,7 @@ from math import ceil, floor
 from lxml.etree import SubElement
 from lxml.etree import _Element as Element
 
-from keys.periods import GUARD_MS, Schedule
+from keys.periods import Schedule
 from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.dash.mpd import children, local, named
 from relay.manifest.dash.values import MAX_NUMBER, integer
@@ -133,7 +133,8 @@ class Timing:
                     if len(found) == limit:
                         return None
                     period = schedule.period_of(self.anchor.ms(start))
-                    boundary = None if period.end is None else self.anchor.tick_at(period.end - GUARD_MS)
+                    until = period.segments_until
+                    boundary = None if until is None else self.anchor.tick_at(until)
                     found.append(Stretch(period.start, start, start, run.number + done, run.number + done))
                 left = count - done
                 if boundary is not None:

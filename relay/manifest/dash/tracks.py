@@ -10,12 +10,12 @@ from relay.errors import UnsupportedMediaError
 from relay.manifest.dash.addressing import Levels
 from relay.manifest.dash.mpd import children, local, named
 from relay.manifest.dash.values import integer
+from relay.media.codec_names import kind_of
+from relay.media.model import TrackKind
 
 SWITCHING = "urn:mpeg:dash:adaptation-set-switching:2016"
 
 _CLEAR = {"text", "image"}
-_CLEAR_CODECS = ("wvtt", "stpp", "tx3g", "c608", "c708", "mett", "metx", "stxt", "urim", "evte", "im1t", "im1i")
-_AUDIO_CODECS = ("mp4a", "ac-3", "ec-3", "ac-4", "opus", "flac", "mha1", "mhm1", "alac")
 _PROTECTABLE = ("mp4", "iso.segment", "x-m4v", "quicktime")
 # The elements of RepresentationBaseType that come before SupplementalProperty's successors (§5.3.7.3).
 _BEFORE_PROPERTIES = (
@@ -30,13 +30,11 @@ def track_of(levels: Levels, default: TrackType) -> TrackType | None:
     ``default`` is that of video of unknown size. Raises :class:`UnsupportedMediaError` where it might be
     audio or video that cannot be protected: nothing goes out in the clear by guess.
     """
-    kind, mime, codecs = _kind(levels), (levels.inherited("mimeType") or "").lower(), _codecs(levels)
+    kind, mime = _kind(levels), (levels.inherited("mimeType") or "").lower()
     if kind in _CLEAR:
         return None
     if kind not in ("video", "audio"):
-        if kind == "application" and (
-            (codecs and all(codec.startswith(_CLEAR_CODECS) for codec in codecs)) or mime.endswith("xml")
-        ):
+        if kind == "application" and (_codecs(levels) == {TrackKind.CLEAR} or mime.endswith("xml")):
             return None
         raise UnsupportedMediaError(f"MPD: cannot tell what a Representation of type {mime[:64]!r} holds")
     if mime and not mime.partition("/")[2].startswith(_PROTECTABLE):
@@ -111,7 +109,7 @@ def _kind(levels: Levels) -> str:
         return "video"
     if "audio" in declared:
         return "audio"
-    if major == "video" and (codecs := _codecs(levels)) and all(codec.startswith(_AUDIO_CODECS) for codec in codecs):
+    if major == "video" and _codecs(levels) == {TrackKind.AUDIO}:
         return "audio"
     # A type that says audio or video is protected whatever else is said: only then can it be clear.
     if major in ("video", "audio"):
@@ -119,5 +117,6 @@ def _kind(levels: Levels) -> str:
     return next((kind for kind in ("text", "image", "application") if kind in declared or kind == major), "")
 
 
-def _codecs(levels: Levels) -> list[str]:
-    return [codec.strip().lower() for codec in (levels.inherited("codecs") or "").split(",") if codec.strip()]
+def _codecs(levels: Levels) -> set[TrackKind | None]:
+    """The kinds of what @codecs lists; None stands for a codec that is not known."""
+    return {kind_of(codec) for codec in (levels.inherited("codecs") or "").split(",") if codec.strip()}

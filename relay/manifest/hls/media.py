@@ -68,7 +68,7 @@ class _Writer:
         self._track = track
         self._siblings = siblings
         self._segments = times.segments
-        self._schedule = ctx.schedule_for(final_from_start=times.clock is Clock.MEDIA)
+        self._schedule = ctx.schedule.for_vod() if times.clock is Clock.MEDIA else ctx.schedule
         self._whole = track is not None and ctx.cls.scheme is Scheme.AES128
         self._index = 0
         self._map: timeline.Map | None = None

@@ -16,6 +16,8 @@ from relay.manifest.hls.attributes import Attributes, resolution
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Line, Playlist
 from relay.manifest.hls.siblings import Siblings
+from relay.media.codec_names import kind_of
+from relay.media.model import TrackKind
 from relay.model import Signalling
 from relay.sources import Source
 from relay.urls import ClearRef, PlaylistRef
@@ -26,12 +28,6 @@ SHELF_LIFE = 30.0
 _DROPPED = frozenset({"EXT-X-CONTENT-STEERING", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-IMAGE-STREAM-INF"})
 _SESSION_KEY_VERSION = 5
 """EXT-X-VERSION from which key tags may have KEYFORMAT (RFC 8216 §7)."""
-
-_AUDIO_CODECS = frozenset(
-    {"mp4a", "mp3", "ac-3", "ec-3", "ac-4", "opus", "flac", "alac", "mhm1", "mhm2", "mha1", "mha2"}
-    | {"dtsc", "dtse", "dtsh", "dtsl", "dtsx", "iamf"}
-)
-_TEXT_CODECS = frozenset({"wvtt", "stpp", "tx3g"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +145,8 @@ def _stated_track(variant: _Rendition) -> TrackType | None:
     size = variant.attributes.get("RESOLUTION")
     if size is not None:
         return TrackType.of_picture(*variant.tag.read(resolution, size))
-    codecs = {codec.strip().partition(".")[0].lower() for codec in (variant.attributes.get("CODECS") or "").split(",")}
-    heard = codecs & _AUDIO_CODECS
-    return TrackType.AUDIO if heard and codecs <= _AUDIO_CODECS | _TEXT_CODECS else None
+    kinds = {kind_of(codec) for codec in (variant.attributes.get("CODECS") or "").split(",")}
+    return TrackType.AUDIO if TrackKind.AUDIO in kinds and kinds <= {TrackKind.AUDIO, TrackKind.CLEAR} else None
 
 
 def _session_keys(tracks: Iterable[TrackType | None], ctx: RewriteContext, mint: Mint, line: Line) -> Iterator[str]:

@@ -4,19 +4,11 @@ from dataclasses import dataclass
 
 from relay.errors import AlreadyProtectedError, MediaError, UnsupportedMediaError
 from relay.media.box import Box, Budget, children, name_of, only
+from relay.media.codec_names import AUDIO, CLEAR, CONFIG_BOX
+from relay.media.codecs import codec_of
 from relay.media.cursor import Cursor
 from relay.media.model import TrackKind
-from relay.media.subsamples import CONFIG_BOX, VideoCodec, codec_of
-
-AUDIO_FORMATS = frozenset({b"mp4a", b"ac-3", b"ec-3", b"Opus", b"fLaC", b"alac", b"mha1", b"mhm1"})
-"""Audio that is protected whole-sample. AC-4 is missing: in ``cbcs`` it takes a pattern of its own."""
-
-CLEAR_FORMATS = frozenset(
-    {b"wvtt", b"stpp", b"sbtt", b"stxt", b"tx3g", b"c608", b"c708"}
-    | {b"mett", b"metx", b"urim", b"evte", b"tmcd"}
-    | {b"jpeg", b"png ", b"mjpg"}
-)
-"""Text, timed metadata and pictures: left as they are."""
+from relay.media.subsamples import VideoCodec
 
 _PROTECTED_FORMATS = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"encf", b"drms", b"drmi"})
 _VISUAL_FIELDS = 78
@@ -42,9 +34,9 @@ class SampleEntry:
         """
         if box.kind in _PROTECTED_FORMATS:
             raise AlreadyProtectedError(f"{box.where}: encrypted already")
-        if box.kind in CLEAR_FORMATS:
+        if box.kind in CLEAR:
             return cls(box, TrackKind.CLEAR)
-        if box.kind in AUDIO_FORMATS:
+        if box.kind in AUDIO:
             return cls._audio(box, budget)
         if box.kind in CONFIG_BOX:
             return cls._video(box, budget)

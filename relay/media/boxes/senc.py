@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.media.box import encode_full_box
-from relay.media.ranges import Subsample
+from relay.media.subsamples import Subsample
 
 _HAS_SUBSAMPLES = 2
 _ONE_SUBSAMPLE = struct.Struct(">HHI")

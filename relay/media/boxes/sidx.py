@@ -14,10 +14,15 @@ _TYPE_BIT = 0x80000000
 
 @dataclass(frozen=True, slots=True)
 class Sidx:
-    """Segment index. ``words`` is its reference table: type and size, duration, access point of each."""
+    """Segment index. It counts from ``start`` in ``timescale`` ticks per second.
+
+    ``words`` is its reference table: type and size, duration, access point of each.
+    """
 
     box: Box
     wide: bool
+    timescale: int
+    start: int
     first_offset: int
     words: tuple[int, ...]
 
@@ -31,18 +36,23 @@ class Sidx:
         """Read the box. Raises :class:`MediaError`."""
         cursor = Cursor(box.payload, box.where)
         version, _ = cursor.full_box(0, 1)
-        cursor.words(2)
-        if version:
-            cursor.u64()
-            offset = cursor.u64()
-        else:
-            cursor.u32()
-            offset = cursor.u32()
+        _, timescale = cursor.words(2)
+        start, offset = (cursor.u64(), cursor.u64()) if version else (cursor.u32(), cursor.u32())
         cursor.u16()
         words = cursor.words(3 * cursor.u16())
         if cursor.remaining:
             raise MediaError(f"{box.where}: {cursor.remaining} bytes behind its references")
-        return cls(box, version == 1, offset, words)
+        return cls(box, version == 1, timescale, start, offset, words)
+
+    @property
+    def durations(self) -> tuple[int, ...]:
+        """Of the subsegments, in ticks."""
+        return self.words[1::3]
+
+    @property
+    def nested(self) -> bool:
+        """Whether it points to other ``sidx`` boxes."""
+        return any(word & _TYPE_BIT for word in self.words[::3])
 
     def spans(self) -> list[int]:
         """Where in the file the referenced spans start, and where the last one ends."""

@@ -51,7 +51,7 @@ def play(body: bytes, ctx: RewriteContext, at: str = "index.mpd", now_ms: int = 
     """All segments that an MPD lists. Checks on the way that inits and ContentProtection agree."""
     root = etree.fromstring(body)
     dynamic = root.get("type") == "dynamic"
-    schedule = ctx.schedule_for(final_from_start=not dynamic)
+    schedule = ctx.schedule if dynamic else ctx.schedule.for_vod()
     found: list[Seen] = []
     starts = [_seconds(period.get("start", "PT0S")) for period in root.iter(f"{NS}Period")]
     for index, period in enumerate(root.iter(f"{NS}Period")):
