@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 from typing import Any, ParamSpec, TypeVar
@@ -39,6 +40,16 @@ def _reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(f"{err.filename}: {err.strerror}. Choose a path that can be used.") from None
 
     return run
+
+
+class _Seconds(click.FloatRange):
+    """A finite number of seconds: ``nan`` passes every comparison."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not isfinite(seconds):
+            self.fail("not a finite number", param, ctx)
+        return seconds
 
 
 class _Hex(click.ParamType[bytes]):
@@ -88,9 +99,9 @@ def serve(config_file: Path, log_level: str) -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Player-facing port; 0 takes a free one.")
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="Control port; 0 takes a free one.")
-@click.option("--rotation", type=click.FloatRange(2), default=10.0, show_default=True, help="Seconds a key lasts.")
-@click.option("--pre-delivery", type=click.FloatRange(0), default=4.0, show_default=True, help="Seconds of lead.")
-@click.option("--duration", type=click.FloatRange(min=0, min_open=True), default=None, help="Seconds until it ends.")
+@click.option("--rotation", type=_Seconds(2), default=10.0, show_default=True, help="Seconds a key lasts.")
+@click.option("--pre-delivery", type=_Seconds(0), default=4.0, show_default=True, help="Seconds of lead.")
+@click.option("--duration", type=_Seconds(min=0, min_open=True), default=None, help="Seconds until it ends.")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
 @_reports_errors
 def demo(
@@ -279,9 +290,10 @@ def protect(
         raise click.UsageError("two outputs share a file name: they would overwrite each other. Protect them apart.")
     out_dir.mkdir(parents=True, exist_ok=True)
     if init_file is None or out_init is None:
+        ivs = wanted.ivs()
         for path in segments:
             with _naming(path):
-                (out_dir / path.name).write_bytes(protect_file(path.read_bytes(), wanted))
+                (out_dir / path.name).write_bytes(protect_file(path.read_bytes(), wanted, ivs))
         return
     with _naming(init_file):
         protector = FileProtector(init_file.read_bytes(), wanted)

@@ -4,6 +4,7 @@ import hmac
 from typing import Annotated
 
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import Meta, Struct
@@ -32,6 +33,7 @@ class RevokeBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=512)] = ""
 
 
+_log = structlog.get_logger()
 _revoke_body: msgspec.json.Decoder[RevokeBody] = msgspec.json.Decoder(RevokeBody)
 
 
@@ -50,7 +52,9 @@ def create_control(node: Node, api_key: bytes) -> web.Application:
 async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith("/api/"):
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), request.app[API_KEY]):
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            key.strip().encode("utf-8", "surrogateescape"), request.app[API_KEY]
+        ):
             return problem(request, 401, "api_key", "send the API key: Authorization: Bearer …")
     return await handler(request)
 
@@ -63,11 +67,14 @@ async def post_revoke(request: web.Request) -> web.Response:
         raise RequestError(f"body: {err}") from None
     if (body.session_id is None) == (body.account_id is None):
         raise RequestError("body: give exactly one of session_id and account_id")
+    if body.issuer and body.account_id is None:
+        raise RequestError("body: issuer goes with account_id")
     if body.session_id is not None:
         target = Target(TargetType.SESSION, body.session_id)
     else:
         target = Target(TargetType.ACCOUNT, body.account_id or "", body.issuer)
     done = await request.app[NODE].revoke(target, body.reason, actor="api")
+    _log.info("revoked", id=done.event.id, target=target.type, responses_cut=done.cut.responses)
     return web.json_response(
         {
             "id": done.event.id,

@@ -10,8 +10,10 @@ from relay.errors import RequestError
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
 from relay.problems import denied
-from relay.streams import Stream
+from relay.streams import ENTRY_HLS, Stream
 from relay.verdict import Deny
+
+_WITHOUT_CDM = ("Lavf/", "VLC/", "libmpv")
 
 
 async def enter(request: web.Request) -> web.StreamResponse:
@@ -35,7 +37,7 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> Ma
     default = stream.config.default_class()
     query = request.query
     try:
-        scheme = Scheme(query.get("scheme", default.scheme))
+        scheme = Scheme(query.get("scheme", _usual_scheme(request, stream)))
         signalling = Signalling(query.get("signalling", default.signalling))
         asked = query["systems"].split(",") if "systems" in query else default.systems
         systems = tuple(sorted({System(name) for name in asked}))
@@ -46,3 +48,14 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> Ma
         # Nothing but the scheme matters there; one spelling keeps one cache entry.
         return ManifestClass(scheme, Signalling.PERIOD, (), top)
     return ManifestClass(scheme, signalling, systems, top)
+
+
+def _usual_scheme(request: web.Request, stream: Stream) -> Scheme:
+    """What a player gets that asks for no scheme: the stream's, or AES-128 if it cannot play that.
+
+    Players built on libavformat have no CDM and read key IDs from ``tenc`` alone.
+    """
+    plain = request.headers.get("User-Agent", "").startswith(_WITHOUT_CDM)
+    if plain and request.match_info["index"] == ENTRY_HLS and Scheme.AES128 in stream.config.schemes:
+        return Scheme.AES128
+    return stream.config.scheme

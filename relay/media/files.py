@@ -31,7 +31,7 @@ class FileProtection:
         return cls(Protection(scheme, content, content), first)
 
     def ivs(self) -> SampleIvs:
-        """The IVs of one run over segments."""
+        """The IVs of one run over segments or files."""
         return HashedIvs() if self.first_iv is None else CountingIvs(self.first_iv)
 
 
@@ -49,9 +49,12 @@ class FileProtector:
         return protect_segment(data, self._parsed, self._wanted.protection, self._ivs, groups=False)
 
 
-def protect_file(data: bytes, wanted: FileProtection) -> bytes:
-    """A file that holds its init segment and its fragments. Raises :class:`relay.errors.MediaError`."""
+def protect_file(data: bytes, wanted: FileProtection, ivs: SampleIvs) -> bytes:
+    """A file that holds its init segment and its fragments. Raises :class:`relay.errors.MediaError`.
+
+    Files under one key must share ``ivs``, or two of them would be encrypted with the same key stream.
+    """
     init, rest = split_init(data)
     parsed = parse_init(init)
-    body = protect_segment(rest, parsed, wanted.protection, wanted.ivs(), groups=False, position=len(init))
+    body = protect_segment(rest, parsed, wanted.protection, ivs, groups=False, position=len(init))
     return protect_init(parsed, wanted.protection) + body

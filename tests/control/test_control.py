@@ -22,7 +22,15 @@ async def test_the_api_key_is_required(world: World, key: str | None) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, [], {"session_id": ""}, {"session_id": 5}, {"session_id": "a", "account_id": "b"}, {"sessionid": "a"}],
+    [
+        {},
+        [],
+        {"session_id": ""},
+        {"session_id": 5},
+        {"session_id": "a", "account_id": "b"},
+        {"session_id": "a", "issuer": "b"},
+        {"sessionid": "a"},
+    ],
 )
 async def test_bad_bodies_change_nothing(world: World, body: Any) -> None:
     status, problem = await call(world, API_KEY, body)

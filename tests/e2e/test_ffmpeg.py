@@ -18,10 +18,11 @@ def urls() -> Iterator[dict[str, str]]:
         yield found
 
 
-def test_ffmpeg_plays_aes128_over_a_key_boundary(urls: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["hls_aes128", "hls"])
+def test_ffmpeg_plays_over_a_key_boundary(urls: dict[str, str], name: str) -> None:
     """Every picture and sound of 16 s decodes, over at least one boundary."""
     command = [ffmpeg, "-hide_banner", "-nostdin", "-loglevel", "verbose", "-live_start_index", "0"]
-    command += ["-i", urls["hls_aes128"], "-t", str(SECONDS), "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-"]
+    command += ["-i", urls[name], "-t", str(SECONDS), "-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     frames = re.findall(r"frame=\s*(\d+)", done.stderr)

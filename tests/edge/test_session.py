@@ -93,6 +93,21 @@ async def test_aes128_segments_decrypt_with_the_delivered_key(world: World) -> N
     assert padded[: -padded[-1]] == (VECTORS / "ts-clear" / "v_1.ts").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("agent", "query", "scheme"),
+    [
+        ("Lavf/61.7.100", "", "aes-128"),
+        ("VLC/3.0.21 LibVLC/3.0.21", "", "aes-128"),
+        ("Lavf/61.7.100", "&scheme=cbcs", "cbcs"),
+        ("Mozilla/5.0", "", "cenc"),
+    ],
+)
+async def test_players_without_a_cdm_are_led_to_aes128(world: World, agent: str, query: str, scheme: str) -> None:
+    url = f"{world.edge}/watch/vod/index.m3u8?token={world.token()}{query}"
+    async with world.client.get(url, headers={"User-Agent": agent}, allow_redirects=False) as answer:
+        assert f"/vod/{scheme}." in answer.headers["Location"]
+
+
 async def test_a_segment_is_fetched_and_protected_once_for_all_viewers(world: World) -> None:
     bodies = set()
     for sid in ("a", "b", "c"):
