@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -97,7 +98,7 @@ async def running_node(config: Config, secrets: Secrets, base: Path) -> AsyncIte
         tokens.session_lifetime.seconds,
     )
     mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
-    delivery = Delivery(origin, salts, time.time, config.cache.segments, config.origin)
+    delivery = Delivery(origin, salts, config.cache.segments, config.origin)
     streams = {
         name: Stream(name, stream, secrets.ring, salts, mac_keys, sealer) for name, stream in config.streams.items()
     }
@@ -128,6 +129,7 @@ async def listening(config: Config, secrets: Secrets, base: Path) -> AsyncIterat
 def serve(config: Config, base: Path) -> None:
     """Run a node until SIGINT or SIGTERM. Raises :class:`ConfigError` before anything is served."""
     secrets = read_secrets(config, base)
+    _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, secrets, base))
 
@@ -160,6 +162,12 @@ async def _start(app: web.Application, address: Address) -> web.AppRunner:
         await runner.cleanup()
         raise ConfigError(f"cannot listen on {address}: {err.strerror}. Choose another address or port.") from None
     return runner
+
+
+def _raise_descriptor_limit() -> None:
+    # The usual soft limit of 1024 is for programs that use select(); every viewer needs a descriptor here.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _token_key(base: Path, key: TokenKeyConfig, where: str) -> TokenKey:

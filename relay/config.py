@@ -38,6 +38,7 @@ class EdgeConfig(_Section, frozen=True):
     listen: Address = Address("0.0.0.0:8080")
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+)?\Z")] = ""
     show_reason: bool = True
+    credentialed_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+$")], ...] = ()
     max_challenge: Size = Size(64 * 1024)
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from keys.material import ContentKey
@@ -55,14 +56,11 @@ class _ParsedInit:
 
 
 class Delivery:
-    """Makes and keeps what viewers are served. ``clock`` gives seconds since the epoch."""
+    """Makes and keeps what viewers are served, up to ``memory`` bytes."""
 
-    def __init__(
-        self, origin: Origin, salts: Salts, clock: Callable[[], float], memory: int, limits: OriginConfig
-    ) -> None:
+    def __init__(self, origin: Origin, salts: Salts, memory: int, limits: OriginConfig) -> None:
         self._origin = origin
         self._salts = salts
-        self._clock = clock
         self._limits = limits
         self.cache: ByteCache[Hashable, Whole] = ByteCache(memory)
         self._inits: ByteCache[Hashable, _ParsedInit] = ByteCache(_INIT_MEMORY)
@@ -114,14 +112,14 @@ class Delivery:
     async def _init(self, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
         key = (stream.name, source, span)
         parsed = self._inits.get(key)
-        if parsed and parsed.fresh_until > self._clock():
+        if parsed and parsed.fresh_until > monotonic():
             return parsed.init
         return await self._init_flights.join(key, lambda: self._fetch_init(key, stream, source, span))
 
     async def _fetch_init(self, key: Hashable, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
         fetched = await self._origin.get(stream.scope, source, self._limits.max_init, span=span)
         init = parse_init(fetched.data)
-        self._inits.put(key, _ParsedInit(init, self._clock() + INIT_SHELF_LIFE_S))
+        self._inits.put(key, _ParsedInit(init, monotonic() + INIT_SHELF_LIFE_S))
         return init
 
     async def _make_segment(self, key: Hashable, stream: Stream, scheme: Scheme, ref: SegmentRef) -> Body:

@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from time import monotonic
+from typing import TypeVar
 
 from keys.model import Scheme
 from relay.errors import ManifestError, OriginError
@@ -22,10 +24,12 @@ from relay.state.salts import Salts
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
 from relay.urls import PlaylistRef
 
+R = TypeVar("R")
+
 MAX_SHELF_LIFE_S = 60.0
 MAX_INDEX = 1024 * 1024
-INLINE_BYTES = 64 * 1024
-"""Up to this size a rewrite takes single milliseconds; larger ones go to a thread and leave others their turn."""
+INLINE_BYTES = 32 * 1024
+"""Up to this size reading takes single milliseconds; larger ones go to a thread and leave others their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +77,24 @@ class Manifests:
     async def get(self, stream: Stream, request: ManifestRequest) -> Manifest:
         """The rewritten manifest. Raises the :class:`relay.errors.OriginError` family; never caches a failure."""
         kept = self._cache.get(request)
-        if kept and kept.fresh_until > self._clock():
+        if kept and kept.fresh_until > monotonic():
             return kept
         return await self._flights.join(request, lambda: self._make(stream, request))
 
     async def ensure_timeline(self, stream: Stream) -> None:
-        """See at least one manifest with segments, for requests that come before any, as after a restart."""
-        if stream.timeline.known:
+        """See a manifest with segments, for what comes before any, as after a restart, or long after the last.
+
+        Raises the :class:`relay.errors.OriginError` family only where nothing has been seen yet.
+        """
+        if not stream.timeline.stale(self._clock()):
             return
+        try:
+            await self._look(stream)
+        except OriginError:
+            if not stream.timeline.known:
+                raise
+
+    async def _look(self, stream: Stream) -> None:
         cls = stream.config.default_class()
         if stream.config.dash and cls.scheme is not Scheme.AES128:
             with suppress(OriginError):
@@ -88,7 +102,7 @@ class Manifests:
                 return
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
         for line in entry.body.decode(errors="replace").splitlines():
-            if line.startswith("m/") and not stream.timeline.known:
+            if line.startswith("m/") and stream.timeline.stale(self._clock()):
                 path, _, query = line.partition("?")
                 ref = stream.read_url(cls, path, query)
                 assert isinstance(ref, PlaylistRef)
@@ -105,7 +119,7 @@ class Manifests:
             rewritten.body,
             f'"{sha256(rewritten.body).hexdigest()[:32]}"',
             LICENCE_URL.encode() in rewritten.body,
-            self._clock() + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
+            monotonic() + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
         )
         self._cache.put(request, manifest)
         return manifest
@@ -132,11 +146,12 @@ class Manifests:
             work = partial(rewrite_mpd, fetched.data, context, fetched.source, request.at, now_ms, indexes)
         else:
             raise ManifestError("neither an HLS playlist nor an MPD")
-        return work() if len(fetched.data) <= INLINE_BYTES else await asyncio.to_thread(work)
+        return await _off_loop(len(fetched.data), work)
 
     async def _read_siblings(self, stream: Stream, request: ManifestRequest, fetched: Fetched) -> None:
         if request.ref is None:
-            stream.siblings = read_siblings(fetched.data, stream.context(request.cls), fetched.source)
+            read = partial(read_siblings, fetched.data, stream.context(request.cls), fetched.source)
+            stream.siblings = await _off_loop(len(fetched.data), read)
             stream.timeline.note_tracks(frozenset(track for track in stream.siblings.tracks.values() if track))
         elif stream.siblings is None:
             # A player goes on with its media playlist across a restart of this node.
@@ -144,7 +159,12 @@ class Manifests:
 
     async def _indexes(self, stream: Stream, context: RewriteContext, fetched: Fetched) -> dict[IndexRequest, bytes]:
         indexes = {}
-        for wanted in index_requests(fetched.data, context, fetched.source):
+        list_requests = partial(index_requests, fetched.data, context, fetched.source)
+        for wanted in await _off_loop(len(fetched.data), list_requests):
             index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
             indexes[wanted] = index.data
         return indexes
+
+
+async def _off_loop(size: int, work: Callable[[], R]) -> R:
+    return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)

@@ -69,12 +69,15 @@ class Node:
             expires_at=now + (tokens.max_lifetime.seconds + tokens.session_lifetime.seconds + tokens.leeway.seconds),
         )
         self.replica.apply(event)
-        cut = self.open_responses.cut(target.digest())
-        elapsed = time.perf_counter() - started
+        try:
+            cut = self.open_responses.cut(target.digest())
+        finally:
+            # Whatever happens: refused here must also mean written. Shielded, for the caller may hang up now.
+            written = asyncio.ensure_future(self.replica.persist(event))
+            elapsed = time.perf_counter() - started
+            await asyncio.shield(written)
         CUT.inc(cut.responses)
         REVOCATION.observe(elapsed)
-        # Shielded: a caller who hangs up now must not leave the revocation applied but unwritten.
-        await asyncio.shield(self.replica.persist(event))
         return Revocation(event, cut, elapsed * 1000)
 
 

@@ -7,6 +7,7 @@ the configured bases can ever be fetched, and what travels in our URLs is a path
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from relay.errors import OriginForeignError
@@ -84,6 +85,31 @@ class OriginScope:
             if path.startswith(base_path):
                 return Source(path[len(base_path) :], query, number)
         raise OriginForeignError("URI points outside the configured origin of this stream")
+
+    def addressed_in(self, text: str) -> bool:
+        """Whether ``text`` holds the address of a base's host, on whatever port."""
+        return _patterns(self.bases)[0].search(text) is not None
+
+    def named_in(self, text: str) -> bool:
+        """Whether ``text`` holds the address or the name of a base's host.
+
+        A name of one label may be an everyday word (a container called "video"), so it counts only in an address.
+        """
+        return _patterns(self.bases)[1].search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _patterns(bases: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What addresses and, more widely, names of the hosts look like."""
+    hosts = sorted({urlsplit(base).hostname or "" for base in bases} - {""})
+    names = [host for host in hosts if "." in host or ":" in host]
+    address = rf'//(?:[^/\s"]*@)?\[?(?:{_any_of(hosts)})(?!\.?[\w-])'
+    name = rf"(?<![\w.-])(?:{_any_of(names)})(?!\.?[\w-])"
+    return re.compile(address, re.IGNORECASE), re.compile(f"{address}|{name}", re.IGNORECASE)
+
+
+def _any_of(words: list[str]) -> str:
+    return "|".join(map(re.escape, words)) or r"(?!)"
 
 
 def canonical_path(path: str) -> str:

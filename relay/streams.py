@@ -24,7 +24,7 @@ ENTRY_DASH = "index.mpd"
 
 _CLASSES = 256
 _CLOCKS = 1024
-_PARSED_URLS = 8192
+_PARSED_URLS = 2048
 
 
 Resource = PlaylistRef | InitRef | SegmentRef | ClearRef | KeyRef
@@ -70,7 +70,9 @@ class Stream:
     def note(self, source: Source, observed: Observed, now: float) -> None:
         """Take note of what a manifest said of the timeline; ``now`` in seconds."""
         self.timeline.observe(observed, now)
-        self.clocks.setdefault(source, observed.clock)
+        if observed.clock is not Clock.MEDIA:
+            # What began as a finished slate may go live; what was live stays on its clock when it ends.
+            self.clocks.setdefault(source, observed.clock)
         if len(self.clocks) > _CLOCKS:
             del self.clocks[next(iter(self.clocks))]
 

@@ -1,4 +1,8 @@
-"""From a DASH template and the value a player filled in to the one segment they name."""
+"""From a DASH template and the value a player filled in to the one segment they name.
+
+The source of a template holds a placeholder where the value goes: ``(number)`` or ``(time)``, or one padded
+with zeros such as ``(number:05)``, which no path of the origin may hold by itself.
+"""
 
 import re
 from collections.abc import Callable
@@ -11,6 +15,16 @@ from relay.urls import ClearRef, SegmentRef, SlotRef, TemplateRef
 _PLACEHOLDER = re.compile(r"\((?:number|time)(?::0(\d{1,2}))?\)")
 
 
+def placeholder(name: str, width: int | None) -> str:
+    """What stands for a value, ``number`` or ``time``, that is padded to ``width`` digits if that is given."""
+    return f"({name})" if width is None else f"({name}:0{width})"
+
+
+def count_placeholders(text: str) -> int:
+    """How many placeholders a path or query holds; more than were written means that the origin's own text does."""
+    return len(_PLACEHOLDER.findall(text))
+
+
 def resolve_template(
     ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]
 ) -> SegmentRef | ClearRef:
@@ -19,13 +33,15 @@ def resolve_template(
     Raises :class:`UrlError` for a value that the manifest did not list for this URL, so that a viewer
     who changes it never gets a segment under another period's key.
     """
-    path = _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", ref.source.path)
-    query = _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", ref.source.query)
-    source = Source(path, query, ref.source.base)
+    source = Source(_fill(ref.source.path, value), _fill(ref.source.query, value), ref.source.base)
     if ref.track is None:
         return ClearRef(source)
     slot = _slot(ref, value, schedule, generation_at)
     return SegmentRef(source, slot, init=ref.init, init_range=ref.init_range)
+
+
+def _fill(text: str, value: int) -> str:
+    return _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", text)
 
 
 def _slot(ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]) -> SlotRef:

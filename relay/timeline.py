@@ -6,6 +6,7 @@ must not release keys early or late. So stream time now is the last edge seen pl
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from keys.model import TrackType
 from keys.periods import CryptoPeriod, Schedule, first_segment_at
@@ -13,6 +14,12 @@ from relay.manifest.context import Clock, Observed
 
 MAX_EXTRAPOLATION_MS = 60_000
 """How long the edge is thought to go on without being seen: an origin that stopped releases no more keys."""
+RESTART_MS = 120_000
+"""An edge this far behind is no lagging rendition: the origin was restarted, or had shown a wrong date before."""
+STALE_S = 20.0
+"""Players of some streams never ask for the manifest again; past this the relay has to look by itself."""
+MAX_PERIODS = 260
+"""Most periods whose keys are handed out at once, whatever span a manifest claims to list."""
 
 
 class StreamTimeline:
@@ -25,6 +32,7 @@ class StreamTimeline:
         self._schedules = {Clock.WALL: live, Clock.SEQUENCE: live, Clock.MEDIA: vod}
         self._keep_ms = keep_ms
         self._seen: dict[Clock, _Seen] = {}
+        self._looked_at = 0.0
         self.tracks: frozenset[TrackType] = frozenset()
 
     @property
@@ -32,9 +40,15 @@ class StreamTimeline:
         """Whether any manifest with segments has been seen."""
         return bool(self._seen)
 
+    def stale(self, now: float) -> bool:
+        """Whether a live edge has gone unseen for too long, or nothing was seen at all."""
+        live = not self._seen or any(not seen.observed.final for seen in self._seen.values())
+        return live and abs(now - self._looked_at) > STALE_S
+
     def observe(self, observed: Observed, now: float) -> None:
         """Take note of a manifest. Renditions lag one another, so the furthest edge counts."""
         self.tracks |= observed.tracks
+        self._looked_at = now
         seen = self._seen.get(observed.clock)
         if seen and observed.final:
             # Nor do they end alike: the keys of the longest stay released.
@@ -43,7 +57,8 @@ class StreamTimeline:
                 first=min(observed.first, seen.observed.first),
                 edge=max(observed.edge, seen.observed.edge),
             )
-        if seen is None or observed.final or observed.edge >= seen.edge(now):
+        ahead = seen.edge(now) - observed.edge if seen else 0
+        if ahead <= 0 or observed.final or ahead > RESTART_MS:
             self._seen[observed.clock] = _Seen(observed, now, self._schedules[observed.clock], self._keep_ms)
 
     def note_tracks(self, tracks: frozenset[TrackType]) -> None:
@@ -87,9 +102,9 @@ class _Seen:
 
     def periods(self, now: float) -> Iterator[CryptoPeriod]:
         first = self.observed.first
-        if not self.observed.final:
+        if self.observed.clock is not Clock.MEDIA:
             first = max(first, self.edge(now) - self._keep_ms)
-        return self._schedule.between(first, self.release_until(now))
+        return islice(self._schedule.between(first, self.release_until(now)), MAX_PERIODS)
 
     def next_release(self, now: float) -> float | None:
         if self.observed.final:

@@ -105,8 +105,8 @@ class TemplateRef:
     """A DASH template. The player fills in one value, which the MAC cannot cover, so ``spans`` (or
     ``clock`` where there is no timeline) say which values exist and in which crypto period each lies.
 
-    ``source`` holds the placeholder ``(number)``, ``(number:05)`` or ``(time)`` where the value goes. A
-    ``track`` of None names text or images, which stay clear and need no ``init``.
+    ``source`` holds a placeholder of :mod:`relay.templates` where the value goes. A ``track`` of None names
+    text or images, which stay clear and need no ``init``.
     """
 
     source: Source
@@ -243,7 +243,7 @@ class SessionUrls:
                         _read_slot(head),
                         _read_range(query, "r"),
                         None if init is None else self._read_source(init, query, "mq"),
-                        _read_range(query, "mr"),
+                        None if init is None else _read_range(query, "mr"),
                         None if sequence is None else int(sequence),
                     ),
                     None,
@@ -254,7 +254,7 @@ class SessionUrls:
                     self._read_source(_only(query, "t"), query, "q"),
                     _read_track(head),
                     None if init is None else self._read_source(init, query, "mq"),
-                    _read_range(query, "mr"),
+                    None if init is None else _read_range(query, "mr"),
                     tuple(map(_read_span, spans.split(","))) if spans else (),
                     _read_clock(clock) if clock else None,
                 )

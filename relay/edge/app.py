@@ -55,9 +55,11 @@ async def _add_cors(request: web.Request, response: web.StreamResponse) -> None:
     # On every answer: without them an error reaches the player as status 0, which it retries for ever.
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
     response.headers["Timing-Allow-Origin"] = "*"
+    response.headers["Server"] = "segmentgate"
     origin = request.headers.get("Origin")
-    if origin and "Cookie" in request.headers:
-        # A credentialed answer must name the origin (Fetch standard, CORS protocol).
+    if origin and origin in request.app[NODE].config.edge.credentialed_origins:
+        # A credentialed answer must name the origin (Fetch standard, CORS protocol); only one that the operator
+        # trusts, or any page on the web could read keys with its visitor's cookie.
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Vary"] = "Origin"

@@ -16,8 +16,7 @@ from aiohttp import web
 from keys.licences.clearkey import SessionType, web_keys
 from keys.model import KeySlot, Scheme
 from relay.edge.respond import SECRET
-from relay.edge.visit import Result, Visit, serve, visit_of
-from relay.gate.gate import Visitor
+from relay.edge.visit import Result, Visit, reset, serve, visit_of
 from relay.grants import Grant, grant
 from relay.problems import denied
 from relay.verdict import Deny, Reason
@@ -46,7 +45,15 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers=_HEADERS)
     response.content_type = "text/event-stream"
     revoked = asyncio.Event()
-    with visit.node.open_responses.holding(visit.visitor, revoked.set):
+    transport = request.transport
+
+    def cut() -> None:
+        revoked.set()
+        if transport and transport.get_write_buffer_size():
+            # A reader this slow would still be handed keys that were queued for him.
+            reset(transport)
+
+    with visit.node.open_responses.holding(visit.visitor, cut):
         again = visit.node.gate.recheck(visit.visitor, visit.stream.name, visit.node.clock())
         if isinstance(again, Deny):
             return denied(request, again)
@@ -61,22 +68,28 @@ async def _push(response: web.StreamResponse, visit: Visit, revoked: asyncio.Eve
     node, stream = visit.node, visit.stream
     told: frozenset[KeySlot] = frozenset()
     due = node.clock()
-    while isinstance(verdict := node.gate.recheck(visit.visitor, stream.name, now := node.clock()), Visitor):
+    while True:
+        await node.manifests.ensure_timeline(stream)
+        now = node.clock()
         granted = grant(stream, node.gate, visit.visitor, visit.cls.scheme, now)
         news = [slot for slot in granted.slots if slot not in told]
+        event = b": alive\n\n"
         if now >= due and news:
-            await response.write(b"event: keys\ndata: " + await _body(visit, granted, news, now) + b"\n\n")
+            event = b"event: keys\ndata: " + await _body(visit, granted, news, now) + b"\n\n"
             told = frozenset(granted.slots)
-        else:
-            await response.write(b": alive\n\n")
+        # Asked right before the write: between it and the write nothing can revoke.
+        verdict = node.gate.recheck(visit.visitor, stream.name, node.clock())
+        if isinstance(verdict, Deny):
+            break
+        await response.write(event)
         if now >= due:
             release = stream.timeline.next_release(now)
             due = now + HEARTBEAT_S if release is None else release + _jitter(visit, granted.newest)
         wait = min(due - now, HEARTBEAT_S, visit.visitor.session.expires_at - now)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(revoked.wait(), max(0.05, wait))
-    event = b"revoked" if verdict.reason is Reason.REVOKED else b"ended"
-    await response.write(b"event: " + event + b'\ndata: {"reason":"' + verdict.reason.encode() + b'"}\n\n')
+    kind = b"revoked" if verdict.reason is Reason.REVOKED else b"ended"
+    await response.write(b"event: " + kind + b'\ndata: {"reason":"' + verdict.reason.encode() + b'"}\n\n')
 
 
 async def _keys(visit: Visit) -> Result:

@@ -1,5 +1,7 @@
 """Licences on the player listener."""
 
+import asyncio
+import re
 from urllib.parse import quote
 
 from aiohttp import web
@@ -15,12 +17,14 @@ from relay.node import NODE
 from relay.problems import denied
 from relay.verdict import Deny, Reason
 
+BODY_TIMEOUT_S = 10.0
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 LICENCE_PATH = "/api/v1/drm/license"
 
 
 def licence_url(request: web.Request, visit: Visit) -> str:
     """The absolute licence URL of a session. It holds no ``&``, so it reads the same in HLS and in XML."""
-    base = visit.node.config.edge.public_url or f"{request.scheme}://{request.host}"
+    base = visit.node.config.edge.public_url or f"{request.scheme}://{_host_of(request)}"
     session = f"{visit.node.gate.pass_of(visit.visitor)}/{visit.stream.name}/{visit.cls}"
     return f"{base}{LICENCE_PATH}?session={quote(session, safe='/')}"
 
@@ -36,9 +40,12 @@ async def post_licence(request: web.Request) -> web.StreamResponse:
 async def _clear_key(request: web.Request, visit: Visit) -> Result:
     node, stream = visit.node, visit.stream
     try:
-        challenge = parse_request(await request.read())
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            challenge = parse_request(await request.read())
     except LicenceRequestError as err:
         raise RequestError(str(err)) from None
+    except (web.RequestPayloadError, TimeoutError):
+        raise RequestError("the body is broken, or took too long") from None
     if challenge.type is not SessionType.TEMPORARY:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
@@ -70,3 +77,9 @@ def _visit_of_licence(request: web.Request) -> Visit | Deny:
         visitor = node.gate.admit(token, name, now)
         found = stream.config.default_class()
     return visitor if isinstance(visitor, Deny) else Visit(node, stream, visitor, found, "", "")
+
+
+def _host_of(request: web.Request) -> str:
+    if not _HOST.fullmatch(request.host):
+        raise RequestError("the Host header is no host")
+    return request.host

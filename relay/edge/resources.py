@@ -1,5 +1,6 @@
 """Everything below a session's class folder: manifests, init and media segments, clear resources, keys."""
 
+import re
 from hashlib import blake2b
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from relay.verdict import Deny, Reason
 
 HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"
+_NUMBER = re.compile(r"[0-9]{1,15}")
 _HOLD_PARAMETERS = ("_HLS_msn", "_HLS_part")
 
 
@@ -47,7 +49,7 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
     if refused:
         return refused
     hold = "&".join(
-        f"{name}={int(request.query[name])}" for name in _HOLD_PARAMETERS if request.query.get(name, "").isdecimal()
+        f"{name}={request.query[name]}" for name in _HOLD_PARAMETERS if _NUMBER.fullmatch(request.query.get(name, ""))
     )
     return await _manifest(request, visit, ManifestRequest(visit.stream.name, visit.cls, visit.rest, ref, hold))
 

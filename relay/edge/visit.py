@@ -11,6 +11,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
 from relay.edge.respond import Answer, send
@@ -22,6 +23,7 @@ from relay.streams import Stream
 from relay.telemetry.metrics import SERVED
 from relay.verdict import Deny, Reason
 
+_log = structlog.get_logger()
 COOKIE = "segmentgate"
 QUERY = "token"
 
@@ -72,11 +74,16 @@ def reset(transport: asyncio.Transport) -> None:
     A plain close would still deliver megabytes from the socket's send buffer; a zero linger time drops
     them and resets the connection.
     """
-    connection = transport.get_extra_info("socket")
-    if connection is not None and not transport.is_closing():
-        with socket.socket(fileno=os.dup(connection.fileno())) as same:
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+    try:
+        connection = transport.get_extra_info("socket")
+        if connection is not None and not transport.is_closing():
+            with socket.socket(fileno=os.dup(connection.fileno())) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except OSError:
+        # No descriptor to spare: a plain abort still drops what this process holds.
+        _log.warning("cut_without_reset")
+    finally:
+        transport.abort()
 
 
 def visit_of(request: web.Request) -> Visit | Deny:

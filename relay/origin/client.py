@@ -1,5 +1,6 @@
 """Pulling from the origin: timeouts, size limits, one retry, and no way out of the configured bases."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class OriginResponse:
         self.source = source
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         # Sent back in a header, where anything else could not stand.
-        self.validator = validator if validator.isascii() else ""
+        self.validator = validator if validator.isascii() and validator.isprintable() else ""
         self.content_type = response.headers.get("Content-Type", "")
         self.not_modified = response.status == 304
         self._response = response
@@ -99,8 +100,11 @@ class Origin:
         self._connect_timeout = config.connect_timeout.seconds
         self._read_timeout = config.read_timeout.seconds
         self._total_timeout = config.total_timeout.seconds
+        self._connections = config.connections
+        self._slots: dict[tuple[OriginScope, bool], asyncio.Semaphore] = {}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.connections),
+            # Bounded by the slots below, of each stream apart: an origin that stalls must not starve the others.
+            connector=aiohttp.TCPConnector(limit=0),
             headers={"User-Agent": "segmentgate"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
@@ -162,16 +166,34 @@ class Origin:
             sock_connect=self._connect_timeout,
             sock_read=patience or self._read_timeout,
         )
+        async with self._slot(scope, held=patience is not None):
+            try:
+                response, found = await self._request(scope, source, extra_query, headers, timeout)
+            except OriginError as err:
+                if not err.transient:
+                    raise
+                response, found = await self._request(scope, source, extra_query, headers, timeout)
+            try:
+                yield OriginResponse(response, found, span, limit)
+            finally:
+                response.close()
+
+    @asynccontextmanager
+    async def _slot(self, scope: OriginScope, *, held: bool) -> AsyncIterator[None]:
+        """One of the connections a stream may have open; held reloads have a quarter as many, of their own."""
+        slots = self._slots.get((scope, held))
+        if slots is None:
+            count = max(1, self._connections // 4) if held else self._connections
+            slots = self._slots[scope, held] = asyncio.Semaphore(count)
         try:
-            response, found = await self._request(scope, source, extra_query, headers, timeout)
-        except OriginError as err:
-            if not err.transient:
-                raise
-            response, found = await self._request(scope, source, extra_query, headers, timeout)
+            async with asyncio.timeout(self._connect_timeout):
+                await slots.acquire()
+        except TimeoutError:
+            raise OriginTimeoutError("all connections to this stream's origin are busy") from None
         try:
-            yield OriginResponse(response, found, span, limit)
+            yield
         finally:
-            response.close()
+            slots.release()
 
     async def _request(
         self,
@@ -208,7 +230,7 @@ def _origin_errors() -> Iterator[None]:
         yield
     except TimeoutError:
         raise OriginTimeoutError("origin took too long") from None
-    except (aiohttp.ClientError, OSError) as err:
+    except (aiohttp.ClientError, OSError, ValueError) as err:
         raise OriginConnectionError(f"origin connection failed: {type(err).__name__}") from None
 
 

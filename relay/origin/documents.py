@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from relay.origin.cache import ByteCache, Flights
 from relay.origin.client import Fetched, Origin
@@ -15,10 +16,15 @@ HELD_PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A manifest of the origin and when it was last known to be current (seconds since the epoch)."""
+    """A manifest of the origin and when it was last known to be current.
+
+    ``seen_at`` is in seconds since the epoch, ``checked_at`` on the monotonic clock: a clock that is set
+    back must not keep old manifests alive.
+    """
 
     fetched: Fetched
     seen_at: float
+    checked_at: float
 
     @property
     def weight(self) -> int:
@@ -46,7 +52,7 @@ class Documents:
         """
         key = (scope, source, hold)
         kept = self._cache.get(key)
-        if kept and self._clock() - kept.seen_at <= MAX_AGE_S:
+        if kept and monotonic() - kept.checked_at <= MAX_AGE_S:
             return kept
         return await self._flights.join(key, lambda: self._refresh(key, kept))
 
@@ -64,9 +70,9 @@ class Documents:
         # A held reload is current when it is answered, any other when it is asked for.
         seen_at = self._clock() if hold else asked_at
         if fetched is None and kept is not None:
-            document = Document(kept.fetched, seen_at)
+            document = Document(kept.fetched, seen_at, monotonic())
         else:
             assert fetched is not None, "the origin client answers 'unchanged' only to a validator"
-            document = Document(fetched, seen_at)
+            document = Document(fetched, seen_at, monotonic())
         self._cache.put(key, document)
         return document

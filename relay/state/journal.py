@@ -27,10 +27,14 @@ class Journal:
             raise ConfigError(f"{path}: cannot be opened: {err}. Give state.directory a writable folder.") from None
         self._path = path
 
-    def append(self, event: Event) -> None:
-        """Write one event durably. Raises :class:`JournalError`, as on a full disk."""
+    def append(self, *events: Event) -> None:
+        """Write events durably, all or none. Raises :class:`JournalError`, as on a full disk."""
         try:
-            self._db.execute("INSERT INTO event (body) VALUES (?)", (encode_event(event),))
+            with self._db:
+                self._db.execute("BEGIN")
+                self._db.executemany(
+                    "INSERT INTO event (body) VALUES (?)", [(encode_event(event),) for event in events]
+                )
         except sqlite3.Error as err:
             raise JournalError(f"{self._path}: cannot be written: {err}") from None
 

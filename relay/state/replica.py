@@ -36,9 +36,7 @@ class Replica:
     async def persist(self, *events: Event) -> None:
         """Make events durable. Only then may their effect be acknowledged or relied on."""
         if self._journal:
-            loop = asyncio.get_running_loop()
-            for event in events:
-                await loop.run_in_executor(self._writer, self._journal.append, event)
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._journal.append, *events)
 
     def close(self) -> None:
         """Finish pending writes and close the journal."""

@@ -40,5 +40,6 @@ class Salts:
             async with self._writing:
                 # Struck off once durable: a full disk or a viewer who leaves must not make it look written.
                 while self._unwritten:
-                    await self._replica.persist(self._unwritten[0])
-                    del self._unwritten[0]
+                    writing = self._unwritten[:]
+                    await self._replica.persist(*writing)
+                    del self._unwritten[: len(writing)]

@@ -3,7 +3,8 @@
 from relay.gate.revocation import RevocationSet, Target
 from relay.state.events import Event, Revoked, SaltDrawn
 
-MAX_SALTS = 100_000
+MAX_SALTS = 4096
+"""Of one stream: more periods than any window holds. One stream's must never push out another's."""
 
 
 class State:
@@ -11,7 +12,7 @@ class State:
 
     def __init__(self) -> None:
         self.revocations = RevocationSet()
-        self._salts: dict[tuple[str, int], bytes] = {}
+        self._salts: dict[str, dict[int, bytes]] = {}
 
     def apply(self, event: Event, now: float) -> None:
         """Fold one event in. Applying one twice changes nothing more."""
@@ -21,10 +22,11 @@ class State:
                 self.revocations.add(target, event.expires_at, now)
             case SaltDrawn():
                 # The first draw stands: whatever was encrypted under it must stay decryptable.
-                self._salts.setdefault((event.stream, event.period), event.salt)
-                while len(self._salts) > MAX_SALTS:
-                    del self._salts[next(iter(self._salts))]
+                salts = self._salts.setdefault(event.stream, {})
+                salts.setdefault(event.period, event.salt)
+                while len(salts) > MAX_SALTS:
+                    del salts[next(iter(salts))]
 
     def salt(self, stream: str, period: int) -> bytes | None:
         """The salt drawn for a period, if any."""
-        return self._salts.get((stream, period))
+        return self._salts.get(stream, {}).get(period)

@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 
 def set_up_logging(level: str = "info") -> None:
@@ -20,7 +21,13 @@ def set_up_logging(level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_quotes_no_request)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared)
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+
+
+def _quotes_no_request(record: logging.LogRecord) -> bool:
+    # The HTTP parser's errors quote the line they stumbled over, and with it tokens and passes.
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -177,3 +177,59 @@ async def test_preflights_need_no_token(world: World) -> None:
         assert answer.status == 204
         assert "POST" in answer.headers["Access-Control-Allow-Methods"]
         assert "Content-Type" in answer.headers["Access-Control-Allow-Headers"]
+
+
+async def test_one_streams_stalled_origin_leaves_the_others_their_connections(world: World) -> None:
+    """Every connection of one stream hangs; another stream is served as ever."""
+    let_go = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        await let_go.wait()
+        return web.Response()
+
+    for number in range(300):
+        world.handlers[f"/live/seg-{number}.m4s"] = hang
+    lines = "\n".join(f"#EXTINF:1.0,\nseg-{number}.m4s" for number in range(300))
+
+    async def playlist(_: web.Request) -> web.Response:
+        return web.Response(text=f'#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MAP:URI="init.mp4"\n{lines}\n')
+
+    async def init(_: web.Request) -> web.Response:
+        return web.Response(body=(VECTORS / "clear/v_init.mp4").read_bytes())
+
+    world.handlers["/live/live.m3u8"] = playlist
+    world.handlers["/live/init.mp4"] = init
+    session = await world.enter("live")
+    _, body, _ = await world.get(session)
+    urls = [urljoin(session, line) for line in body.decode().splitlines() if line.startswith("s/")]
+    assert len(urls) == 300
+    hanging = [asyncio.create_task(world.get(url)) for url in urls]
+    await asyncio.sleep(0.3)
+    assert (await world.get(await first_segment(world)))[0] == 200
+    let_go.set()
+    await asyncio.gather(*hanging)
+
+
+async def test_a_playlist_that_claims_a_century_is_answered_at_once(world: World) -> None:
+    """Two dates a century apart would be a billion periods; what is handed out stays bounded."""
+
+    async def playlist(_: web.Request) -> web.Response:
+        return web.Response(
+            text="#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:5\n"
+            '#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00Z\n#EXT-X-MAP:URI="init.mp4"\n#EXTINF:1.0,\na.m4s\n'
+            "#EXT-X-PROGRAM-DATE-TIME:2070-01-01T00:00:00Z\n#EXTINF:1.0,\nb.m4s\n#EXT-X-ENDLIST\n"
+        )
+
+    world.handlers["/live/live.m3u8"] = playlist
+    session = await world.enter("live")
+    assert (await world.get(session))[0] == 200
+    status, body, _ = await asyncio.wait_for(world.get(urljoin(session, "keys")), 5)
+    assert status == 200
+    assert body.count(b'"kid"') < 1000
+
+
+async def test_a_foreign_page_is_never_answered_with_credentials(world: World) -> None:
+    headers = {"Origin": "https://evil.example", "Cookie": f"segmentgate={world.token()}"}
+    _, _, found = await world.get(f"{world.edge}/t/vod/cenc.stable.uhd/keys", **headers)
+    assert found["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in found

@@ -28,11 +28,11 @@ class SlowJournal(Journal):
         self.disk.set()
         self.full = False
 
-    def append(self, event: Event) -> None:
+    def append(self, *events: Event) -> None:
         self.disk.wait(timeout=5)  # a test that failed in between must not hang
         if self.full:
             raise JournalError("full")
-        super().append(event)
+        super().append(*events)
 
 
 @pytest.fixture
