@@ -1,16 +1,17 @@
 """Manifests on demand: fetched, rewritten, remembered, and taken note of."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from time import monotonic
 from typing import TypeVar
 
 from keys.model import Scheme
-from relay.errors import ManifestError, OriginError
+from relay.errors import ManifestError, OriginError, RequestError
 from relay.manifest.context import LICENCE_URL, RewriteContext, Rewritten
 from relay.manifest.dash.index import IndexRequest
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
@@ -28,17 +29,23 @@ R = TypeVar("R")
 
 MAX_SHELF_LIFE_S = 60.0
 MAX_INDEX = 1024 * 1024
+MAX_AHEAD = 2
+_MEDIA_SEQUENCE = re.compile(rb"(?m)^#EXT-X-MEDIA-SEQUENCE:([0-9]{1,18})")
 INLINE_BYTES = 32 * 1024
 """Up to this size reading takes single milliseconds; larger ones go to a thread and leave others their turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A rewritten manifest with its entity tag; ``names_licence`` when it holds the licence URL's stand-in."""
+    """A rewritten manifest with its entity tag; ``names_licence`` when it holds the licence URL's stand-in.
+
+    ``next_sequence`` is the media sequence number of the segment to come, where reloads may be held for it.
+    """
 
     body: bytes
     etag: str
     names_licence: bool
+    next_sequence: int | None
     fresh_until: float
 
     @property
@@ -81,6 +88,19 @@ class Manifests:
             return kept
         return await self._flights.join(request, lambda: self._make(stream, request))
 
+    async def get_held(self, stream: Stream, request: ManifestRequest, sequence: int) -> Manifest:
+        """The playlist once it holds media sequence number ``sequence``, as ``request.hold`` asks of the origin.
+
+        Where the origin holds no reloads, the playlist as it is. Raises :class:`RequestError` for a number
+        further ahead than a player may ask for (rfc8216bis §6.2.5.2), each of which would hold a connection.
+        """
+        now = await self.get(stream, replace(request, hold=""))
+        if now.next_sequence is None:
+            return now
+        if sequence > now.next_sequence + MAX_AHEAD:
+            raise RequestError(f"_HLS_msn lies more than {MAX_AHEAD} ahead of the next segment")
+        return await self.get(stream, request)
+
     async def ensure_timeline(self, stream: Stream) -> None:
         """See a manifest with segments, for what comes before any, as after a restart, or long after the last.
 
@@ -119,6 +139,7 @@ class Manifests:
             rewritten.body,
             f'"{sha256(rewritten.body).hexdigest()[:32]}"',
             LICENCE_URL.encode() in rewritten.body,
+            _next_sequence(rewritten.body),
             monotonic() + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
         )
         self._cache.put(request, manifest)
@@ -168,3 +189,10 @@ class Manifests:
 
 async def _off_loop(size: int, work: Callable[[], R]) -> R:
     return work() if size <= INLINE_BYTES else await asyncio.to_thread(work)
+
+
+def _next_sequence(body: bytes) -> int | None:
+    if b"CAN-BLOCK-RELOAD=YES" not in body:
+        return None
+    first = _MEDIA_SEQUENCE.search(body)
+    return (int(first[1]) if first else 0) + body.count(b"#EXTINF:")

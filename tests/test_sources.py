@@ -182,3 +182,41 @@ def test_the_directory_of_a_source(path: str, directory: str) -> None:
 )
 def test_the_range_header(span: ByteRange, header: str) -> None:
     assert span.header() == header
+
+
+HOSTS = OriginScope(("http://origin.example:8080/live/", "http://video/", "https://[2001:db8::1]/"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://origin.example/live/x",
+        "HTTPS://ORIGIN.EXAMPLE",
+        'see "//origin.example:9000"',
+        "//user:word@origin.example/",
+        "//a@b@origin.example/",
+        "http://origin.example./x",
+        "http://video/x",
+        "http://video:8080",
+        "https://[2001:db8::1]:443/",
+    ],
+)
+def test_addresses_of_the_origin_are_seen(text: str) -> None:
+    assert HOSTS.addressed_in(text)
+    assert HOSTS.named_in(text)
+
+
+@pytest.mark.parametrize("text", ["origin.example", "Live from Origin.Example.", "a=origin.example/x", "2001:db8::1"])
+def test_names_of_the_origin_are_seen(text: str) -> None:
+    assert HOSTS.named_in(text)
+    assert not HOSTS.addressed_in(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "video", "/video/x", "http://videos/", "http://video.example/", "http://origin.example.org/",
+     "http://my-origin.example/", "cdn.origin.example", "//elsewhere.example/video"],
+)  # fmt: skip
+def test_other_hosts_and_everyday_words_are_none_of_the_origin(text: str) -> None:
+    assert not HOSTS.named_in(text)
+    assert not HOSTS.addressed_in(text)

@@ -10,7 +10,7 @@ from keys.model import TrackType
 from keys.periods import RotationPolicy, Schedule
 from relay.errors import UrlError
 from relay.sources import ByteRange, Source
-from relay.templates import resolve_template
+from relay.templates import count_placeholders, placeholder, resolve_template
 from relay.urls import ClearRef, Clocked, SegmentRef, SlotRef, Span, TemplateRef
 
 SCHEDULE = Schedule(RotationPolicy(interval_ms=10_000, pre_delivery_ms=1000))
@@ -50,6 +50,15 @@ def segment(ref: TemplateRef, value: int) -> SegmentRef:
 def test_the_value_takes_its_place(path: str, value: int, expected: str) -> None:
     found = resolve_template(TemplateRef(Source(path, "n=(number)", 1), None, None), value, SCHEDULE, generation_at)
     assert found == ClearRef(Source(expected, f"n={value}", 1))
+
+
+@pytest.mark.parametrize("name", ["number", "time"])
+@pytest.mark.parametrize("width", [None, *range(21)])
+def test_a_placeholder_is_filled_as_it_was_written(name: str, width: int | None) -> None:
+    path = placeholder(name, width)
+    found = resolve_template(TemplateRef(Source(path), None, None), 1234, SCHEDULE, generation_at)
+    assert found == ClearRef(Source("1234".rjust(width or 0, "0")))
+    assert count_placeholders(f"a/{path}{path}.m4s?x={path}") == 3
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
-from keys import base64url
 from keys.errors import SignallingError
-from keys.signalling.pssh import Pssh, require_kids
+from keys.signalling.pssh import Pssh
 from keys.signalling.systems import COMMON
 
 
@@ -15,20 +12,6 @@ def common_pssh(kids: Sequence[bytes]) -> bytes:
 
     Raises :class:`SignallingError` without a key ID.
     """
-    _require_some(kids)
-    return Pssh(COMMON, kids=tuple(kids)).encode()
-
-
-def keyids_init_data(kids: Sequence[bytes]) -> bytes:
-    """The same key IDs as JSON (W3C "keyids" Initialization Data Format §2).
-
-    Raises :class:`SignallingError` without a key ID.
-    """
-    _require_some(kids)
-    require_kids(kids)
-    return msgspec.json.encode({"kids": [base64url.encode(kid) for kid in kids]})
-
-
-def _require_some(kids: Sequence[bytes]) -> None:
     if not kids:
         raise SignallingError("Clear Key: needs at least one key ID")
+    return Pssh(COMMON, kids=tuple(kids)).encode()

@@ -167,7 +167,7 @@ async function main() {
   const opened = await openSession(session[format]);
   demo.manifestUrl = opened.manifestUrl;
   log('Token exchanged for a session');
-  const { instance, load, playingDate } = await PLAYERS[player].create(video, session.license, fail);
+  const { instance, load, playingDate } = await PLAYERS[player].create(video, opened.licenceUrl, fail);
   const periods = showPeriods({ video, demo, playingDate, intervalMs: session.rotation_ms ?? null, log });
   const guard = attach({
     video,

@@ -8,7 +8,7 @@
  *     import { attach, hlsConfig, openSession } from './segmentgate.js';
  *
  *     const session = await openSession(entryUrl);
- *     const player = new Hls(hlsConfig({ licence: licenceUrl }));
+ *     const player = new Hls(hlsConfig({ licence: session.licenceUrl }));
  *     attach({ video, player, kind: 'hls', base: session.base, onrevoked: () => showGoodbye() });
  *     player.loadSource(session.manifestUrl);
  *     player.attachMedia(video);
@@ -20,10 +20,12 @@ const CLEAR_KEY = 'org.w3.clearkey';
 
 /** Past its due time by this, a push counts as lost and the keys are fetched. */
 const PUSH_GRACE_MS = 1000;
-/** Least time between two fetches of keys, so that a wrong clock makes no storm. */
-const FETCH_PAUSE_MS = 2000;
+/** Least wait before keys are fetched: it doubles with every fetch in a row that brings nothing new. */
+const FETCH_MS = { first: 2000, most: 30_000 };
 const RECONNECT_MS = { first: 500, most: 30_000 };
-/** Keys stay in the CDM for this long after the playable window has moved past their period. */
+/** A browser fires timers beyond this at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Keys stay in the CDM for this much stream time after the playable window has moved past their period. */
 const RETIRE_MARGIN_MS = 30_000;
 /** No player announces that it has set `video.mediaKeys`. */
 const MEDIA_KEYS_POLL_MS = 25;
@@ -35,13 +37,19 @@ const UNLOAD = {
   dash: (player) => player.reset(),
 };
 
-/** The relay said no for good. `reason` is its reason code, `revoked` or another. */
+/** The relay's URLs of a session: /p/{pass}/{stream}/{class}/… */
+const SESSION_PATH = /^\/p\/([^/]+\/[^/]+\/[^/]+)\//;
+
+/**
+ * The relay said no for good. `reason` is its reason code, `revoked` or another; `status` is null where
+ * the event channel told it.
+ */
 export class RefusedError extends Error {
-  constructor(status, reason) {
-    super(`refused: ${reason} (${status})`);
+  constructor(reason, status = null) {
+    super(`refused: ${reason}`);
     this.name = 'RefusedError';
-    this.status = status;
     this.reason = reason;
+    this.status = status;
   }
 }
 
@@ -49,15 +57,23 @@ export class RefusedError extends Error {
  * Exchange an entry URL, which carries the token, for the session's own URLs.
  *
  * @param {string} entryUrl
- * @returns {Promise<{manifestUrl: string, base: string}>} what to give the player, and what to give {@link attach}
- * @throws {RefusedError} if the token is not accepted
+ * @returns {Promise<{manifestUrl: string, licenceUrl: string, base: string}>} what to give the player and its
+ *   configuration, and what to give {@link attach}; none of them needs the token any more
+ * @throws {RefusedError} if the relay says no for good
  */
 export async function openSession(entryUrl) {
   const response = await fetch(entryUrl);
   await response.body?.cancel();
   throwIfRefused(response);
   if (!response.ok) throw new Error(`entry answered ${response.status}`);
-  return { manifestUrl: response.url, base: new URL('.', response.url).href };
+  const { origin, pathname } = new URL(response.url);
+  const session = SESSION_PATH.exec(pathname)?.[1];
+  if (!session) throw new Error(`no session: the entry led to ${origin}${pathname}`);
+  return {
+    manifestUrl: response.url,
+    licenceUrl: `${origin}/api/v1/drm/license?session=${session}`,
+    base: new URL('.', response.url).href,
+  };
 }
 
 /**
@@ -79,7 +95,7 @@ export function shakaConfig({ player, licence, bufferS = 4 }) {
       // Shaka's own choice for live streams is to try again for ever, whatever the status.
       failureCallback: (error) => {
         const status = error.data?.[1];
-        if (!isFinal(status)) player.retryStreaming(1);
+        if (!isFinal(status) || (isGone(status) && player.isLive())) player.retryStreaming(1);
       },
     },
   };
@@ -95,13 +111,15 @@ export function shakaConfig({ player, licence, bufferS = 4 }) {
 export function hlsConfig({ licence, bufferS = 4 }) {
   const once = { maxNumRetry: 1, retryDelayMs: 1000, maxRetryDelayMs: 4000 };
   // By itself hls.js gives up where a connection is refused (status 0), as while a relay restarts.
-  const patient = {
-    maxNumRetry: 8,
-    retryDelayMs: 500,
-    maxRetryDelayMs: 4000,
-    shouldRetry: (retry, count, _isTimeout, response) => count < retry.maxNumRetry && !isClientError(response?.code),
+  const patient = (endsAt) => {
+    const retry = {
+      maxNumRetry: 8,
+      retryDelayMs: 500,
+      maxRetryDelayMs: 4000,
+      shouldRetry: ({ maxNumRetry }, count, _isTimeout, response) => count < maxNumRetry && !endsAt(response?.code),
+    };
+    return { maxTimeToFirstByteMs: 10_000, maxLoadTimeMs: 30_000, timeoutRetry: retry, errorRetry: retry };
   };
-  const load = { maxTimeToFirstByteMs: 10_000, maxLoadTimeMs: 30_000, timeoutRetry: patient, errorRetry: patient };
   return {
     emeEnabled: true,
     drmSystems: {
@@ -118,8 +136,8 @@ export function hlsConfig({ licence, bufferS = 4 }) {
     keyLoadPolicy: {
       default: { maxTimeToFirstByteMs: 8000, maxLoadTimeMs: 20_000, timeoutRetry: once, errorRetry: once },
     },
-    playlistLoadPolicy: { default: load },
-    fragLoadPolicy: { default: load },
+    playlistLoadPolicy: { default: patient(isFinal) },
+    fragLoadPolicy: { default: patient((status) => isFinal(status) && !isGone(status)) },
     maxBufferLength: bufferS,
     maxMaxBufferLength: bufferS,
   };
@@ -176,16 +194,19 @@ export class Guard {
   #source = null;
   #timers = new Map();
   #attempts = 0;
+  /** Fetches in a row that brought no newer period than `#newest`. */
+  #vain = 0;
+  #newest = -Infinity;
   #done = false;
   /** Pushes are handed over one after the other. */
   #queue = Promise.resolve();
-  /** SDK-owned sessions, oldest first: `{session, mediaKeys, kids, leftAt}`. */
+  /** SDK-owned sessions: `{session, mediaKeys, kids, period}`, `period` being that of the newest key in it. */
   #held = [];
 
   constructor(options) {
     this.#options = options;
     this.#connect();
-    this.#expectPush(FETCH_PAUSE_MS);
+    this.#expectPush(0);
   }
 
   /** Key IDs (base64url) that the SDK has in the CDM. */
@@ -210,20 +231,24 @@ export class Guard {
   #connect() {
     const source = new EventSource(`${this.#options.base}events`);
     this.#source = source;
+    let openedAt = Infinity;
     source.addEventListener('open', () => {
-      this.#attempts = 0;
+      openedAt = performance.now();
       this.#options.onchannel?.('open');
     });
     source.addEventListener('keys', (event) => this.#take(JSON.parse(event.data)));
-    source.addEventListener('revoked', (event) => this.#end(JSON.parse(event.data).reason ?? 'revoked'));
-    source.addEventListener('error', () => this.#lost(source));
+    source.addEventListener('revoked', (event) => this.#end(JSON.parse(event.data).reason));
+    source.addEventListener('ended', (event) => this.#failed(new RefusedError(JSON.parse(event.data).reason)));
+    source.addEventListener('error', () => this.#lost(source, performance.now() - openedAt));
   }
 
   /** EventSource tells no status and its own retries know no backoff, so asking for the keys finds out why. */
-  #lost(source) {
+  #lost(source, livedMs) {
     source.close();
     if (this.#done || source !== this.#source) return;
     this.#options.onchannel?.('lost');
+    // One that breaks soon after it opened counts as a failed attempt.
+    if (livedMs > RECONNECT_MS.most) this.#attempts = 0;
     const wait = Math.min(RECONNECT_MS.most, RECONNECT_MS.first * 2 ** this.#attempts++);
     this.#later('connect', wait * (0.5 + Math.random() / 2), async () => {
       await this.#fetchKeys();
@@ -257,23 +282,30 @@ export class Guard {
   /** A push arrived: give its keys to the CDM, and see to it that the next one comes. */
   #take(push) {
     if (this.#done) return;
-    const receivedAt = performance.now();
-    this.#queue = this.#queue.then(() => this.#handOver(push, receivedAt)).catch((error) => this.#failed(error));
-    if (push.next_at) {
-      const due = push.next_at - (push.now ?? Date.now());
-      this.#expectPush(Math.max(due + PUSH_GRACE_MS, FETCH_PAUSE_MS));
+    this.#queue = this.#queue.then(() => this.#handOver(push)).catch((error) => this.#failed(error));
+    if (push.period > this.#newest) {
+      this.#newest = push.period;
+      this.#vain = 0;
     }
+    // Both times are of the relay's clock, so this machine's does not matter. After the last key none is due.
+    if (push.next_at === null) this.#never('push');
+    else this.#expectPush(push.next_at - push.now + PUSH_GRACE_MS);
   }
 
-  /** Fetch the keys in `delayMs`, and again from then on, unless a push arrives. */
-  #expectPush(delayMs) {
-    this.#later('push', delayMs, () => {
-      this.#expectPush(FETCH_PAUSE_MS);
+  /**
+   * Fetch the keys in `dueMs`, and again from then on, ever more slowly, unless a push arrives. The least
+   * wait holds where `dueMs` is in the past or no number.
+   */
+  #expectPush(dueMs) {
+    const least = Math.min(FETCH_MS.most, FETCH_MS.first * 2 ** this.#vain);
+    this.#later('push', Math.max(least, dueMs || 0), () => {
+      this.#vain += 1;
+      this.#expectPush(0);
       return this.#fetchKeys();
     });
   }
 
-  async #handOver(push, receivedAt) {
+  async #handOver(push) {
     // Plain HLS AES-128 has no CDM: its channel carries revocations alone.
     if (!push.keys.length) return;
     const mediaKeys = await this.#mediaKeys();
@@ -286,13 +318,9 @@ export class Guard {
       const kids = keys.map((key) => key.kid);
       const session = await openKeySession(mediaKeys, keys);
       if (this.#done) return void (await session.close());
-      const leavesAt = receivedAt + Math.max(0, (push.period ?? 0) - (push.stream_now ?? 0));
-      const last = this.#held.at(-1);
-      if (last) last.leftAt = leavesAt;
-      this.#held.push({ session, mediaKeys, kids, leftAt: Infinity });
+      this.#held.push({ session, mediaKeys, kids, period: push.period });
     }
-    const horizon = performance.now() - this.#windowMs() - RETIRE_MARGIN_MS;
-    const retired = this.#held.filter((entry) => strangers.includes(entry) || entry.leftAt < horizon);
+    const retired = this.#held.filter((entry) => strangers.includes(entry) || this.#isOver(entry, push));
     this.#held = this.#held.filter((entry) => !retired.includes(entry));
     await this.#closeSessions(retired);
     this.#options.onkeys?.({
@@ -300,6 +328,12 @@ export class Guard {
       dropped: retired.flatMap((entry) => entry.kids),
       push,
     });
+  }
+
+  /** Whether a viewer can no longer go back to before a newer period than those of an SDK-owned session began. */
+  #isOver({ period }, push) {
+    const oldest = push.stream_now - this.#windowMs() - RETIRE_MARGIN_MS;
+    return this.#held.some((other) => other.period > period && other.period <= oldest);
   }
 
   /** How far back a viewer can go. */
@@ -336,8 +370,12 @@ export class Guard {
   }
 
   #later(name, delayMs, action) {
+    this.#never(name);
+    this.#timers.set(name, setTimeout(action, Math.min(delayMs, MAX_TIMER_MS)));
+  }
+
+  #never(name) {
     clearTimeout(this.#timers.get(name));
-    this.#timers.set(name, setTimeout(action, delayMs));
   }
 }
 
@@ -351,19 +389,18 @@ async function openKeySession(mediaKeys, keys) {
   return session;
 }
 
-function throwIfRefused(response) {
-  if (isFinal(response.status)) {
-    throw new RefusedError(response.status, response.headers.get('Relay-Reason') ?? `http_${response.status}`);
-  }
+function throwIfRefused({ status, headers }) {
+  if (isFinal(status)) throw new RefusedError(headers.get('Relay-Reason') ?? `http_${status}`, status);
 }
 
-/** Asking again would be answered alike. */
-function isClientError(status) {
-  return status >= 400 && status < 500;
-}
-
+/** Asking again would be answered alike: a client error other than a time-out (408), too early (425) or too often (429). */
 function isFinal(status) {
-  return status === 401 || status === 403 || status === 410 || status === 451;
+  return status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
+}
+
+/** Of a live segment this says that the window has moved on, and nothing of the session. */
+function isGone(status) {
+  return status === 404;
 }
 
 function utf8(text) {

@@ -15,6 +15,8 @@ from secrets import token_hex, token_urlsafe
 
 import aiohttp
 from aiohttp import web
+from rich.console import Console
+from rich.progress import Progress
 
 import relay
 from keys.material import RootKey
@@ -133,9 +135,6 @@ async def run_demo(options: DemoOptions) -> None:
 
 async def _build_clip() -> Clip:
     def build() -> Clip:
-        from rich.console import Console
-        from rich.progress import Progress
-
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("Encoding the demo clip", total=1.0)
             return build_clip(CLIP_FOLDER, lambda done: progress.update(task, completed=done))

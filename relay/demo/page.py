@@ -9,8 +9,8 @@ from aiohttp import web
 from relay.errors import RelayError
 
 SessionSource = Callable[[], Awaitable[Mapping[str, object]]]
-"""Makes a fresh session: entry URLs ``hls``, ``dash``, ``hls_aes128``, ``license``, ``sdk``, and the ids
-``session_id``, ``account_id``, ``stream_id``; ``rotation_ms`` if the page shall count down from the start."""
+"""Makes a fresh session: entry URLs ``hls``, ``dash``, ``hls_aes128``, and the ids ``session_id``, ``account_id``,
+``stream_id``; ``rotation_ms`` if the page shall count down from the start."""
 
 Revoke = Callable[[str], Awaitable[None]]
 """Revokes the session of that id; returns when the relay has acknowledged."""

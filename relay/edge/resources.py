@@ -1,6 +1,7 @@
 """Everything below a session's class folder: manifests, init and media segments, clear resources, keys."""
 
 import re
+from dataclasses import replace
 from hashlib import blake2b
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from relay.edge.licence import licence_url
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, visit_of
 from relay.manifest.context import LICENCE_URL
-from relay.manifests import ManifestRequest
+from relay.manifests import Manifest, ManifestRequest
 from relay.problems import denied
 from relay.streams import ENTRY_DASH, ENTRY_HLS
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
@@ -19,7 +20,7 @@ from relay.verdict import Deny, Reason
 HLS_TYPE = "application/vnd.apple.mpegurl"
 DASH_TYPE = "application/dash+xml"
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_HOLD_PARAMETERS = ("_HLS_msn", "_HLS_part")
+_HELD = ("_HLS_msn", "_HLS_part")
 
 
 async def get_resource(request: web.Request) -> web.StreamResponse:
@@ -48,15 +49,20 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
     refused = visit.node.gate.may_have(visit.visitor, ref.track) if ref.track else None
     if refused:
         return refused
-    hold = "&".join(
-        f"{name}={request.query[name]}" for name in _HOLD_PARAMETERS if _NUMBER.fullmatch(request.query.get(name, ""))
-    )
-    return await _manifest(request, visit, ManifestRequest(visit.stream.name, visit.cls, visit.rest, ref, hold))
+    wanted = ManifestRequest(visit.stream.name, visit.cls, visit.rest, ref)
+    held = {name: request.query[name] for name in _HELD if _NUMBER.fullmatch(request.query.get(name, ""))}
+    if "_HLS_msn" not in held:
+        return await _manifest(request, visit, wanted)
+    wanted = replace(wanted, hold="&".join(f"{name}={value}" for name, value in held.items()))
+    manifest = await visit.node.manifests.get_held(visit.stream, wanted, int(held["_HLS_msn"]))
+    return _answer(request, visit, wanted, manifest)
 
 
 async def _manifest(request: web.Request, visit: Visit, wanted: ManifestRequest) -> Result:
-    node = visit.node
-    manifest = await node.manifests.get(visit.stream, wanted)
+    return _answer(request, visit, wanted, await visit.node.manifests.get(visit.stream, wanted))
+
+
+def _answer(request: web.Request, visit: Visit, wanted: ManifestRequest, manifest: Manifest) -> Answer:
     body, etag = manifest.body, manifest.etag
     if manifest.names_licence:
         url = licence_url(request, visit).encode()

@@ -10,7 +10,7 @@ from functools import lru_cache
 from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
-from relay.media.nal import header_size, nal_units, parameter_set
+from relay.media.nal import header_size, length_size, nal_units, parameter_set
 from relay.media.subsamples import Range, RangeMapper
 
 _IDR, _SPS, _PPS = 5, 7, 8
@@ -318,9 +318,7 @@ class AvcCodec:
         """Read an AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1). Raises :class:`MediaError`."""
         if len(config) < 7 or config[0] != 1:
             raise MediaError("avcC: not a version 1 configuration record")
-        length_size = (config[4] & 3) + 1
-        if length_size == 3:
-            raise MediaError("avcC: NAL length size is 3")
+        size = length_size(config[4], "avcC")
         sps_nals, at = _config_nals(config, 6, config[5] & 31)
         if at >= len(config):
             raise MediaError("avcC: ends before its picture parameter sets")
@@ -328,7 +326,7 @@ class AvcCodec:
         sets = ParameterSets({}, {})
         for nal in sps_nals + pps_nals:
             sets.keep(nal)
-        return cls(length_size, sets)
+        return cls(size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
         """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""

@@ -10,6 +10,9 @@ from relay.media.ivs import CountingIvs, HashedIvs
 from relay.media.model import Protection, SampleIvs
 from relay.media.protect import protect_segment
 
+MAX_FILE_SAMPLES = 10_000_000
+"""A day of audio and video."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileProtection:
@@ -56,5 +59,7 @@ def protect_file(data: bytes, wanted: FileProtection, ivs: SampleIvs) -> bytes:
     """
     init, rest = split_init(data)
     parsed = parse_init(init)
-    body = protect_segment(rest, parsed, wanted.protection, ivs, groups=False, position=len(init))
+    body = protect_segment(
+        rest, parsed, wanted.protection, ivs, groups=False, position=len(init), max_samples=MAX_FILE_SAMPLES
+    )
     return protect_init(parsed, wanted.protection) + body

@@ -10,7 +10,7 @@ from keys.model import Scheme
 from relay.errors import MediaError, UnsupportedMediaError
 from relay.media.bits import BitReader
 from relay.media.hevc_sets import PPS, SPS, ParameterSets, Pps, Sps, limited, read_ref_pic_set
-from relay.media.nal import header_size, nal_units
+from relay.media.nal import header_size, length_size, nal_units
 from relay.media.subsamples import Range, RangeMapper
 
 _BLA_FIRST, _IDR_FIRST, _IDR_LAST, _CRA, _IRAP_LAST = 16, 19, 20, 21, 23
@@ -160,13 +160,11 @@ class HevcCodec:
         """Read an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15 §8.3.3.1). Raises :class:`MediaError`."""
         if len(config) < 23 or config[0] != 1:
             raise MediaError("hvcC: not a version 1 configuration record")
-        length_size = (config[21] & 3) + 1
-        if length_size == 3:
-            raise MediaError("hvcC: NAL length size is 3")
+        size = length_size(config[21], "hvcC")
         sets = ParameterSets({}, {})
         for nal in _config_nals(config):
             sets.keep(nal)
-        return cls(length_size, sets)
+        return cls(size, sets)
 
     def mapper(self, scheme: Scheme) -> RangeMapper:
         """See :meth:`relay.media.subsamples.VideoCodec.mapper`."""

@@ -39,12 +39,6 @@ class Track:
         """What the track holds."""
         return self.entries[0].kind
 
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """Width and height of the largest picture in pixels; (0, 0) where the track is not video."""
-        largest = max(self.entries, key=lambda entry: entry.width * entry.height)
-        return largest.width, largest.height
-
 
 @dataclass(frozen=True, slots=True)
 class InitSegment:
@@ -57,11 +51,6 @@ class InitSegment:
     def track(self, track_id: int) -> Track | None:
         """The track of that ID."""
         return next((track for track in self.tracks if track.id == track_id), None)
-
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """The largest picture of all video tracks, (0, 0) without one."""
-        return max((track.picture_size for track in self.tracks), key=lambda size: size[0] * size[1])
 
 
 def split_init(data: bytes) -> tuple[bytes, bytes]:

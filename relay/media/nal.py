@@ -42,6 +42,17 @@ def nal_units(sample: memoryview, length_size: int) -> Iterator[tuple[int, int]]
         raise MediaError(f"sample: more than {MAX_NAL_UNITS} NAL units")
 
 
+def length_size(fields: int, box: str) -> int:
+    """Bytes of the length before each NAL unit, where ``fields`` ends in lengthSizeMinusOne.
+
+    Raises :class:`MediaError` naming ``box`` for 3, which ISO/IEC 14496-15 §5.3.3.1.2 rules out.
+    """
+    size = (fields & 3) + 1
+    if size == 3:
+        raise MediaError(f"{box}: NAL length size is 3")
+    return size
+
+
 def unescaped(data: bytes) -> bytes:
     """The RBSP of a NAL unit: without its emulation prevention bytes (H.264 §7.3.1)."""
     # A removed byte ends its run of zeros, so non-overlapping replacement is exact.

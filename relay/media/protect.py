@@ -22,6 +22,9 @@ MAX_UNIT_BYTES = 64 << 20
 MAX_TOP_LEVEL = 100_000
 """Most boxes at the top level of a segment. A whole film in one file has a few ten thousand."""
 
+MAX_SAMPLES = 100_000
+"""Most samples of a segment, unless told: half an hour of audio and video. Whole files may hold more."""
+
 _MAX_BETWEEN = 16
 """Most boxes between a ``moof`` and its ``mdat``."""
 
@@ -36,6 +39,7 @@ def protect_segment(
     *,
     groups: bool = True,
     position: int = 0,
+    max_samples: int = MAX_SAMPLES,
 ) -> bytes:
     """A media segment, protected.
 
@@ -46,7 +50,7 @@ def protect_segment(
     Raises :class:`AlreadyProtectedError` for encrypted input, else :class:`MediaError`.
     """
     view = memoryview(data)
-    protector = UnitProtector(init, protection, ivs, groups=groups)
+    protector = UnitProtector(init, protection, ivs, groups=groups, max_samples=max_samples)
     budget = Budget(MAX_TOP_LEVEL)
     starts: list[int] = []
     pieces: list[ProtectedUnit | Sidx | memoryview | None] = []
@@ -86,7 +90,7 @@ class StreamProtector:
         max_unit: int = MAX_UNIT_BYTES,
         position: int = 0,
     ) -> None:
-        self._protector = UnitProtector(init, protection, ivs, groups=groups)
+        self._protector = UnitProtector(init, protection, ivs, groups=groups, max_samples=MAX_SAMPLES)
         self._budget = Budget(MAX_TOP_LEVEL)
         self._max_unit = max_unit
         self._position = position

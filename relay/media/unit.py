@@ -8,6 +8,7 @@ from itertools import chain, count, islice
 from operator import add
 
 from keys.model import Scheme
+from relay.errors import MediaError
 from relay.media.box import Box
 from relay.media.boxes.seig import Seig
 from relay.media.boxes.senc import Senc, encode_subsamples
@@ -60,15 +61,19 @@ class UnitProtector:
     """Protects the fragments of one segment in order. Video codecs may carry state from one to the next.
 
     ``groups`` adds the ``seig`` group that names the key; without it readers rely on the ``tenc`` of the init segment.
+    ``max_samples`` bounds the samples of all fragments together.
     """
 
-    def __init__(self, init: InitSegment, protection: Protection, ivs: SampleIvs, *, groups: bool) -> None:
+    def __init__(
+        self, init: InitSegment, protection: Protection, ivs: SampleIvs, *, groups: bool, max_samples: int
+    ) -> None:
         if protection.scheme is Scheme.AES128:
             raise ValueError("HLS AES-128 encrypts whole resources, not samples")
         self._init = init
         self._protection = protection
         self._ivs = ivs
         self._groups = groups
+        self._samples_left = max_samples
         self._mappers: dict[int, SampleMapper] = {}
 
     def plan(self, moof: Box, mdat: Box, position: int) -> ProtectedUnit:
@@ -77,6 +82,10 @@ class UnitProtector:
         Raises :class:`MediaError` and its kin for media that cannot be protected.
         """
         fragment = parse_fragment(moof, mdat, self._init, position)
+        self._samples_left -= sum(len(traf.samples) for traf in fragment.trafs)
+        if self._samples_left < 0:
+            # A plan weighs some 300 bytes a sample, so samples of a byte would weigh far more than the segment.
+            raise MediaError(f"{moof.where}: more samples than a segment may hold")
         clear = moof.view[moof.end : mdat.end]
         mapped = [self._map(traf, clear, moof.size) for traf in fragment.trafs]
         ivs = self._ivs_by_track(mapped, moof.raw, clear)

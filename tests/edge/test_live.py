@@ -201,16 +201,17 @@ async def test_an_origin_that_breaks_off_breaks_the_viewer_off_and_is_not_cached
 
 
 async def test_a_held_reload_reaches_the_origin_once_and_answers_all(world: World) -> None:
-    """LL-HLS blocking reload: the parameters go through, equal requests are one."""
+    """LL-HLS blocking reload: the parameters go through, equal requests are one, and none is held out of turn."""
     serve_live(world)
     released = asyncio.Event()
     asked: list[str] = []
+    control = ["#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0\n"]
 
     async def playlist(request: web.Request) -> web.Response:
         if "_HLS_msn" in request.query:
             asked.append(request.query_string)
             await released.wait()
-        return web.Response(text=live_playlist(time.time()))
+        return web.Response(text=live_playlist(time.time(), extra=control[0]))
 
     async def multivariant(_: web.Request) -> web.Response:
         return web.Response(text="#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=256x144\nv.m3u8\n")
@@ -220,9 +221,16 @@ async def test_a_held_reload_reaches_the_origin_once_and_answers_all(world: Worl
     session = await world.enter("live")
     _, body, _ = await world.get(session)
     url = urljoin(session, next(line for line in body.decode().splitlines() if line.startswith("m/")))
-    held = [asyncio.create_task(world.get(url + "&_HLS_msn=77&_HLS_part=2&_HLS_skip=YES")) for _ in range(3)]
+    following = int(time.time())
+    held = [asyncio.create_task(world.get(f"{url}&_HLS_msn={following}&_HLS_part=2&_HLS_skip=YES")) for _ in range(3)]
     await asyncio.sleep(0.3)
-    assert asked == ["_HLS_msn=77&_HLS_part=2"]
+    assert asked == [f"_HLS_msn={following}&_HLS_part=2"]
     released.set()
     assert {status for status, _, _ in await asyncio.gather(*held)} == {200}
-    assert asked == ["_HLS_msn=77&_HLS_part=2"]
+    assert len(asked) == 1
+    status, _, headers = await world.get(f"{url}&_HLS_msn={following + 50}")
+    assert (status, headers["Relay-Reason"]) == (400, "request_invalid")
+    control[0] = ""
+    await asyncio.sleep(1.1)
+    assert (await world.get(f"{url}&_HLS_msn={following + 50}"))[0] == 200
+    assert len(asked) == 1

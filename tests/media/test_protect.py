@@ -392,3 +392,14 @@ def test_keys_of_video_and_audio_are_told_apart() -> None:
     out = protect_segment(FRAGMENT, AUDIO_INIT, swapped, HashedIvs())
     assert VIDEO.kid in out
     assert AUDIO.kid not in out
+
+
+def test_no_more_samples_than_a_segment_may_hold() -> None:
+    """The plan of a sample weighs far more than a sample of a byte, so the count is bounded and not the bytes alone."""
+    init, protected = parse_init(read("clear/v_init.mp4")), protection("cenc")
+    data = read("clear/v_1.m4s")
+    assert protect_segment(data, init, protected, HashedIvs(), max_samples=48)
+    with pytest.raises(MediaError, match="more samples"):
+        protect_segment(data, init, protected, HashedIvs(), max_samples=47)
+    with pytest.raises(MediaError, match="more samples"):
+        protect_segment(data + data, init, protected, HashedIvs(), max_samples=95)

@@ -14,6 +14,7 @@ from relay.manifest.dash.template import expand
 from relay.manifest.dash.timeline import Anchor, Run, Timing, read_timeline
 from relay.manifest.dash.values import byte_range, integer
 from relay.sources import ByteRange, Source
+from relay.templates import count_placeholders
 
 FORMS = ("SegmentTemplate", "SegmentList", "SegmentBase")
 
@@ -187,6 +188,9 @@ def _read_template(levels: Levels, bases: Bases, times: PeriodTimes) -> Template
             raise ManifestError("MPD: a template for several segments has neither $Number$ nor $Time$")
         runs = tuple(Run(run.start, run.duration, run.count, 0) for run in timing.runs)
         return Listed(Timing(timing.anchor, runs, listed=True), init, [Part(source)], merged.kept(bases))
+    if count_placeholders(f"{source.path}?{source.query}") != count_placeholders(media.uri):
+        # Of a base URL, or written in percent-encoding.
+        raise ManifestError("MPD: the path of a template holds a text that the relay reserves, (number) or (time)")
     if media.identifier == "$Time$" and not timing.listed:
         raise ManifestError("MPD: a $Time$ template without a SegmentTimeline")
     return Templated(timing, init, source, media.identifier, merged.kept(bases))

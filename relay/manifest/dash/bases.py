@@ -35,7 +35,9 @@ class Bases:
         if not found:
             return self
         try:
-            urls = tuple(urljoin(base, (url.text or "").strip()) for base in self.urls for url in found)
+            urls = tuple(
+                urljoin(base, (url.text or "").strip()) for base in self.urls for url in found[:MAX_ALTERNATIVES]
+            )
         except ValueError:
             raise ManifestError("MPD: a BaseURL is not a URL") from None
         early = {name: value for name, value in found[0].attrib.items() if str(name).startswith("availabilityTime")}

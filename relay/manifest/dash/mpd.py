@@ -4,9 +4,7 @@ Everything here matches elements by local name alone, as players do, so that an 
 namespace cannot carry past the rewriter what a player would act on.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import urlsplit
 
 from lxml import etree
 from lxml.etree import _Element as Element
@@ -16,7 +14,9 @@ from relay.errors import ManifestError
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32
+MAX_REPRESENTATIONS = 1000
 
+_REPRESENTATIONS = etree.XPath("count(//*[local-name() = 'Representation'])")
 _DEEPER = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -47,6 +47,8 @@ def parse(data: bytes) -> Element:
         raise ManifestError(f"MPD: not well-formed: {error.msg}") from None
     if _DEEPER(root):
         raise ManifestError(f"MPD: nested deeper than {MAX_DEPTH}")
+    if _REPRESENTATIONS(root) > MAX_REPRESENTATIONS:
+        raise ManifestError(f"MPD: more than {MAX_REPRESENTATIONS} Representations")
     if local(root) != "MPD":
         raise ManifestError("MPD: the root element is not MPD")
     return root
@@ -83,11 +85,3 @@ def remove(elements: Iterable[Element]) -> None:
         parent = element.getparent()
         if parent is not None:
             parent.remove(element)
-
-
-def refuse_addresses(text: str, bases: Iterable[str]) -> None:
-    """Raise :class:`ManifestError` where the address of an origin base stands in ``text``, on whatever port."""
-    for base in bases:
-        host = urlsplit(base).hostname or base
-        if re.search(rf"//(?:[^/@\s\"]*@)?\[?{re.escape(host)}(?![\w.-])", text, re.IGNORECASE):
-            raise ManifestError("MPD: holds the origin's address in a place that the relay does not know")

@@ -12,7 +12,7 @@ from keys.model import TrackType
 from keys.periods import Schedule, first_segment_at
 from relay.errors import ManifestError
 from relay.manifest.dash.addressing import Addressing, PeriodTimes, Whole
-from relay.manifest.dash.mpd import children, named, remove
+from relay.manifest.dash.mpd import MAX_ELEMENTS, children, named, remove
 from relay.manifest.dash.timeline import Stretch, Timing
 from relay.manifest.dash.tracks import add_property
 from relay.manifest.dash.values import integer, write_duration
@@ -89,8 +89,12 @@ def split_period(period: Element, times: PeriodTimes, pieces: Sequence[Piece], a
     """Replace a Period by one for each piece, without their segments, and return these.
 
     Their @id and @start follow from the origin's Period and the crypto period alone. ``asset`` names the
-    content that they all belong to.
+    content that they all belong to. Raises :class:`ManifestError` where that would grow too large.
     """
+    if len(pieces) * sum(1 for _ in period.iter()) > MAX_ELEMENTS:
+        raise ManifestError(f"MPD: a Period for each of {len(pieces)} crypto periods would make too large a manifest")
+    if len(pieces) * sum(1 for _ in period.iter()) > MAX_ELEMENTS:
+        raise ManifestError(f"MPD: a Period for each of {len(pieces)} crypto periods would make too large a manifest")
     name = period.get("id") or f"p{int(times.start * 1000)}"
     made: list[Element] = []
     for piece in pieces:

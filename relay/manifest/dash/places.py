@@ -6,12 +6,12 @@ could lead a player around the relay or show it the origin.
 
 import re
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
 
-from relay.errors import AlreadyProtectedError, ManifestError, UnsupportedMediaError
-from relay.manifest.dash.mpd import children, descendants, local, refuse_addresses, remove, serialise
+from relay.errors import AlreadyProtectedError, UnsupportedMediaError
+from relay.manifest.dash.mpd import children, descendants, local, remove, serialise
+from relay.sources import OriginScope
 
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _RESOLVE_TO_ZERO = "urn:mpeg:dash:resolve-to-zero:2013"
@@ -35,7 +35,7 @@ def refuse_protected(root: Element) -> None:
         raise AlreadyProtectedError("MPD: holds ContentProtection, so its media is encrypted already")
 
 
-def clean(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
+def clean(root: Element, scope: OriginScope, now_ms: int) -> None:
     """Remove or replace what the module says.
 
     Raises :class:`UnsupportedMediaError` where the origin wants players to add query parameters.
@@ -47,8 +47,8 @@ def clean(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
         for name in [name for name in element.attrib if str(name).lower().endswith("url")]:
             del element.attrib[name]
     remove(stream for stream in descendants(root, "EventStream", "InbandEventStream") if _is(stream, _CALLBACK))
-    remove(event for event in descendants(root, "Event") if _shows(event, bases))
-    _replace_clocks(root, bases, now_ms)
+    remove(event for event in descendants(root, "Event") if _shows(event, scope))
+    _replace_clocks(root, scope, now_ms)
 
 
 def _drop_links(root: Element) -> None:
@@ -72,14 +72,14 @@ def _drop_properties(root: Element) -> None:
             remove([prop])
 
 
-def _replace_clocks(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
+def _replace_clocks(root: Element, scope: OriginScope, now_ms: int) -> None:
     """Time servers (§5.8.4.11). The origin's own is replaced by our time, which can only be late, never early."""
     ours = False
     for timing in children(root, "UTCTiming"):
         if not _HTTP_TIME.match(timing.get("schemeIdUri", "")):
             continue
         urls = timing.get("value", "").split()
-        if all("://" in url for url in urls) and not _shows(timing, bases):
+        if all("://" in url for url in urls) and not _shows(timing, scope):
             continue
         if ours:
             remove([timing])
@@ -89,13 +89,8 @@ def _replace_clocks(root: Element, bases: tuple[str, ...], now_ms: int) -> None:
         timing.set("value", _iso(now_ms))
 
 
-def _shows(element: Element, bases: tuple[str, ...]) -> bool:
-    try:
-        refuse_addresses(serialise(element).decode(), bases)
-    except ManifestError:
-        return True
-    host = {urlsplit(base).hostname or "" for base in bases}
-    return any(name and name in str(element.get("messageData", "")) for name in host)
+def _shows(element: Element, scope: OriginScope) -> bool:
+    return scope.named_in(serialise(element).decode())
 
 
 def _in_event(element: Element) -> bool:

@@ -82,7 +82,8 @@ def rewrite_mpd(
         _write(element, part, piece, writer, list(keys))
     shelf_life = presentation.set_refresh(shown)
     body = mpd.serialise(presentation.root)
-    mpd.refuse_addresses(body.decode(), ctx.scope.bases)
+    if ctx.scope.addressed_in(body.decode()):
+        raise ManifestError("MPD: holds the origin's address in a place that the relay does not know")
     return Rewritten(body, presentation.observed(shown), shelf_life)
 
 
@@ -120,7 +121,7 @@ class _Presentation:
         if dynamic and start is None:
             raise ManifestError("MPD: dynamic, but has no @availabilityStartTime")
         endless = any(entry.get("r", "").strip().startswith("-") for entry in mpd.descendants(root, "S"))
-        places.clean(root, ctx.scope.bases, now_ms)
+        places.clean(root, ctx.scope, now_ms)
         schedule = ctx.schedule if dynamic else ctx.schedule.for_vod()
         return cls(root, ctx, source, dynamic, start or 0 if dynamic else 0, now_ms, endless, schedule)
 

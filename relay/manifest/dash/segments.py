@@ -1,6 +1,6 @@
 """Writing the addressing of a Representation anew, with this relay's URLs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -15,12 +15,14 @@ from relay.manifest.context import RewriteContext
 from relay.manifest.dash.addressing import Addressing, Listed, Part, Templated, Whole
 from relay.manifest.dash.mpd import children, named
 from relay.manifest.dash.periods import Piece, Rendition
-from relay.manifest.dash.timeline import Run, Timing, write_timeline
-from relay.manifest.dash.values import integer
+from relay.manifest.dash.timeline import Run, Stretch, Timing, write_timeline
+from relay.manifest.dash.values import MAX_NUMBER, integer
 from relay.urls import MAX_URL, ClearRef, Clocked, InitRef, Ref, SegmentRef, SlotRef, Span, TemplateRef
 
-MAX_SPANS = 128
-"""Crypto periods that a template's URL names one by one; with more it says how to count them, if it can."""
+MAX_SPANS = MAX_URL // len("0-0:1.0,")
+"""Crypto periods that a template's URL could name one by one at the very most; usually its length ends it."""
+
+_VALUE_DIGITS = len(str(MAX_NUMBER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,7 @@ class SegmentWriter:
         _write_scale(out, timing, piece)
         if template.init is not None:
             out.set("initialization", self._init(track, template.init, piece))
-        ref = TemplateRef(template.media, track, None)
-        if track is not None and template.init is not None:
-            spans, clock = self._values(track, template, timing, piece)
-            ref = replace(ref, init=template.init.source, init_range=template.init.range, spans=spans, clock=clock)
-        media = self.up + self.ctx.urls.write_template(ref, template.identifier)
-        if len(media) > MAX_URL:
-            raise ManifestError("MPD: a template runs through too many crypto periods for one URL")
-        out.set("media", media)
+        out.set("media", self.up + self._media(track, template, timing, piece))
         if timing.runs and template.identifier == "$Number$":
             out.set("startNumber", str(timing.runs[0].number))
         if timing.listed or not timing.runs or self._misaligned(timing, piece):
@@ -66,29 +61,43 @@ class SegmentWriter:
         else:
             _write_duration(out, timing.runs[0])
 
-    def _values(
-        self, track: TrackType, template: Templated, timing: Timing, piece: Piece
-    ) -> tuple[tuple[Span, ...], Clocked | None]:
-        """Which values a template's URL may be filled with, and what crypto period each lies in."""
+    def _media(self, track: TrackType | None, template: Templated, timing: Timing, piece: Piece) -> str:
+        """The URL of a template, short enough to be taken back with a value in it."""
+        for ref in self._refs(track, template, timing, piece):
+            url = self.ctx.urls.write_template(ref, template.identifier)
+            if len(url) + _VALUE_DIGITS <= MAX_URL:
+                return url
+        raise ManifestError(f"MPD: a template's paths and crypto periods do not fit into {MAX_URL} characters")
+
+    def _refs(
+        self, track: TrackType | None, template: Templated, timing: Timing, piece: Piece
+    ) -> Iterator[TemplateRef]:
+        """What a template's URL can say, best first: which values exist and what crypto period each lies in, or,
+        much shorter, the rule that gives a value its period."""
+        if track is None or template.init is None:
+            yield TemplateRef(template.media, track, None)
+            return
+        ref = TemplateRef(template.media, track, template.init.source, template.init.range)
         clock = _clock(template)
+        counted = self.live and not timing.listed
         if piece.crypto is not None:
             closed = self._closed(timing, piece.crypto)
-            return self._span(track, template, closed, piece.crypto), clock if self.live and not timing.listed else None
-        if self.live and not timing.listed:
-            return (), clock
-        stretches = timing.stretches(self.schedule, MAX_SPANS)
-        if stretches is None:
-            if clock is None:
-                raise ManifestError(f"MPD: a $Number$ timeline runs through more than {MAX_SPANS} crypto periods")
-            return (), clock
-        spans = []
+            spans = self._span(track, template, closed, piece.crypto)
+            yield replace(ref, spans=spans, clock=clock if counted else None)
+            return
+        stretches = None if counted else timing.stretches(self.schedule, MAX_SPANS)
+        if stretches is not None:
+            yield replace(ref, spans=tuple(self._spans(track, template, stretches)))
+        if clock is not None:
+            yield replace(ref, clock=clock)
+
+    def _spans(self, track: TrackType, template: Templated, stretches: Iterable[Stretch]) -> Iterator[Span]:
         for stretch in stretches:
             slot = self.ctx.slot(track, stretch.period)
             first, last = stretch.first_number, stretch.last_number
             if template.identifier == "$Time$":
                 first, last = stretch.first_tick, stretch.last_tick
-            spans.append(Span(first, last, slot.generation, stretch.period))
-        return tuple(spans), None
+            yield Span(first, last, slot.generation, stretch.period)
 
     def _misaligned(self, timing: Timing, piece: Piece) -> bool:
         """Whether @duration would be wrong: it means that the first segment starts where the Period does.
@@ -150,7 +159,10 @@ class SegmentWriter:
         return self._url(InitRef(init.source, slot_of(self.ctx, track, piece), init.range))
 
     def _url(self, ref: Ref) -> str:
-        return self.up + self.ctx.urls.write(ref)
+        url = self.ctx.urls.write(ref)
+        if len(url) > MAX_URL:
+            raise ManifestError(f"MPD: a URL would be longer than {MAX_URL} characters")
+        return self.up + url
 
 
 def slot_of(ctx: RewriteContext, track: TrackType, piece: Piece) -> SlotRef:

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from relay.errors import ManifestError, UnsupportedMediaError
+from relay.templates import count_placeholders, placeholder
 
 _IDENTIFIER = re.compile(r"\$(?:(RepresentationID|Number|Bandwidth|Time|SubNumber)(?:%0([0-9]{1,2})d)?)?\$")
-_RESERVED = re.compile(r"\((?:number|time)[:)]")
 _MAX_WIDTH = 20
 
 
@@ -23,9 +23,7 @@ class Template:
 
 def expand(text: str, representation_id: str, bandwidth: int | None) -> Template:
     """Fill in what a Representation says. Raises :class:`ManifestError`."""
-    if _RESERVED.search(text) or _RESERVED.search(representation_id):
-        raise ManifestError("MPD: a template holds a text that the relay reserves, (number) or (time)")
-    found: set[str] = set()
+    found: list[str] = []
     out: list[str] = []
     end = 0
     for match in _IDENTIFIER.finditer(text):
@@ -46,12 +44,15 @@ def expand(text: str, representation_id: str, bandwidth: int | None) -> Template
             case "SubNumber":
                 raise UnsupportedMediaError("MPD: $SubNumber$ templates are not supported")
             case _:
-                found.add(name)
-                out.append(f"({name.lower()}{f':{width:02d}' if match[2] else ''})")
+                found.append(f"${name}$")
+                out.append(placeholder(name.lower(), width if match[2] else None))
     out.append(_literal(text[end:]))
-    if len(found) > 1:
+    if len(set(found)) > 1:
         raise ManifestError("MPD: a template uses both $Number$ and $Time$")
-    return Template("".join(out), f"${found.pop()}$" if found else None)
+    uri = "".join(out)
+    if count_placeholders(uri) != len(found):
+        raise ManifestError("MPD: a template holds a text that the relay reserves, (number) or (time)")
+    return Template(uri, found[0] if found else None)
 
 
 def _literal(text: str) -> str:

@@ -1,12 +1,13 @@
 """Attribute values of MPDs: XML Schema's lexical forms, read strictly and with limits."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 
 from lxml.etree import _Element as Element
 
 from relay.errors import ManifestError
+from relay.manifest.dash.mpd import local
+from relay.manifest.dates import date_time
 from relay.sources import ByteRange
 
 MAX_NUMBER = 2**62
@@ -18,11 +19,7 @@ _DURATION = re.compile(
     r"(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,10})M)?(?:([0-9]{1,12}(?:\.[0-9]{1,18})?)S)?)?"
 )
 _DURATION_UNITS_S = (365 * 86400, 30 * 86400, 86400, 3600, 60, 1)
-_DATE_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,18}))?(?:(Z)|([+-])([0-9]{2}):([0-9]{2}))?"
-)
 _RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def integer(element: Element, name: str, default: int | None = None, low: int = 0) -> int:
@@ -30,10 +27,10 @@ def integer(element: Element, name: str, default: int | None = None, low: int = 
     text = element.get(name)
     if text is None:
         if default is None:
-            raise ManifestError(f"MPD: {_tag(element)} has no @{name}")
+            raise ManifestError(f"MPD: {local(element)} has no @{name}")
         return default
     if not _NUMBER.fullmatch(text.strip()) or not low <= (value := int(text)) <= MAX_NUMBER:
-        raise ManifestError(f"MPD: {_tag(element)}@{name} is not a whole number from {low} to 2^62")
+        raise ManifestError(f"MPD: {local(element)}@{name} is not a whole number from {low} to 2^62")
     return value
 
 
@@ -44,7 +41,7 @@ def duration_s(element: Element, name: str) -> Fraction | None:
         return None
     match = _DURATION.fullmatch(text.strip())
     if match is None or text.strip()[-1] in "PT":
-        raise ManifestError(f"MPD: {_tag(element)}@{name} is not a duration like PT1M30.5S")
+        raise ManifestError(f"MPD: {local(element)}@{name} is not a duration like PT1M30.5S")
     return sum((Fraction(g or 0) * unit for g, unit in zip(match.groups(), _DURATION_UNITS_S, strict=True)), Fraction())
 
 
@@ -55,21 +52,14 @@ def write_duration(seconds: Fraction) -> str:
 
 
 def date_time_ms(element: Element, name: str) -> int | None:
-    """An xs:dateTime in ms since the epoch, rounded down; UTC where it names no zone (ISO/IEC 23009-1 §5.3.1.2)."""
+    """An xs:dateTime in ms since 1970, rounded down. None where the attribute is missing."""
     text = element.get(name)
     if text is None:
         return None
-    match = _DATE_TIME.fullmatch(text.strip())
-    if match is None:
-        raise ManifestError(f"MPD: {_tag(element)}@{name} is not a date and time like 2026-01-31T12:00:00Z")
-    stamp, fraction, _, sign, hours, minutes = match.groups()
     try:
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
-        zone = timezone(-offset if sign == "-" else offset)
-        since = datetime.fromisoformat(stamp).replace(tzinfo=zone) - _EPOCH
-    except (ValueError, OverflowError):
-        raise ManifestError(f"MPD: {_tag(element)}@{name} names a day or hour that does not exist") from None
-    return (since.days * 86400 + since.seconds) * 1000 + int((fraction or "0").ljust(3, "0")[:3])
+        return date_time(text) // 1000
+    except ManifestError as error:
+        raise ManifestError(f"MPD: {local(element)}@{name}: {error}") from None
 
 
 def byte_range(element: Element, name: str) -> ByteRange | None:
@@ -79,9 +69,5 @@ def byte_range(element: Element, name: str) -> ByteRange | None:
         return None
     match = _RANGE.fullmatch(text.strip())
     if match is None or int(match[2]) < int(match[1]):
-        raise ManifestError(f"MPD: {_tag(element)}@{name} is not a byte range like 0-1023")
+        raise ManifestError(f"MPD: {local(element)}@{name} is not a byte range like 0-1023")
     return ByteRange(int(match[1]), int(match[2]) - int(match[1]) + 1)
-
-
-def _tag(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]

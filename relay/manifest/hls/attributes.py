@@ -5,7 +5,6 @@ An attribute that nobody touches is written back as it was read.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 from relay.errors import ManifestError
@@ -17,11 +16,6 @@ MAX_INTEGER = 2**63 - 1
 _ATTRIBUTE = re.compile(r'[ \t]*+([A-Za-z0-9_-]++)[ \t]*+=[ \t]*+("[^"]*+"|[^",]*+)[ \t]*+(?:,|$)')
 _INTEGER = re.compile(r"[0-9]{1,19}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,32})?|\.[0-9]{1,32}")
-_DATE_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,32}))?(?:[Zz]|([+-])(\d\d):?(\d\d)?)?", re.ASCII
-)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +88,6 @@ def microseconds(text: str) -> int:
     if not _DECIMAL.fullmatch(text):
         raise ManifestError(f"not a duration in seconds: {_shown(text)}")
     return int((Decimal(text) * 1_000_000).to_integral_value())
-
-
-def date_time(text: str) -> int:
-    """An ISO 8601 date and time as microseconds since 1970. One without a zone is taken for UTC.
-
-    A second of 60 runs on into the next minute. Raises :class:`ManifestError`.
-    """
-    found = _DATE_TIME.fullmatch(text.strip(" \t"))
-    if not found:
-        raise ManifestError(f"not a date and time: {_shown(text)}")
-    year, month, day, hour, minute, second = map(int, found.groups()[:6])
-    fraction, sign, zone_hours, zone_minutes = found.groups()[6:]
-    offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
-    try:
-        whole = datetime(year, month, day, hour, minute, tzinfo=timezone(-offset if sign == "-" else offset))
-    except ValueError:
-        raise ManifestError(f"no such date and time: {_shown(text)}") from None
-    if second > 60:
-        raise ManifestError(f"no such date and time: {_shown(text)}")
-    return (whole - _EPOCH) // _MICROSECOND + second * 1_000_000 + microseconds(f"0.{fraction or 0}")
 
 
 def byte_range(text: str) -> tuple[int, int | None]:

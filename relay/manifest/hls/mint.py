@@ -1,8 +1,6 @@
 """From the URIs of an origin playlist to the URLs of the session, and what must not leave besides."""
 
 import re
-from functools import cached_property
-from urllib.parse import urlsplit
 
 from relay.errors import OriginForeignError
 from relay.manifest.context import RewriteContext
@@ -44,19 +42,8 @@ class Mint:
 
     def names_origin(self, text: str) -> bool:
         """Whether ``text`` holds the host name of the origin."""
-        return self._hosts.search(text) is not None
+        return self._ctx.scope.named_in(text)
 
     def holds_address(self, text: str) -> bool:
         """Whether a tag's ``text`` holds a URL of any host, or an attribute made for one."""
         return _ADDRESS.search(text) is not None or self.names_origin(text)
-
-    @cached_property
-    def _hosts(self) -> re.Pattern[str]:
-        names = {urlsplit(base).hostname or "" for base in self._ctx.scope.bases} - {""}
-        return re.compile("|".join(map(_host_pattern, sorted(names))) or r"(?!)", re.IGNORECASE)
-
-
-def _host_pattern(name: str) -> str:
-    # A name of one label may be an everyday word (a container called "video"): only as an address.
-    before = r"(?<![\w.-])" if "." in name or ":" in name else "//"
-    return rf"{before}{re.escape(name)}(?![\w-])"

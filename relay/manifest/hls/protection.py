@@ -58,7 +58,8 @@ def _attributes(ctx: RewriteContext, slot: SlotRef, system: System, key_url: Key
             iv = f",IV=0x{signal.constant_iv.hex()}" if scheme is Scheme.CBCS and signal.constant_iv else ""
             return f'METHOD={_METHODS[scheme]},URI="{key_url(KeyRef(slot))}"{iv},KEYFORMAT="identity"'
         case System.CLEARKEY:
-            uri, key_format = LICENCE_URL, "org.w3.clearkey"
+            # hls.js asks once for each URI, so a new period needs another one; players do not send the fragment.
+            uri, key_format = LICENCE_URL if slot.period is None else f"{LICENCE_URL}#{slot.period}", "org.w3.clearkey"
         case System.WIDEVINE:
             uri, key_format = _data("", widevine.pssh([signal.kid], scheme)), f"urn:uuid:{systems.WIDEVINE}"
         case System.PLAYREADY:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.context import Clock
-from relay.manifest.hls.attributes import MAX_INTEGER, byte_range, date_time, integer, microseconds
+from relay.manifest.dates import date_time
+from relay.manifest.hls.attributes import MAX_INTEGER, byte_range, integer, microseconds
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Line, Playlist
 from relay.sources import ByteRange, Source

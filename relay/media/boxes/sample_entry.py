@@ -17,13 +17,11 @@ _AUDIO_FIELDS = 28
 
 @dataclass(frozen=True, slots=True)
 class SampleEntry:
-    """One entry of a track's ``stsd``. ``codec`` is that of video; width and height are in pixels."""
+    """One entry of a track's ``stsd``. ``codec`` is that of video."""
 
     box: Box
     kind: TrackKind
     codec: VideoCodec | None = None
-    width: int = 0
-    height: int = 0
 
     @classmethod
     def decode(cls, box: Box, budget: Budget) -> "SampleEntry":
@@ -53,14 +51,11 @@ class SampleEntry:
 
     @classmethod
     def _video(cls, box: Box, budget: Budget) -> "SampleEntry":
-        cursor = Cursor(box.payload, box.where)
-        cursor.take(24)
-        width, height = cursor.u16(), cursor.u16()
         found = _clear_children(box, _VISUAL_FIELDS, budget)
         config = CONFIG_BOX[box.kind]
         present = any(child.kind == config for child in found)
         codec = codec_of(box.kind, bytes(only(found, config, box.where).payload) if present else None)
-        return cls(box, TrackKind.VIDEO, codec, width, height)
+        return cls(box, TrackKind.VIDEO, codec)
 
 
 def _clear_children(box: Box, fields: int, budget: Budget) -> list[Box]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys import base64url
 from keys.errors import LicenceRequestError
 from keys.licences.clearkey import (
     MAX_KIDS,
@@ -16,7 +17,6 @@ from keys.licences.clearkey import (
     parse_request,
 )
 from keys.material import ContentKey
-from keys.signalling.clearkey import keyids_init_data
 
 KID = bytes.fromhex("6d5c3a1e0f4b4c2d8e9f10213243546a")
 KEY = ContentKey(KID, bytes.fromhex("b4e1f7a90c2d5e638817f4d2a06b9c35"), bytes(16), bytes(32))
@@ -49,7 +49,7 @@ def test_requests_are_read(request_body: bytes, expected: ClearKeyRequest) -> No
 
 @given(st.lists(st.binary(min_size=16, max_size=16), min_size=1, max_size=MAX_KIDS, unique=True))
 def test_every_key_id_is_read_in_order(kids: list[bytes]) -> None:
-    assert parse_request(keyids_init_data(kids)).kids == tuple(kids)
+    assert parse_request(body(*map(base64url.encode, kids))).kids == tuple(kids)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from relay.manifest.dash.index import IndexRequest
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.model import ManifestClass, Signalling, System
 from relay.sources import ByteRange, Source
-from relay.urls import ClearRef, InitRef, SegmentRef, SlotRef, TemplateRef
+from relay.urls import MAX_URL, ClearRef, Clocked, InitRef, SegmentRef, SlotRef, TemplateRef
 from tests.manifest.dash.test_index import sidx
 from tests.manifest.dash.world import MPD_AT, NS, START_MS, live, play, read
 from tests.manifest.hls.world import CBCS, CENC, CENC_PERIOD, HOST, context
@@ -124,20 +124,67 @@ def test_static_numbers_without_a_timeline_get_their_spans() -> None:
 
 def test_long_time_templates_carry_a_rule_instead_of_spans() -> None:
     ctx = context(vod=True)
-    timeline = '<SegmentTimeline><S t="900" d="20" r="999"/></SegmentTimeline>'
+    timeline = '<SegmentTimeline><S t="900" d="20" r="1999"/></SegmentTimeline>'
     data = vod(
         video(
             '<SegmentTemplate timescale="10" presentationTimeOffset="900" media="$Time$" initialization="i">'
             f"{timeline}</SegmentTemplate>"
         ),
-        length=2000,
+        length=4000,
     )
     body = rewrite_mpd(data, ctx, MPD_AT, "index.mpd", 0).body
+    ref, _ = read(urls_of(body)[0].replace("$Time$", "900"), "index.mpd", ctx)
+    assert isinstance(ref, TemplateRef)
+    assert (ref.spans, ref.clock) == ((), Clocked(0, 900, 1, 10))
     found = play(body, ctx)
-    assert len(found) == 1000
+    assert len(found) == 2000
     assert all(seen.crypto == ctx.schedule.period_of(int(seen.start * 1000)).start for seen in found)
-    with pytest.raises(ManifestError, match="crypto periods"):
+    with pytest.raises(ManifestError, match="crypto periods do not fit"):
         rewrite_mpd(data.replace(b"$Time$", b"$Number$"), ctx, MPD_AT, "index.mpd", 0)
+
+
+def rotating(identifier: str, periods: int) -> bytes:
+    """A template of the largest numbers there are, with one segment in each crypto period."""
+    offset = 2**60
+    return vod(
+        video(
+            f'<SegmentTemplate timescale="90000" presentationTimeOffset="{offset}" media="{identifier}"'
+            f' startNumber="{offset}" initialization="i"><SegmentTimeline>'
+            f'<S t="{offset}" d="900000" r="{periods - 1}"/></SegmentTimeline></SegmentTemplate>'
+        ),
+        length=10 * periods,
+    )
+
+
+@pytest.mark.parametrize(
+    ("identifier", "periods"), [("$Number$", 100), *(("$Time$", count) for count in range(100, 131))]
+)
+def test_every_template_is_short_enough_to_be_taken_back(identifier: str, periods: int) -> None:
+    ctx, data = context(vod=True), rotating(identifier, periods)
+    body = rewrite_mpd(data, ctx, MPD_AT, "index.mpd", 0).body
+    assert max(len(url.replace(identifier, "9" * 19)) for url in urls_of(body)) <= MAX_URL
+    assert len(play(body, ctx)) == periods
+
+
+@pytest.mark.parametrize(
+    "addressing",
+    [
+        '<SegmentTemplate media="{0}$Number$" initialization="{0}i" duration="2"/>',
+        '<SegmentList duration="20"><Initialization sourceURL="{0}i"/><SegmentURL media="{0}s"/></SegmentList>',
+    ],
+)
+def test_urls_that_would_not_be_taken_back_are_refused(addressing: str) -> None:
+    assert rewrite_mpd(vod(video(addressing.format("a" * 2500))), context(), MPD_AT, "index.mpd", 0).body
+    with pytest.raises(ManifestError, match=f"{MAX_URL} characters"):
+        rewrite_mpd(vod(video(addressing.format("a" * 3500))), context(), MPD_AT, "index.mpd", 0)
+
+
+@pytest.mark.parametrize("base", ["(number)/", "%28time%29/", "a(time:05)b/"])
+def test_base_urls_that_look_like_the_relays_placeholders_are_refused(base: str) -> None:
+    with pytest.raises(ManifestError, match="reserves"):
+        rewrite_mpd(vod(video(f"<BaseURL>{base}</BaseURL>{NUMBERS}")), context(), MPD_AT, "index.mpd", 0)
+    whole = vod(video(f"<BaseURL>{base}</BaseURL>" + NUMBERS.replace("$Number$", "s").replace('"2"', '"20"')))
+    assert play(rewrite_mpd(whole, context(), MPD_AT, "index.mpd", 0).body, context())
 
 
 @pytest.mark.parametrize("cls", [CENC, CENC_PERIOD], ids=str)

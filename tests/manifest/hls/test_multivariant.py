@@ -35,6 +35,7 @@ def tracks(text: str, cls: ManifestClass = CENC) -> dict[str, TrackType | None]:
         (',CODECS="mp4a.40.2"', TrackType.AUDIO),
         (',CODECS="ec-3, wvtt"', TrackType.AUDIO),
         (',CODECS="fLaC"', TrackType.AUDIO),
+        (',CODECS="mp4a.40.2,c608"', TrackType.AUDIO),
         (',CODECS="avc1.64001f,mp4a.40.2"', TrackType.HD),
         (',CODECS="new1.2"', TrackType.HD),
         (',CODECS="wvtt"', TrackType.HD),

@@ -67,7 +67,7 @@ def minted(body: bytes, at: str, ctx: RewriteContext) -> list[tuple[str, Ref]]:
     return [
         (place, read(uri, at, ctx))
         for place, uri in found
-        if uri != LICENCE_URL and not uri.startswith(("data:text/plain;", "skd://"))
+        if not uri.startswith((LICENCE_URL, "data:text/plain;", "skd://"))
     ]
 
 
