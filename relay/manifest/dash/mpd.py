@@ -15,8 +15,11 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32
 MAX_REPRESENTATIONS = 1000
+MAX_TIMELINE_WORK = 1_000_000
+"""Most Representations times timeline entries: each of the first may read all of the second."""
 
 _REPRESENTATIONS = etree.XPath("count(//*[local-name() = 'Representation'])")
+_TIMELINE_ENTRIES = etree.XPath("count(//*[local-name() = 'S'])")
 _DEEPER = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
 
 
@@ -47,8 +50,11 @@ def parse(data: bytes) -> Element:
         raise ManifestError(f"MPD: not well-formed: {error.msg}") from None
     if _DEEPER(root):
         raise ManifestError(f"MPD: nested deeper than {MAX_DEPTH}")
-    if _REPRESENTATIONS(root) > MAX_REPRESENTATIONS:
+    representations = _REPRESENTATIONS(root)
+    if representations > MAX_REPRESENTATIONS:
         raise ManifestError(f"MPD: more than {MAX_REPRESENTATIONS} Representations")
+    if representations * _TIMELINE_ENTRIES(root) > MAX_TIMELINE_WORK:
+        raise ManifestError("MPD: too many timeline entries for so many Representations")
     if local(root) != "MPD":
         raise ManifestError("MPD: the root element is not MPD")
     return root

@@ -15,15 +15,15 @@ MPD = (
 )
 SET = (
     '<AdaptationSet contentType="video" mimeType="video/mp4"><SegmentTemplate timescale="1" initialization="i.mp4" '
-    'media="$RepresentationID$/$Time$.m4s"><SegmentTimeline><S t="100000" d="2" r="{repeat}"/></SegmentTimeline>'
+    'media="$RepresentationID$/$Time$.m4s"><SegmentTimeline><S t="100000" d="2"/>{more}</SegmentTimeline>'
     "</SegmentTemplate>{representations}</AdaptationSet>"
 )
 REPRESENTATION = '<Representation id="r{number}" bandwidth="1" width="640" height="360" codecs="avc1.64001E"/>'
 
 
-def mpd(count: int, repeat: int = 20) -> bytes:
+def mpd(count: int, segments: int = 20) -> bytes:
     representations = "".join(REPRESENTATION.format(number=number) for number in range(count))
-    return MPD.format(sets=SET.format(representations=representations, repeat=repeat)).encode()
+    return MPD.format(sets=SET.format(representations=representations, more='<S d="2"/>' * segments)).encode()
 
 
 def test_too_many_representations_are_refused() -> None:
@@ -34,9 +34,14 @@ def test_too_many_representations_are_refused() -> None:
 def test_a_period_for_each_crypto_period_is_refused_where_it_would_multiply_the_tree() -> None:
     with pytest.raises(ManifestError, match="too large"):
         rewrite_mpd(
-            mpd(900, repeat=4_000),
+            mpd(300, segments=2_000),
             context(ManifestClass(signalling=Signalling.PERIOD)),
             Source("manifest.mpd"),
             "index.mpd",
             108_100_000,
         )
+
+
+def test_long_timelines_of_many_representations_are_refused() -> None:
+    with pytest.raises(ManifestError, match="timeline entries"):
+        rewrite_mpd(mpd(900, segments=4_000), context(), Source("manifest.mpd"), "index.mpd", 108_100_000)
