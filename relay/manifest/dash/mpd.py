@@ -15,7 +15,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_ELEMENTS = 100_000
 MAX_DEPTH = 32
 MAX_REPRESENTATIONS = 1000
-MAX_TIMELINE_WORK = 1_000_000
+MAX_TIMELINE_WORK = 200_000
 """Most Representations times timeline entries: each of the first may read all of the second."""
 
 _REPRESENTATIONS = etree.XPath("count(//*[local-name() = 'Representation'])")

@@ -32,13 +32,17 @@ def test_too_many_representations_are_refused() -> None:
 
 
 def test_a_period_for_each_crypto_period_is_refused_where_it_would_multiply_the_tree() -> None:
+    film = mpd(300, segments=0).replace(
+        b'type="dynamic" availabilityStartTime="1970-01-01T00:00:00Z"', b'type="static"'
+    )
+    film = film.replace(b'<S t="100000" d="2"/>', b'<S t="0" d="2" r="3999"/>')
     with pytest.raises(ManifestError, match="too large"):
         rewrite_mpd(
-            mpd(300, segments=2_000),
-            context(ManifestClass(signalling=Signalling.PERIOD)),
+            film,
+            context(ManifestClass(signalling=Signalling.PERIOD), vod=True),
             Source("manifest.mpd"),
             "index.mpd",
-            108_100_000,
+            0,
         )
 
 
