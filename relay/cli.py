@@ -100,12 +100,12 @@ def serve(config_file: Path, log_level: str) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Player-facing port; 0 takes a free one.")
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="Control port; 0 takes a free one.")
 @click.option("--rotation", type=_Seconds(2), default=10.0, show_default=True, help="Seconds a key lasts.")
-@click.option("--pre-delivery", type=_Seconds(0), default=4.0, show_default=True, help="Seconds of lead.")
+@click.option("--pre-delivery", type=_Seconds(0), default=None, help="Seconds of lead; 4 or half the rotation.")
 @click.option("--duration", type=_Seconds(min=0, min_open=True), default=None, help="Seconds until it ends.")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
 @_reports_errors
 def demo(
-    port: int, control_port: int, rotation: float, pre_delivery: float, duration: float | None, browser: bool
+    port: int, control_port: int, rotation: float, pre_delivery: float | None, duration: float | None, browser: bool
 ) -> None:
     """Run a live origin, the relay and a page that plays it, all on this machine."""
     import uvloop
@@ -114,7 +114,8 @@ def demo(
     from relay.telemetry.log import set_up_logging
 
     set_up_logging("warning")
-    options = DemoOptions(port, control_port, rotation, pre_delivery, duration, browser)
+    lead = min(4.0, rotation / 2) if pre_delivery is None else pre_delivery
+    options = DemoOptions(port, control_port, rotation, lead, duration, browser)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_demo(options))
 

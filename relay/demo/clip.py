@@ -128,10 +128,15 @@ def _encode(command: list[str], progress: Callable[[float], None]) -> None:
     with tempfile.TemporaryFile("w+") as complaints:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process:  # noqa: S603
             assert process.stdout is not None
-            for line in process.stdout:
-                name, _, value = line.strip().partition("=")
-                if name == "out_time_us" and value.isdigit():
-                    progress(min(int(value) / (LAP_S * 1_000_000), 0.99))
+            try:
+                for line in process.stdout:
+                    name, _, value = line.strip().partition("=")
+                    if name == "out_time_us" and value.isdigit():
+                        progress(min(int(value) / (LAP_S * 1_000_000), 0.99))
+            except BaseException:
+                # Whoever stops waiting for the encoder does not want it to go on.
+                process.kill()
+                raise
         if process.returncode:
             complaints.seek(0)
             raise ClipError(f"encoding the clip failed: {complaints.read().strip()[-500:]}")

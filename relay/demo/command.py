@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +107,11 @@ class _Platform:
 
 async def run_demo(options: DemoOptions) -> None:
     """Set everything up, print the JSON line, and run until the duration or a signal ends it."""
-    clip = await _build_clip()
+    _config(options, "http://localhost:1")  # bad options are told before seconds are spent on encoding
     stopped = asyncio.create_task(stop_signal())
+    clip = await _build_clip(stopped.done)
+    if clip is None:
+        return
     async with AsyncExitStack() as stack:
         origin = await stack.enter_async_context(_site(create_origin(clip, time.time), 0))
         secret, api_key = os.urandom(32), token_urlsafe(32)
@@ -133,11 +136,26 @@ async def run_demo(options: DemoOptions) -> None:
     stopped.cancel()
 
 
-async def _build_clip() -> Clip:
-    def build() -> Clip:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("Encoding the demo clip", total=1.0)
-            return build_clip(CLIP_FOLDER, lambda done: progress.update(task, completed=done))
+class _StoppedError(Exception):
+    """A signal came while the clip was being encoded."""
+
+
+async def _build_clip(stopped: Callable[[], bool]) -> Clip | None:
+    """The clip; None when a signal ended the wait for it."""
+
+    def build() -> Clip | None:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("Encoding the demo clip", total=1.0)
+
+            def progress(done: float) -> None:
+                if stopped():
+                    raise _StoppedError
+                bar.update(task, completed=done)
+
+            try:
+                return build_clip(CLIP_FOLDER, progress)
+            except _StoppedError:
+                return None
 
     return await asyncio.to_thread(build)
 
