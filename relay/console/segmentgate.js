@@ -393,7 +393,7 @@ function throwIfRefused({ status, headers }) {
   if (isFinal(status)) throw new RefusedError(headers.get('Relay-Reason') ?? `http_${status}`, status);
 }
 
-/** Asking again would be answered alike: a client error other than a time-out (408), too early (425) or too often (429). */
+/** Asking again would be answered alike: a client error other than time-out (408), too early (425), too often (429). */
 function isFinal(status) {
   return status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
 }

@@ -3,6 +3,8 @@
 import json
 import queue
 import threading
+import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,28 @@ CONSOLE = Path(__file__).parents[2] / "relay" / "console"
 BASE = "/p/pass/demo/cenc.stable/"
 HANG_UP = None
 """In the queue of events: end the channel's response."""
+
+
+def kid(number: int) -> str:
+    """A key ID."""
+    return urlsafe_b64encode(number.to_bytes(16, "big")).decode().rstrip("=")
+
+
+def key_push(*numbers: int, period_s: int = 0, edge_s: int = 0, due_in_s: float | None = 60) -> dict[str, Any]:
+    """The data of a ``keys`` event, with a key for each number.
+
+    ``period_s`` is when the newest period starts and ``edge_s`` where the live edge is, in stream time; the
+    next push is due in ``due_in_s``, None: never.
+    """
+    now = int(time.time() * 1000)
+    return {
+        "keys": [{"kty": "oct", "kid": kid(number), "k": kid(number + 1000)} for number in numbers],
+        "type": "temporary",
+        "period": period_s * 1000,
+        "now": now,
+        "next_at": None if due_in_s is None else now + int(due_in_s * 1000),
+        "stream_now": edge_s * 1000,
+    }
 
 
 class ScriptedRelay:
@@ -42,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, (CONSOLE / "segmentgate.js").read_bytes(), "text/javascript")
         elif self.relay.refusal:
             status, reason = self.relay.refusal
-            self._answer(status, b"", "text/plain", {"Relay-Reason": reason})
+            self._answer(status, b"", "text/plain", {"Relay-Reason": reason, "Cache-Control": "no-store"})
         elif path == "/watch/demo/index.m3u8":
             self._answer(302, b"", "text/plain", {"Location": f"{BASE}index.m3u8"})
         elif path == f"{BASE}index.m3u8":

@@ -72,7 +72,6 @@ def test_players_go_on_over_a_restart(
             "hls": f"{relay.edge}/watch/demo/index.m3u8?token={token}",
             "dash": f"{relay.edge}/watch/demo/index.mpd?token={token}",
             "hls_aes128": f"{relay.edge}/watch/demo/index.m3u8?scheme=aes-128&token={token}",
-            "license": f"{relay.edge}/api/v1/drm/license?stream_id=demo&token={token}",
             "session_id": "session",
             "account_id": "account",
             "stream_id": "demo",

@@ -1,7 +1,5 @@
 """The player SDK in a real browser with a real CDM, against a relay that follows a script."""
 
-import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.e2e.browser import open_page, until
-from tests.e2e.scripted_relay import BASE, HANG_UP, ScriptedRelay, scripted_relay
+from tests.e2e.scripted_relay import BASE, HANG_UP, ScriptedRelay, key_push, kid, scripted_relay
 
 ATTACH = """async ({ base }) => {
   const sdk = await import('/segmentgate.js');
@@ -34,7 +32,7 @@ ATTACH = """async ({ base }) => {
     player: { unload: async () => told.order.push('unload') },
     onkeys: ({ kids, dropped }) => { told.handed.push(...kids); told.dropped.push(...dropped); },
     onrevoked: (end) => { told.order.push('revoked'); told.end = end; },
-    onrefused: (error) => (told.refused = error.reason),
+    onrefused: (error) => { told.order.push('refused'); told.refused = error.reason; },
   });
 }"""
 
@@ -52,21 +50,6 @@ def page(browser: Browser, relay: ScriptedRelay) -> Iterator[Page]:
         yield page
 
 
-def kid(number: int) -> str:
-    return urlsafe_b64encode(number.to_bytes(16, "big")).decode().rstrip("=")
-
-
-def push(*numbers: int, due_in_s: float = 60, starts_in_s: float = 0) -> dict[str, Any]:
-    now = int(time.time() * 1000)
-    return {
-        "keys": [{"kty": "oct", "kid": kid(number), "k": kid(number + 1000)} for number in numbers],
-        "type": "temporary",
-        "period": now + int(starts_in_s * 1000),
-        "next_at": now + int(due_in_s * 1000),
-        "stream_now": now,
-    }
-
-
 def attach(page: Page, relay: ScriptedRelay) -> None:
     page.evaluate(ATTACH, {"base": relay.url + BASE})
 
@@ -79,65 +62,131 @@ def wait(page: Page, condition: str) -> None:
     until(page, condition, 8)
 
 
+def pass_time(page: Page, seconds: int) -> None:
+    """Let time pass for the page's timers, and leave what they asked for a moment to arrive."""
+    page.clock.run_for(seconds * 1000)
+    page.wait_for_timeout(100)
+
+
 def test_pushed_keys_are_in_the_cdm(page: Page, relay: ScriptedRelay) -> None:
-    relay.events.put(("keys", push(1, 2)))
+    relay.events.put(("keys", key_push(1, 2)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 2")
-    relay.events.put(("keys", push(2, 3)))
-    wait(page, "window.told.handed.length === 3")
-    assert told(page, "handed") == [kid(1), kid(2), kid(3)]
-    assert page.evaluate("window.guard.kids") == [kid(1), kid(2), kid(3)]
+    # A channel tells only what is new, but a new channel tells all that is in force.
+    relay.events.put(("keys", key_push(2, 3)))
+    relay.events.put(("keys", key_push(4)))
+    wait(page, "window.told.handed.length === 4")
+    assert told(page, "handed") == [kid(1), kid(2), kid(3), kid(4)]
+    assert page.evaluate("window.guard.kids") == [kid(1), kid(2), kid(3), kid(4)]
     statuses = page.evaluate("window.told.sessions.map((s) => [...s.keyStatuses.values()])")
-    assert statuses == [["usable", "usable"], ["usable"]]
+    assert statuses == [["usable", "usable"], ["usable"], ["usable"]]
     assert relay.count("keys") == 0
 
 
 def test_a_push_that_does_not_come_is_fetched(page: Page, relay: ScriptedRelay) -> None:
-    relay.keys = push(2)
-    relay.events.put(("keys", push(1, due_in_s=1.5)))
+    relay.keys = key_push(2)
+    relay.events.put(("keys", key_push(1, due_in_s=1.5)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 2")
     assert relay.count("keys") == 1
 
 
 def test_without_a_channel_the_keys_are_fetched(page: Page, relay: ScriptedRelay) -> None:
-    relay.keys = push(1)
+    relay.keys = key_push(1)
     attach(page, relay)
     wait(page, "window.told.handed.length === 1")
 
 
 def test_a_lost_channel_is_opened_again(page: Page, relay: ScriptedRelay) -> None:
-    relay.keys = push(1)
-    relay.events.put(("keys", push(1)))
+    relay.keys = key_push(1)
+    relay.events.put(("keys", key_push(1)))
     relay.events.put(HANG_UP)
-    relay.events.put(("keys", push(1)))
-    relay.events.put(("keys", push(2)))
+    relay.events.put(("keys", key_push(1)))
+    relay.events.put(("keys", key_push(2)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 2")
     assert told(page, "handed") == [kid(1), kid(2)], "a key is handed over once"
     assert relay.count("events") == 2
 
 
-def test_old_keys_leave_the_cdm(page: Page, relay: ScriptedRelay) -> None:
-    page.clock.install()
+@pytest.mark.parametrize("clock", ["2001-01-01", "2040-01-01"])
+def test_a_wrong_clock_asks_for_nothing(page: Page, relay: ScriptedRelay, clock: str) -> None:
+    page.clock.install(time=clock)
+    relay.events.put(("keys", key_push(1)))
     attach(page, relay)
-    relay.events.put(("keys", push(1)))
     wait(page, "window.told.handed.length === 1")
-    relay.events.put(("keys", push(2, starts_in_s=5)))
+    pass_time(page, 50)
+    assert relay.count("keys") == 0
+    pass_time(page, 20)
+    assert relay.count("keys") >= 1, "the push is overdue"
+
+
+@pytest.mark.parametrize("flaw", ["next_at", "now"])
+def test_due_times_that_make_no_sense_do_not_make_it_poll(page: Page, relay: ScriptedRelay, flaw: str) -> None:
+    page.clock.install()
+    relay.keys = key_push(1, due_in_s=-100)
+    if flaw == "now":
+        del relay.keys["now"]
+    relay.events.put(("keys", relay.keys))
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+    for _ in range(12):
+        pass_time(page, 10)
+    # After 2, 4, 8 and 16 seconds, then every 30.
+    assert 4 <= relay.count("keys") <= 7
+
+
+@pytest.mark.parametrize("due_in_s", [None, 40 * 86400])
+def test_nothing_is_asked_before_a_key_is_due(page: Page, relay: ScriptedRelay, due_in_s: float | None) -> None:
+    page.clock.install()
+    relay.events.put(("keys", key_push(1, due_in_s=due_in_s)))
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+    pass_time(page, 60)
+    assert relay.count("keys") == 0
+
+
+def test_a_channel_that_keeps_breaking_is_opened_ever_more_slowly(page: Page, relay: ScriptedRelay) -> None:
+    page.clock.install()
+    relay.keys = key_push(1)
+    for _ in range(50):
+        relay.events.put(("keys", key_push(1)))
+        relay.events.put(HANG_UP)
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+    for _ in range(30):
+        pass_time(page, 1)
+    assert 3 <= relay.count("events") <= 8
+
+
+def test_old_keys_leave_the_cdm(page: Page, relay: ScriptedRelay) -> None:
+    """Without a seekable range, 30 s after the next period began; the channel never repeats a key."""
+    attach(page, relay)
+    for number, period_s, edge_s in [(1, 100, 100), (2, 110, 106), (3, 120, 116), (4, 140, 139)]:
+        relay.events.put(("keys", key_push(number, period_s=period_s, edge_s=edge_s)))
+        wait(page, f"window.told.handed.length === {number}")
+    assert told(page, "dropped") == []
+    relay.events.put(("keys", key_push(5, period_s=150, edge_s=146)))
+    wait(page, "window.told.handed.length === 5")
+    assert told(page, "dropped") == [kid(1)]
+    assert page.evaluate("window.guard.kids") == [kid(2), kid(3), kid(4), kid(5)]
+
+
+def test_a_new_channel_does_not_age_the_current_key(page: Page, relay: ScriptedRelay) -> None:
+    """It tells the whole window again, with keys that have left the CDM since."""
+    attach(page, relay)
+    relay.keys = key_push(1, 2, period_s=100, edge_s=110)
+    relay.events.put(("keys", key_push(2, period_s=100, edge_s=100)))
+    wait(page, "window.told.handed.length === 1")
+    relay.events.put(HANG_UP)
     wait(page, "window.told.handed.length === 2")
-    page.clock.fast_forward(34_000)
-    relay.events.put(("keys", push(3, starts_in_s=5)))
+    relay.events.put(("keys", key_push(3, period_s=700, edge_s=670)))
     wait(page, "window.told.handed.length === 3")
     assert told(page, "dropped") == []
-    page.clock.fast_forward(10_000)
-    relay.events.put(("keys", push(4, starts_in_s=5)))
-    wait(page, "window.told.handed.length === 4")
-    assert told(page, "dropped") == [kid(1)]
-    assert page.evaluate("window.guard.kids") == [kid(2), kid(3), kid(4)]
 
 
 def test_revocation_stops_closes_and_unloads_in_this_order(page: Page, relay: ScriptedRelay) -> None:
-    relay.events.put(("keys", push(1)))
+    relay.events.put(("keys", key_push(1)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 1")
     relay.events.put(("revoked", {"reason": "revoked"}))
@@ -153,7 +202,7 @@ def test_revocation_stops_closes_and_unloads_in_this_order(page: Page, relay: Sc
 
 
 def test_a_revocation_missed_while_the_channel_was_down_is_obeyed(page: Page, relay: ScriptedRelay) -> None:
-    relay.events.put(("keys", push(1)))
+    relay.events.put(("keys", key_push(1)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 1")
     relay.refusal = (403, "revoked")
@@ -167,19 +216,73 @@ def test_another_refusal_ends_the_channel_and_leaves_the_picture(page: Page, rel
     attach(page, relay)
     wait(page, "window.told.refused !== null")
     assert told(page, "refused") == "token_expired"
-    assert told(page, "order") == []
+    assert told(page, "order") == ["refused"]
+
+
+def test_a_session_that_ended_is_over_and_leaves_the_picture(page: Page, relay: ScriptedRelay) -> None:
+    relay.events.put(("keys", key_push(1)))
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+    relay.events.put(("ended", {"reason": "token_expired"}))
+    relay.events.put(HANG_UP)
+    wait(page, "window.told.refused !== null")
+    assert told(page, "refused") == "token_expired"
+    asked = len(relay.asked)
+    page.wait_for_timeout(2500)
+    assert len(relay.asked) == asked, "the channel is closed for good"
+    assert told(page, "order") == ["refused"]
 
 
 def test_an_entry_url_becomes_a_session(page: Page, relay: ScriptedRelay) -> None:
     entry = f"{relay.url}/watch/demo/index.m3u8?token=t"
     opened = page.evaluate("(url) => import('/segmentgate.js').then((sdk) => sdk.openSession(url))", entry)
-    assert opened == {"manifestUrl": f"{relay.url}{BASE}index.m3u8", "base": relay.url + BASE}
+    assert opened == {
+        "manifestUrl": f"{relay.url}{BASE}index.m3u8",
+        "licenceUrl": f"{relay.url}/api/v1/drm/license?session=pass/demo/cenc.stable",
+        "base": relay.url + BASE,
+    }
 
 
-def test_a_refused_entry_says_why(page: Page, relay: ScriptedRelay) -> None:
-    relay.refusal = (403, "revoked")
-    refused = page.evaluate(
-        "(url) => import('/segmentgate.js').then((sdk) => sdk.openSession(url)).catch((e) => [e.name, e.reason])",
-        f"{relay.url}/watch/demo/index.m3u8",
-    )
-    assert refused == ["RefusedError", "revoked"]
+FINAL = [400, 401, 403, 404, 405, 410, 416, 431, 451]
+TEMPORARY = [408, 425, 429, 500, 502, 503, 504]
+
+
+OPENED = """async (url) => {
+  const { openSession } = await import('/segmentgate.js');
+  return openSession(url).catch((error) => [error.name, error.reason ?? null, error.status ?? null]);
+}"""
+
+
+def test_an_entry_that_is_refused_says_why(page: Page, relay: ScriptedRelay) -> None:
+    for status in [*FINAL, *TEMPORARY]:
+        relay.refusal = (status, "a_reason")
+        error = page.evaluate(OPENED, f"{relay.url}/watch/demo/index.m3u8")
+        assert error == (["RefusedError", "a_reason", status] if status in FINAL else ["Error", None, None])
+
+
+RETRIED = """async ([statuses, live]) => {
+  const sdk = await import('/segmentgate.js');
+  let again = false;
+  const player = { isLive: () => live, retryStreaming: () => (again = true) };
+  const { failureCallback } = sdk.shakaConfig({ player }).streaming;
+  const { playlistLoadPolicy, fragLoadPolicy } = sdk.hlsConfig({});
+  const retries = ({ default: { errorRetry } }, code) => errorRetry.shouldRetry(errorRetry, 0, false, { code });
+  const chosen = (retry) => statuses.filter((status) => retry(status));
+  return {
+    shaka: chosen((status) => { again = false; failureCallback({ data: ['url', status] }); return again; }),
+    playlists: chosen((status) => retries(playlistLoadPolicy, status)),
+    segments: chosen((status) => retries(fragLoadPolicy, status)),
+  };
+}"""
+
+
+def test_players_take_the_same_statuses_as_final(page: Page) -> None:
+    """Only that a live segment is gone says nothing of the session."""
+    gone = [404, *TEMPORARY]
+    live = page.evaluate(RETRIED, [[*FINAL, *TEMPORARY], True])
+    assert {name: sorted(statuses) for name, statuses in live.items()} == {
+        "shaka": gone,
+        "playlists": TEMPORARY,
+        "segments": gone,
+    }
+    assert page.evaluate(RETRIED, [[*FINAL, *TEMPORARY], False])["shaka"] == TEMPORARY
