@@ -31,10 +31,6 @@ class Source:
     query: str = ""
     base: int = 0
 
-    def directory_of(self) -> str:
-        """The path up to and with its last slash."""
-        return self.path[: self.path.rfind("/") + 1]
-
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:

@@ -171,11 +171,6 @@ def test_a_base_with_encoded_letters_is_compared_by_meaning() -> None:
     assert scope.url(source) == "http://origin.example/l%69ve%20one/x"
 
 
-@pytest.mark.parametrize(("path", "directory"), [("a/b/c.m4s", "a/b/"), ("c.m4s", ""), ("a/", "a/"), ("", "")])
-def test_the_directory_of_a_source(path: str, directory: str) -> None:
-    assert Source(path).directory_of() == directory
-
-
 @pytest.mark.parametrize(
     ("span", "header"),
     [(ByteRange(0, 1), "bytes=0-0"), (ByteRange(100, 50), "bytes=100-149"), (ByteRange(7, None), "bytes=7-")],

@@ -91,7 +91,9 @@ async def test_a_segment_in_flight_is_cut(world: World) -> None:
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=4096)
     writer.write(f"GET {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
-    length = int(re.search(rb"Content-Length: (\d+)", head)[1])  # type: ignore[index]
+    declared = re.search(rb"Content-Length: (\d+)", head)
+    assert declared
+    length = int(declared[1])
     received = len(await reader.read(100_000))
     done = await world.revoke(session_id="session-1")
     assert (done["sessions_cut"], done["responses_cut"]) == (1, 1)

@@ -103,7 +103,7 @@ def test_packager_playlists(name: str, cls: ManifestClass) -> None:
     segments = [ref for place, ref in minted(body, at, ctx) if place == ""]
     names = [line for line in before if line and not line.startswith("#")]
     assert [ref.source.path for ref in segments if isinstance(ref, SegmentRef)] == [
-        source.directory_of() + line for line in names
+        source.path.rpartition("/")[0] + "/" + line if "/" in source.path else line for line in names
     ]
     assert _comments_and_tags(after, but=("EXT-X-MAP", "EXT-X-KEY")) == _comments_and_tags(before, but=("EXT-X-MAP",))
     keys = [ref for _, ref in minted(body, at, ctx) if isinstance(ref, KeyRef)]
