@@ -85,13 +85,17 @@ export async function openSession(entryUrl) {
  * @param {number} [options.bufferS] seconds to hold ahead: also how long an unguarded client can run on
  */
 export function shakaConfig({ player, licence, bufferS = 4 }) {
+  // Its own two tries are over in less time than a relay takes to restart. It takes 401 and 403 as final by itself.
+  const patient = { maxAttempts: 8, baseDelay: 500, backoffFactor: 1.5, fuzzFactor: 0.5 };
   return {
+    manifest: { retryParameters: patient },
     drm: {
       servers: licence ? { [CLEAR_KEY]: licence } : {},
       retryParameters: { maxAttempts: 2, baseDelay: 1000, fuzzFactor: 0.5 },
     },
     streaming: {
       bufferingGoal: bufferS,
+      retryParameters: patient,
       // Shaka's own choice for live streams is to try again for ever, whatever the status.
       failureCallback: (error) => {
         const status = error.data?.[1];
