@@ -125,7 +125,7 @@ def demo(
 @_reports_errors
 def check_config(file: Path) -> None:
     """Check a configuration file and the secrets it names."""
-    from relay.app import read_secrets
+    from relay.secrets import read_secrets
 
     config = load_config(file)
     with _naming(file):
@@ -164,7 +164,7 @@ def token_mint(
 ) -> None:
     """Mint a session token as the platform would, for trying things out."""
     from relay.config import read_secret
-    from relay.gate.tokens import mint_token
+    from relay.gate.dialects.jwt import mint_token
 
     config = load_config(config_file)
     unknown = set(streams) - set(config.streams)
@@ -235,7 +235,7 @@ def keys_new(out: Path | None) -> None:
 def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str | None) -> None:
     """Print the key ID and content key of a slot as JSON. Handle the output as a secret."""
     from keys.periods import Schedule
-    from relay.app import read_secrets
+    from relay.secrets import read_secrets
 
     config = load_config(config_file)
     if stream not in config.streams:

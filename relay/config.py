@@ -16,16 +16,24 @@ from keys.licences.clearkey import MAX_REQUEST_BYTES
 from keys.model import Scheme, TrackType
 from keys.periods import RotationPolicy
 from relay.errors import ConfigError, OriginForeignError
+from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
 from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
-from relay.model import ManifestClass, Signalling, System
+from relay.model import LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Size
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/([^\s?#@]*/)?\Z", max_length=1024)]
+
+
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")]
+OptionalHeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")]
+Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+/[0-9]{1,3}\Z")]
+LogUrl = Annotated[str, Meta(pattern=r"^((rediss?|unix)://[^\s@]+)?\Z", max_length=512)]
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +46,16 @@ class EdgeConfig(_Section, frozen=True):
     listen: Address = Address("0.0.0.0:8080")
     public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+)?\Z")] = ""
     show_reason: bool = True
+    tls_certificate: str = ""
+    tls_key: str = ""
+    head_timeout: Duration = Duration.parse("10s")
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    drain: Duration = Duration.parse("10s")
+    trusted_proxies: Annotated[tuple[Cidr, ...], Meta(max_length=64)] = ()
+    address_header: HeaderName = "X-Forwarded-For"
+    asn_header: OptionalHeaderName = ""
+    country_header: OptionalHeaderName = ""
+    region_header: OptionalHeaderName = ""
     credentialed_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+$")], ...] = ()
     max_challenge: Size = Size(64 * 1024)
 
@@ -47,6 +65,8 @@ class ControlConfig(_Section, frozen=True):
 
     api_key_file: NonEmpty
     listen: Address = Address("127.0.0.1:8081")
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    probe: Duration = Duration.parse("1m")
 
 
 class RootKeyConfig(_Section, frozen=True):
@@ -64,18 +84,45 @@ class KeysConfig(_Section, frozen=True):
 
 
 class TokenKeyConfig(_Section, frozen=True):
-    """One verification key of an issuer: a hex secret for HS256, a PEM public key otherwise."""
+    """One verification key of an issuer: a hex secret for HMAC algorithms, a PEM public key otherwise.
+
+    ``retire_at`` is when it stops being accepted, in seconds since the epoch; 0: never.
+    """
 
     kid: NonEmpty
-    alg: Literal["HS256", "ES256", "EdDSA"]
+    alg: Literal["HS256", "ES256", "EdDSA", "PS256"]
     file: NonEmpty
+    retire_at: Annotated[int, Meta(ge=0)] = 0
+
+
+class JwksConfig(_Section, frozen=True):
+    """A pinned key set (RFC 7517), refreshed in the background and kept for ``keep`` when it cannot be."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/[^\s#@]*\Z", max_length=1024)]
+    refresh: Duration = Duration.parse("5m")
+    keep: Duration = Duration.parse("1d")
 
 
 class IssuerConfig(_Section, frozen=True):
-    """Who may issue session tokens. Two keys let one be replaced without a gap."""
+    """Who may issue tokens, in which dialect, and where requests carry them.
+
+    ``header``, ``cookie``, ``query`` and ``path`` are the names that its tokens travel under; the path form is
+    ``/watch/NAME=TOKEN/STREAM/…``, or the bare token where ``path`` is ``"*"``. ``streams`` limits what it may
+    admit to. ``options`` are the dialect's own. Two keys let one be replaced without a gap.
+    """
 
     iss: NonEmpty
-    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(min_length=1, max_length=8)]
+    dialect: Literal["jwt", "cat", "akamai", "uri-signing", "media-cdn", "secure-media", "secure-link", "fastly"] = (
+        "jwt"
+    )
+    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
+    jwks: JwksConfig | None = None
+    streams: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
+    header: tuple[HeaderName, ...] | None = None
+    cookie: tuple[NonEmpty, ...] | None = None
+    query: tuple[NonEmpty, ...] | None = None
+    path: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_.-]{0,64})\Z")] | None = None
+    options: dict[str, str | int | bool | list[str]] = field(default_factory=dict)
 
 
 class TokensConfig(_Section, frozen=True):
@@ -108,9 +155,20 @@ class CacheConfig(_Section, frozen=True):
 
 
 class StateConfig(_Section, frozen=True):
-    """Where this node keeps its journal. Without a directory, revocations do not survive a restart."""
+    """Where this node keeps its journal, and the log it shares with other nodes.
+
+    Without a directory, revocations do not survive a restart. ``log`` is the URL of a Valkey or Redis server;
+    ``node`` is the name shown to operators. ``stale_after`` is the age of state past which a stream's ``stale``
+    policy applies, ``grace`` how long existing sessions go on under the policy of that name.
+    """
 
     directory: str = ""
+    log: LogUrl = ""
+    log_password_file: str = ""
+    namespace: Name = "segmentgate"
+    node: OptionalName = ""
+    stale_after: Duration = Duration.parse("5s")
+    grace: Duration = Duration.parse("60s")
 
 
 class RotationConfig(_Section, frozen=True):
@@ -120,6 +178,25 @@ class RotationConfig(_Section, frozen=True):
     pre_delivery: Duration = Duration.parse("30s")
     vod: bool = False
     salt: bool = False
+
+
+class LimitConfig(_Section, frozen=True):
+    """How many concurrent streams an account may have; 0: no limit.
+
+    ``lease`` is how long a slot is held without a segment request, ``extra`` how many streams more a node admits
+    on its own while the shared log is out of reach.
+    """
+
+    streams: Annotated[int, Meta(ge=0, le=1000)] = 0
+    mode: LimitMode = LimitMode.DENY_NEW
+    scope: LimitScope = LimitScope.ACCOUNT
+    count: LimitCount = LimitCount.SESSIONS
+    lease: Duration = Duration.parse("15s")
+    extra: Annotated[int, Meta(ge=0, le=1000)] = 1
+
+    def stream_limit(self) -> StreamLimit | None:
+        """The limit as sessions carry it; None where there is none."""
+        return StreamLimit(self.streams, self.mode, self.scope, self.count) if self.streams else None
 
 
 class StreamConfig(_Section, frozen=True):
@@ -140,6 +217,8 @@ class StreamConfig(_Section, frozen=True):
     default_track: TrackType = TrackType.HD
     window: Duration = Duration.parse("2h")
     rotation: RotationConfig = field(default_factory=RotationConfig)
+    limit: LimitConfig = field(default_factory=LimitConfig)
+    stale: Literal["closed", "grace", "open"] = "grace"
 
     def rotation_policy(self) -> RotationPolicy:
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
@@ -155,6 +234,24 @@ class StreamConfig(_Section, frozen=True):
         return ManifestClass(self.scheme, self.signalling, tuple(sorted(set(self.systems))))
 
 
+class TransmitterConfig(_Section, frozen=True):
+    """A Shared Signals transmitter whose security events are obeyed (RFC 8417; pushed, RFC 8935, or polled, RFC 8936).
+
+    ``account_issuer`` is the token issuer whose accounts its users are; ``push_token_file`` holds the bearer token
+    that pushes must carry, ``poll_token_file`` the one to poll ``poll_url`` with.
+    """
+
+    iss: NonEmpty
+    audience: NonEmpty
+    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
+    jwks: JwksConfig | None = None
+    account_issuer: str = ""
+    push_token_file: str = ""
+    poll_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+/[^\s#@]*)?\Z", max_length=1024)] = ""
+    poll_token_file: str = ""
+    poll_every: Duration = Duration.parse("10s")
+
+
 class Config(_Section, frozen=True):
     """The whole file."""
 
@@ -166,10 +263,13 @@ class Config(_Section, frozen=True):
     origin: OriginConfig = field(default_factory=OriginConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     state: StateConfig = field(default_factory=StateConfig)
+    transmitters: Annotated[tuple[TransmitterConfig, ...], Meta(max_length=16)] = ()
 
 
 MAX_WINDOW_PERIODS = 256
 MAX_LEEWAY = Duration.parse("60s")
+MIN_KEY_REFRESH = Duration.parse("10s")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WRITTEN = {Duration: Duration.parse, Size: Size.parse, Address: Address.parse}
 
 
@@ -191,7 +291,11 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     except msgspec.ValidationError as err:
         located = _located_in_stream(raw) or _located(str(err))
         raise ConfigError(f"{name}: {located}. See deploy/relay.toml for every setting.") from None
-    _check_tokens(f"{name}: tokens", config.tokens)
+    _check_tokens(f"{name}: tokens", config.tokens, frozenset(config.streams))
+    for number, transmitter in enumerate(config.transmitters):
+        _check_transmitter(f"{name}: transmitters[{number}]", transmitter)
+    if len({transmitter.iss for transmitter in config.transmitters}) != len(config.transmitters):
+        raise ConfigError(f"{name}: transmitters: two have the same 'iss'. Give each its own.")
     _check_origin(f"{name}: origin", config.origin)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
@@ -260,7 +364,7 @@ def _check_origin(where: str, origin: OriginConfig) -> None:
             raise ConfigError(f"{where}.{key}: the parsers take at most {limit >> 20}MiB. Give that or less.")
 
 
-def _check_tokens(where: str, tokens: TokensConfig) -> None:
+def _check_tokens(where: str, tokens: TokensConfig, streams: frozenset[str]) -> None:
     for key in ("max_lifetime", "session_lifetime"):
         if not getattr(tokens, key):
             raise ConfigError(f"{where}.{key}: 0 would refuse every viewer. Give a duration above it.")
@@ -270,8 +374,57 @@ def _check_tokens(where: str, tokens: TokensConfig) -> None:
     if len({issuer.iss for issuer in tokens.issuers}) != len(tokens.issuers):
         raise ConfigError(f"{where}.issuers: two have the same 'iss'. Make them one with the keys of both.")
     for number, issuer in enumerate(tokens.issuers):
-        if len({key.kid for key in issuer.keys}) != len(issuer.keys):
-            raise ConfigError(f"{where}.issuers[{number}].keys: two have the same 'kid'. Give each its own.")
+        _check_issuer(f"{where}.issuers[{number}]", issuer)
+        unknown = set(issuer.streams) - streams
+        if unknown:
+            raise ConfigError(f"{where}.issuers[{number}].streams: no stream {min(unknown)!r}. Add it to 'streams'.")
+
+
+def _check_issuer(where: str, issuer: IssuerConfig) -> None:
+    kind = DIALECTS[issuer.dialect]
+    if not issuer.keys and not issuer.jwks:
+        raise ConfigError(f"{where}: nothing would verify its tokens. Give 'keys' or 'jwks'.")
+    if len({key.kid for key in issuer.keys}) != len(issuer.keys):
+        raise ConfigError(f"{where}.keys: two have the same 'kid'. Give each its own.")
+    for at, key in enumerate(issuer.keys):
+        if key.alg not in kind.algorithms:
+            fit = ", ".join(kind.algorithms)
+            raise ConfigError(f"{where}.keys[{at}].alg: {key.alg} does not fit {issuer.dialect}. Choose from {fit}.")
+    if issuer.jwks and not kind.published:
+        raise ConfigError(f"{where}.jwks: {issuer.dialect} has shared secrets, which nobody publishes. Give 'keys'.")
+    if issuer.jwks:
+        _check_key_set(f"{where}.jwks", issuer.jwks)
+    if issuer.dialect == "secure-link" and issuer.query and len(issuer.query) != 2:
+        raise ConfigError(f"{where}.query: a secure link has two parts. Give the names of MD5 and expiry.")
+    given = {name: value for name, value in issuer.options.items() if name.removesuffix("_file") not in kind.secrets}
+    for name in kind.secrets:
+        if name in issuer.options:
+            raise ConfigError(f"{where}.options.{name}: a secret. Put it in a file and give '{name}_file'.")
+    try:
+        options_of(issuer.dialect, given)
+    except ValueError as err:
+        raise ConfigError(f"{where}.options: {err}. See deploy/relay.toml for every option.") from None
+
+
+def _check_transmitter(where: str, transmitter: TransmitterConfig) -> None:
+    if not transmitter.keys and not transmitter.jwks:
+        raise ConfigError(f"{where}: nothing would verify its events. Give 'keys' or 'jwks'.")
+    if len({key.kid for key in transmitter.keys}) != len(transmitter.keys):
+        raise ConfigError(f"{where}.keys: two have the same 'kid'. Give each its own.")
+    if transmitter.jwks:
+        _check_key_set(f"{where}.jwks", transmitter.jwks)
+    if not transmitter.push_token_file and not transmitter.poll_url:
+        raise ConfigError(f"{where}: its events cannot come. Give 'push_token_file' or 'poll_url'.")
+
+
+def _check_key_set(where: str, jwks: JwksConfig) -> None:
+    host = urlsplit(jwks.url).hostname
+    if not jwks.url.startswith("https:") and host not in _LOOPBACK:
+        raise ConfigError(f"{where}.url: whoever is on the way could put keys of his own there. Write it with https.")
+    if jwks.refresh < MIN_KEY_REFRESH:
+        raise ConfigError(f"{where}.refresh: less than {MIN_KEY_REFRESH.seconds:.0f}s. Give a longer duration.")
+    if jwks.keep < jwks.refresh:
+        raise ConfigError(f"{where}.keep: shorter than 'refresh'. Give a longer duration.")
 
 
 def _check_stream(where: str, stream: StreamConfig) -> None:

@@ -5,6 +5,7 @@ is it a :class:`RefusedError`. Any other exception says that something broke, an
 text of an exception is for the operator's log; clients see the code and, where ``public`` is true, the text.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from relay.verdict import Reason
@@ -16,6 +17,11 @@ class RelayError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     public: ClassVar[bool] = False
+
+    @property
+    def members(self) -> Mapping[str, object]:
+        """Further members of the problem document that tells of it (RFC 9457 §3.2)."""
+        return {}
 
 
 class ConfigError(RelayError):

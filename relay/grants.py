@@ -23,7 +23,7 @@ def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: flo
     periods = stream.timeline.periods(now)
     if not periods:
         raise KeyPendingError("the stream's timeline is not known yet")
-    tracks = _tracks(stream, gate, visitor)
+    tracks = tracks_of(stream, gate, visitor)
     starts = [None, *(period.start for period in periods)]
     slots = tuple(stream.slot_of(track, scheme, start) for start in starts for track in tracks)
     return Grant(slots, periods[-1].start)
@@ -35,7 +35,7 @@ def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, .
     Raises :class:`ContentKeyUnknownError` when the session may have none of them.
     """
     schemes = [scheme for scheme in SAMPLE_SCHEMES if scheme in stream.config.schemes]
-    tracks = _tracks(stream, gate, visitor)
+    tracks = tracks_of(stream, gate, visitor)
     for scheme in schemes:
         # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
         if any(stream.kid(stream.slot_of(track, scheme, None)) in kids for track in tracks):
@@ -47,7 +47,8 @@ def grant_for(stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, .
     raise ContentKeyUnknownError("none of these key IDs belongs to what this session may have now")
 
 
-def _tracks(stream: Stream, gate: Gate, visitor: Visitor) -> list[TrackType]:
+def tracks_of(stream: Stream, gate: Gate, visitor: Visitor) -> list[TrackType]:
+    """The track types that a stream has, as far as is known, and a session may have."""
     seen = stream.timeline.tracks
     # Muxed renditions carry audio that no manifest names.
     there = {TrackType.AUDIO, *seen} if seen else set(TrackType)

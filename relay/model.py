@@ -1,11 +1,12 @@
 """What a viewer's session and a manifest class are. Pure values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
 from keys.model import Scheme, TrackType
 from relay.errors import UrlError
+from relay.gate.bounds import Bounds
 
 
 class Signalling(StrEnum):
@@ -57,12 +58,60 @@ class ManifestClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """What revocations stopped in flight."""
+
+    sessions: int = 0
+    responses: int = 0
+
+    def __add__(self, other: "Cut") -> "Cut":
+        return Cut(self.sessions + other.sessions, self.responses + other.responses)
+
+
+class LimitMode(StrEnum):
+    """What happens when a viewer starts one stream too many."""
+
+    DENY_NEW = "deny_new"
+    """The new session is refused."""
+    STOP_OLDEST = "stop_oldest"
+    """The session that began first is ended."""
+    ASK = "ask"
+    """The new session is refused with the list of the others, one of which the viewer may end."""
+
+
+class LimitScope(StrEnum):
+    """What shares one limit."""
+
+    ACCOUNT = "account"
+    TITLE = "title"
+    """An account's sessions of one stream."""
+
+
+class LimitCount(StrEnum):
+    """What is counted against a limit."""
+
+    SESSIONS = "sessions"
+    DEVICES = "devices"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimit:
+    """How many concurrent streams a viewer may have. ``most`` is at least 1."""
+
+    most: int
+    mode: LimitMode = LimitMode.DENY_NEW
+    scope: LimitScope = LimitScope.ACCOUNT
+    count: LimitCount = LimitCount.SESSIONS
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One playback by one viewer on one device, as the token proved it and the pass carries it.
 
-    ``expires_at`` is in seconds since the epoch. ``streams`` is what the session may watch (``None``: every
-    stream of this deployment), ``ceiling`` the best track type. ``token_id`` and ``device`` are what a
-    revocation may name.
+    ``expires_at`` and ``issued_at`` are in seconds since the epoch; ``issued_at`` is that of the token it began
+    with. ``streams`` is what the session may watch (``None``: every stream of this deployment), ``ceiling`` the
+    best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark`` are
+    what a revocation may name. ``limit`` overrides the stream's own limit of concurrent streams.
     """
 
     sid: str
@@ -73,3 +122,9 @@ class Session:
     device: str = ""
     streams: frozenset[str] | None = None
     ceiling: TrackType = TrackType.UHD
+    key_id: str = ""
+    issued_at: int = 0
+    version: int = 0
+    watermark: str = ""
+    limit: StreamLimit | None = None
+    bounds: Bounds = field(default_factory=Bounds)

@@ -1,53 +1,99 @@
 """What is flowing now, by whom: so that a revocation can cut it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from relay.gate.gate import Visitor
+from relay.gate.gate import FactsOf, Visitor
+from relay.gate.targets import Target, TargetType
+from relay.model import Cut
 
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """What a revocation stopped."""
-
-    sessions: int
-    responses: int
+FOUND_BY_NAME = {
+    TargetType.SESSION,
+    TargetType.ACCOUNT,
+    TargetType.DEVICE,
+    TargetType.TOKEN,
+    TargetType.WATERMARK,
+    TargetType.SESSION_VERSION,
+    TargetType.ISSUED_BEFORE,
+}
+"""Their value is a name that visitors carry; of others every open response must be looked at."""
 
 
 @dataclass(eq=False, slots=True)
-class _Open:
-    sid: str
+class OpenResponse:
+    """One response or channel in flight; ``cut`` stops it at once."""
+
+    visitor: Visitor
+    facts: FactsOf
     cut: Callable[[], None]
 
 
 class OpenResponses:
-    """Open responses and channels under the digests that would revoke them."""
+    """Open responses and channels, found by any name of their visitor."""
 
     def __init__(self) -> None:
-        self._by_digest: dict[bytes, set[_Open]] = {}
-        self.count = 0
+        self._by_name: dict[str, set[OpenResponse]] = {}
+        self._all: set[OpenResponse] = set()
+
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._all)
 
     @contextmanager
-    def holding(self, visitor: Visitor, cut: Callable[[], None]) -> Iterator[None]:
-        """Keep a response in the registry while the block runs; ``cut`` stops it at once."""
-        entry = _Open(visitor.session.sid, cut)
-        for digest in visitor.digests:
-            self._by_digest.setdefault(digest, set()).add(entry)
-        self.count += 1
+    def holding(self, visitor: Visitor, facts: FactsOf, cut: Callable[[], None]) -> Iterator[None]:
+        """Keep a response in the registry while the block runs."""
+        entry = OpenResponse(visitor, facts, cut)
+        self.add(entry)
         try:
             yield
         finally:
-            self.count -= 1
-            for digest in visitor.digests:
-                entries = self._by_digest[digest]
+            self.discard(entry)
+
+    def add(self, entry: OpenResponse) -> None:
+        """Register a response until :meth:`discard`."""
+        self._all.add(entry)
+        for name in entry.visitor.names:
+            self._by_name.setdefault(name, set()).add(entry)
+
+    def discard(self, entry: OpenResponse) -> None:
+        """Forget a response that has ended."""
+        self._all.discard(entry)
+        for name in entry.visitor.names:
+            entries = self._by_name.get(name)
+            if entries:
                 entries.discard(entry)
                 if not entries:
-                    del self._by_digest[digest]
+                    del self._by_name[name]
 
-    def cut(self, digest: bytes) -> Cut:
-        """Stop everything a revoked target has open."""
-        entries = list(self._by_digest.get(digest, ()))
+    def hit_by(self, targets: Iterable[Target], revoked: Callable[[OpenResponse], bool]) -> list[OpenResponse]:
+        """The open responses that revocations of ``targets`` could stop and ``revoked`` says are."""
+        found: set[OpenResponse] = set()
+        for target in targets:
+            if target.type in FOUND_BY_NAME and target.value:
+                found |= self._by_name.get(target.value, _NONE)
+            else:
+                found = self._all
+                break
+        return [entry for entry in found if revoked(entry)]
+
+    def cut(self, targets: Iterable[Target], revoked: Callable[[OpenResponse], bool]) -> Cut:
+        """Stop everything that revocations of ``targets`` hit."""
+        return self._cut(self.hit_by(targets, revoked))
+
+    def cut_all(self, refused: Callable[[OpenResponse], bool]) -> Cut:
+        """Stop every open response that is ``refused``."""
+        return self._cut([entry for entry in self._all if refused(entry)])
+
+    def cut_session(self, sid: str) -> Cut:
+        """Stop all of one session."""
+        return self._cut([entry for entry in self._by_name.get(sid, ()) if entry.visitor.session.sid == sid])
+
+    def _cut(self, entries: list[OpenResponse]) -> Cut:
         for entry in entries:
             entry.cut()
-        return Cut(len({entry.sid for entry in entries}), len(entries))
+        return Cut(len({entry.visitor.session.sid for entry in entries}), len(entries))
+
+
+_NONE: set[OpenResponse] = set()

@@ -8,7 +8,6 @@ from keys.material import RootKey
 from keys.model import Scheme, TrackType
 from keys.ring import KeyRing
 from keys.seal import Sealer
-from relay.app import read_secrets
 from relay.config import Config
 from relay.edge.licence import LICENCE_PATH
 from relay.errors import ConfigError, OriginForeignError, UnsupportedMediaError
@@ -16,8 +15,11 @@ from relay.manifest.context import LICENCE_URL
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.manifest.hls.rewrite import rewrite_playlist
 from relay.model import ManifestClass, Signalling
+from relay.secrets import read_secrets
 from relay.sources import Source
-from relay.state.replica import Replica
+from relay.state.database import MEMORY
+from relay.state.journal import Journal
+from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Salts
 from relay.state.state import State
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
@@ -40,7 +42,7 @@ def preview(data: bytes, url: str, config: Config, base: Path | None, options: P
     stands in the licence URL as ``PASS``. Raises :class:`relay.errors.RelayError`.
     """
     ring = read_secrets(config, base).ring if base else KeyRing([RootKey(1, os.urandom(32))])
-    salts = Salts(Replica(State(), lambda: now), os.urandom)
+    salts = Salts(Replica(State(), Journal(MEMORY), lambda: now, "preview", new_incarnation()), os.urandom)
     mac_keys, sealer = ring.service_keys("url"), Sealer(ring.service_keys("origin query"))
     for name, stream_config in config.streams.items():
         stream = Stream(name, stream_config, ring, salts, mac_keys, sealer)

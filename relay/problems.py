@@ -5,7 +5,10 @@ Media paths answer with one short line, APIs with a problem document (RFC 9457);
 a header. Nothing of the inside leaves: no origin address, no exception text, no token.
 """
 
+from collections.abc import Mapping
+from math import ceil
 from secrets import token_hex
+from typing import Any
 
 import msgspec
 import structlog
@@ -18,7 +21,9 @@ from relay.verdict import Deny, Reason
 
 REASON_HEADER = "Relay-Reason"
 REQUEST_ID_HEADER = "X-Request-Id"
-API_PREFIX = "/api/"
+API_PREFIXES = ("/api/", "/taas/")
+RETRY_AFTER_MS = 1000
+"""When asking again is right, where nothing better is known."""
 
 _STATUS = {
     Reason.TOKEN_MISSING: 401,
@@ -31,6 +36,18 @@ _STATUS = {
     Reason.TOKEN_EXPIRED: 401,
     Reason.TOKEN_AUDIENCE: 401,
     Reason.REVOKED: 403,
+    Reason.STATE_STALE: 503,
+    Reason.PROOF_MISSING: 401,
+    Reason.PROOF_INVALID: 401,
+    Reason.REPLAYED: 401,
+    Reason.CONCURRENCY_LIMIT: 403,
+    Reason.GEO_BLOCKED: 451,
+    Reason.SCOPE_METHOD: 403,
+    Reason.SCOPE_PATH: 403,
+    Reason.SCOPE_HOST: 403,
+    Reason.SCOPE_HEADER: 403,
+    Reason.SCOPE_NETWORK: 403,
+    Reason.SCOPE_CONNECTION: 403,
     Reason.SCOPE_STREAM: 403,
     Reason.SCOPE_TRACK: 403,
     Reason.SCOPE_URL: 403,
@@ -47,19 +64,26 @@ _log = structlog.get_logger()
 def denied(request: web.Request, deny: Deny) -> web.Response:
     """The answer to a request the gate refused."""
     DENIED.labels(deny.reason).inc()
-    return problem(request, _STATUS[deny.reason], deny.reason, deny.detail)
+    status, headers = deny.answer or (_STATUS[deny.reason], {})
+    answer = problem(request, status, deny.reason, deny.detail)
+    answer.headers.update(headers)
+    return answer
 
 
-def problem(request: web.Request, status: int, code: str, detail: str) -> web.Response:
-    """An error answer in the form that the path's clients read."""
+def problem(
+    request: web.Request, status: int, code: str, detail: str, members: Mapping[str, Any] | None = None
+) -> web.Response:
+    """An error answer in the form that the path's clients read; ``members`` are further ones of the document."""
     headers = {"Cache-Control": "no-store", REQUEST_ID_HEADER: _id_of(request)}
     if request.app.get(SHOW_REASON, True):
         headers[REASON_HEADER] = code
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
-        headers["Retry-After"] = "1"
-    if not request.path.startswith(API_PREFIX):
+    members = dict(members or {})
+    if status in (429, 503):
+        wait_ms = members.setdefault("retry_after_ms", RETRY_AFTER_MS)
+        headers["Retry-After"] = str(ceil(wait_ms / 1000))
+    if not request.path.startswith(API_PREFIXES):
         return web.Response(status=status, text=f"{code}\n", headers=headers)
     body = {
         "type": f"urn:segmentgate:problem:{code}",
@@ -68,6 +92,7 @@ def problem(request: web.Request, status: int, code: str, detail: str) -> web.Re
         "code": code,
         "detail": detail,
         "instance": f"urn:segmentgate:request:{_id_of(request)}",
+        **members,
     }
     return web.Response(
         status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/problem+json"
@@ -92,7 +117,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except RelayError as err:
         FAILED.labels(err.code).inc()
         _log.warning("request_failed", code=err.code, detail=str(err), request_id=_id_of(request))
-        return problem(request, err.status, err.code, str(err) if err.public else err.code.replace("_", " "))
+        detail = str(err) if err.public else err.code.replace("_", " ")
+        return problem(request, err.status, err.code, detail, err.members)
     except Exception:
         FAILED.labels("internal").inc()
         _log.exception("bug", request_id=_id_of(request))

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from keys.channel import derive_channel_key
 from keys.material import ContentKey
 from keys.model import KeySignal, KeySlot, Scheme, TrackType
 from keys.periods import Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
+from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import UnknownStreamError, UrlError
 from relay.manifest.context import Clock, Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
-from relay.model import ManifestClass
+from relay.model import ManifestClass, Session
 from relay.sources import OriginScope, Source
 from relay.state.salts import Salts
 from relay.templates import resolve_template
@@ -57,6 +59,8 @@ class Stream:
         self._salts = salts
         self._mac_keys = mac_keys
         self._sealer = sealer
+        self._channel_secret = ring.service_keys("session channel")[0]
+        self.ahead = Ahead()
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
         self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._parse)
 
@@ -96,6 +100,10 @@ class Stream:
     def kid(self, slot: KeySlot) -> bytes:
         """The key ID of a slot of this stream."""
         return self._ring.kid(slot)
+
+    def channel_key(self, session: Session) -> bytes:
+        """What is sealed for a session alone is sealed under this."""
+        return derive_channel_key(self._channel_secret, session.issuer, session.sid)
 
     def read_url(self, cls: ManifestClass, path: str, query: str) -> Resource:
         """What a URL of this stream names. Raises :class:`UrlError` unless it was minted for this class."""

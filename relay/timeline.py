@@ -21,6 +21,9 @@ STALE_S = 20.0
 MAX_PERIODS = 260
 """Most periods whose keys are handed out at once, whatever span a manifest claims to list."""
 
+Heads = tuple[tuple[Clock, int], ...]
+"""The start of the newest released period on each clock, sorted."""
+
 
 class StreamTimeline:
     """What has been observed of one stream. ``now`` is always seconds of the node's clock.
@@ -34,6 +37,8 @@ class StreamTimeline:
         self._seen: dict[Clock, _Seen] = {}
         self._looked_at = 0.0
         self.tracks: frozenset[TrackType] = frozenset()
+        self.segment_s = 0.0
+        """How long a segment plays, 0 where that is not known."""
 
     @property
     def known(self) -> bool:
@@ -48,6 +53,7 @@ class StreamTimeline:
     def observe(self, observed: Observed, now: float) -> None:
         """Take note of a manifest. Renditions lag one another, so the furthest edge counts."""
         self.tracks |= observed.tracks
+        self.segment_s = observed.segment_ms / 1000
         self._looked_at = now
         seen = self._seen.get(observed.clock)
         if seen and observed.final:
@@ -77,6 +83,29 @@ class StreamTimeline:
         """When (node clock, s) the next key is released; None where no further key will come."""
         return min((at for seen in self._seen.values() if (at := seen.next_release(now)) is not None), default=None)
 
+    def heads(self, now: float) -> Heads:
+        """The newest period released on each clock."""
+        return tuple((clock, seen.newest(now).start) for clock, seen in sorted(self._seen.items()))
+
+    def after(self, heads: Heads, now: float) -> list[CryptoPeriod]:
+        """The periods released since ``heads`` were the newest."""
+        told = dict(heads)
+        return [
+            period
+            for clock, seen in self._seen.items()
+            for period in seen.periods(now)
+            # Another node may be ahead of this one. Far ahead, the stream began anew since.
+            if (at := told.get(clock)) is None or period.start > at or at - seen.newest(now).start > RESTART_MS
+        ]
+
+    def coming(self, now: float) -> list[CryptoPeriod]:
+        """The periods that are released but have no segment yet: those for which it is not too late."""
+        return [
+            period
+            for seen in self._seen.values()
+            if first_segment_at((period := seen.newest(now)).start) > seen.edge(now)
+        ]
+
     def stream_now(self, now: float) -> int:
         """The live edge in ms of stream time; 0 before anything was seen."""
         return max((seen.edge(now) for seen in self._seen.values()), default=0)
@@ -99,6 +128,9 @@ class _Seen:
     def release_until(self, now: float) -> int:
         edge = self.edge(now)
         return edge if self.observed.final else self._schedule.releasable_until(edge)
+
+    def newest(self, now: float) -> CryptoPeriod:
+        return self._schedule.period_of(self.release_until(now))
 
     def periods(self, now: float) -> Iterator[CryptoPeriod]:
         first = self.observed.first

@@ -1,6 +1,7 @@
 """Why the gate says no. A refusal is an ordinary value: it has a reason, is counted and shown to operators."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -17,6 +18,18 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_AUDIENCE = "token_audience"
     REVOKED = "revoked"
+    STATE_STALE = "state_stale"
+    PROOF_MISSING = "proof_missing"
+    PROOF_INVALID = "proof_invalid"
+    REPLAYED = "replayed"
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    GEO_BLOCKED = "geo_blocked"
+    SCOPE_METHOD = "scope_method"
+    SCOPE_PATH = "scope_path"
+    SCOPE_HOST = "scope_host"
+    SCOPE_HEADER = "scope_header"
+    SCOPE_NETWORK = "scope_network"
+    SCOPE_CONNECTION = "scope_connection"
     SCOPE_STREAM = "scope_stream"
     SCOPE_TRACK = "scope_track"
     SCOPE_URL = "scope_url"
@@ -25,9 +38,17 @@ class Reason(StrEnum):
     KEY_PENDING = "key_pending"
 
 
+Answer = tuple[int, Mapping[str, str]]
+"""A status and headers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """A refusal. ``detail`` is for the operator and the client's developer; it never holds token bytes."""
+    """A refusal. ``detail`` is for the operator and the client's developer; it never holds token bytes.
+
+    ``answer`` is what the token wants answered instead of the relay's own status (CTA-5007, claim catif).
+    """
 
     reason: Reason
     detail: str = ""
+    answer: Answer | None = field(default=None, compare=False)

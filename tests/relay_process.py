@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relay.gate.tokens import mint_token
+from relay.gate.dialects.jwt import mint_token
 
 ISSUER = "https://platform.example"
 AUDIENCE = "edge"
@@ -43,6 +43,15 @@ class RelayProcess:
         self.process.terminate()
         assert self.process.wait(15) == 0
 
+    def kill(self) -> None:
+        """End it by SIGKILL, as a power cut would."""
+        self.process.kill()
+        self.process.wait(15)
+
+    def start_again(self) -> None:
+        """Start another on the same configuration and journal, after :meth:`kill`."""
+        self.process, self.edge, self.control = _start(self.folder)
+
     def restart(self) -> None:
         """End it and start another on the same configuration, journal and, where they are fixed, ports."""
         self.stop()
@@ -56,16 +65,25 @@ class RelayProcess:
         return int(match[1]) * 1024
 
 
-def write_configuration(folder: Path, streams: dict[str, dict[str, str]], ports: tuple[int, int] = (0, 0)) -> None:
-    """A configuration with fresh secrets; the secrets stay if they are there."""
+def write_configuration(
+    folder: Path,
+    streams: dict[str, dict[str, str]],
+    ports: tuple[int, int] = (0, 0),
+    state: dict[str, str] | None = None,
+    control: dict[str, str] | None = None,
+) -> None:
+    """A configuration with fresh secrets; the secrets stay if they are there.
+
+    ``state`` and ``control`` are further settings of these sections, as TOML values.
+    """
     for name in ("root.key", "token.key", "api.key"):
         if not (folder / name).exists():
             (folder / name).write_text(os.urandom(32).hex())
     lines = [
         f'edge = {{ listen = "127.0.0.1:{ports[0]}" }}',
-        f'control = {{ listen = "127.0.0.1:{ports[1]}", api_key_file = "api.key" }}',
+        f'control = {{ listen = "127.0.0.1:{ports[1]}", api_key_file = "api.key"{_inline(control)} }}',
         'keys = { roots = [{ generation = 1, file = "root.key" }] }',
-        f'state = {{ directory = "{folder / "state"}" }}',
+        f'state = {{ directory = "{folder / "state"}"{_inline(state)} }}',
         "[tokens]",
         f'audience = "{AUDIENCE}"',
         f'issuers = [{{ iss = "{ISSUER}", keys = [{{ kid = "k1", alg = "HS256", file = "token.key" }}] }}]',
@@ -76,6 +94,10 @@ def write_configuration(folder: Path, streams: dict[str, dict[str, str]], ports:
     (folder / "relay.toml").write_text("\n".join(lines))
 
 
+def _inline(settings: dict[str, str] | None) -> str:
+    return "".join(f", {key} = {value}" for key, value in (settings or {}).items())
+
+
 @contextmanager
 def relay_process(folder: Path) -> Iterator[RelayProcess]:
     """Run ``segmentgate serve`` on the configuration in ``folder``; it ends by SIGTERM."""
@@ -84,7 +106,8 @@ def relay_process(folder: Path) -> Iterator[RelayProcess]:
     try:
         yield relay
     finally:
-        relay.stop()
+        if relay.process.poll() is None:
+            relay.stop()
 
 
 def _start(folder: Path) -> tuple["subprocess.Popen[str]", str, str]:
@@ -93,11 +116,16 @@ def _start(folder: Path) -> tuple["subprocess.Popen[str]", str, str]:
         start = log.tell()
         process = subprocess.Popen(command, stderr=log, text=True)
         until = time.monotonic() + 20
-        while "\n" not in (said := (folder / "log").read_text()[start:]):
+        while (serving := _serving((folder / "log").read_text()[start:])) is None:
             assert time.monotonic() < until, "the relay did not start"
-            assert process.poll() is None, said
+            assert process.poll() is None, (folder / "log").read_text()[start:]
             time.sleep(0.02)
-    line = said.partition("\n")[0]
-    serving = json.loads(line)
-    assert serving["event"] == "serving", line
     return process, f"http://127.0.0.1:{serving['edge'][1]}", f"http://127.0.0.1:{serving['control'][1]}"
+
+
+def _serving(said: str) -> dict[str, Any] | None:
+    for line in said.splitlines(keepends=True):
+        if line.endswith("\n") and '"event": "serving"' in line:
+            event: dict[str, Any] = json.loads(line)
+            return event
+    return None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from relay.gate.tokens import TokenVerifier
 
 from keys.model import Scheme, TrackType
-from relay.app import read_secrets
 from relay.cli import main
 from relay.config import load_config
-from relay.gate.tokens import TokenVerifier
 from relay.model import Session
+from relay.secrets import read_secrets
 from tests.gate.platform import EC_KEY, ED_KEY, private_pem
 from tests.media import decrypt
 from tests.media.material import CONSTANT_IV, FIRST_IV, KEYS, SEGMENTS, VECTORS, VIDEO, read

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from keys.model import Scheme
-from relay.app import read_secrets
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError
 from relay.model import Signalling, System
+from relay.secrets import read_secrets
 from tests.gate.platform import EC_KEY, ED_KEY, private_pem, public_pem
 
 GOOD: dict[str, Any] = {

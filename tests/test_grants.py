@@ -12,15 +12,17 @@ from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import StreamConfig, parse_config
 from relay.errors import ContentKeyUnknownError, KeyPendingError, UnknownStreamError, UrlError
-from relay.gate.gate import Gate, Visitor
+from relay.gate.gate import Gate, GatePolicy, Visitor
+from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet
-from relay.gate.tokens import TokenVerifier
 from relay.grants import Grant, grant, grant_for
 from relay.manifest.context import Clock, Observed
 from relay.model import ManifestClass, Session
 from relay.sources import Source
-from relay.state.replica import Replica
+from relay.state.database import MEMORY
+from relay.state.journal import Journal
+from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Salts
 from relay.state.state import State
 from relay.streams import Stream
@@ -30,7 +32,7 @@ NOW = 500.0
 INTERVAL = 60_000
 EDGE = 10 * INTERVAL
 LEAD = 10_000
-GATE = Gate(TokenVerifier({}, "edge", 5, 86_400), PassCodec(Sealer([bytes(32)])), RevocationSet(), 100)
+GATE = Gate(Issuers([]), PassCodec(Sealer([bytes(32)])), RevocationSet(), GatePolicy(100))
 VIDEO_AND_AUDIO = frozenset({TrackType.AUDIO, TrackType.SD, TrackType.HD})
 SESSION = Session("s", "a", "i", 10_000)
 
@@ -40,7 +42,8 @@ def stream_of(**settings: Any) -> Stream:
     raw = {**GOOD, "streams": {"news": news}, "state": {"directory": "state"}}
     config: StreamConfig = parse_config(raw, "relay.toml").streams["news"]
     ring = KeyRing([RootKey(1, b"r" * 32), RootKey(2, b"s" * 32, active_from=EDGE)])
-    salts = Salts(Replica(State(), lambda: NOW), lambda size: b"s" * size)
+    replica = Replica(State(), Journal(MEMORY), lambda: NOW, "test", new_incarnation())
+    salts = Salts(replica, lambda size: b"s" * size)
     return Stream("news", config, ring, salts, ring.service_keys("url"), Sealer(ring.service_keys("query")))
 
 
@@ -52,7 +55,7 @@ def stream() -> Stream:
 
 
 def visitor(ceiling: TrackType = TrackType.UHD) -> Visitor:
-    return Visitor(replace(SESSION, ceiling=ceiling), ())
+    return Visitor.of(replace(SESSION, ceiling=ceiling), "news")
 
 
 def held(granted: Grant) -> set[tuple[TrackType, int | None]]:

@@ -176,6 +176,7 @@ async function main() {
     base: opened.base,
     onkeys: (held) => periods.take(held),
     onrevoked: revoked,
+    onpolicy: (policy) => log(`The configuration has changed: keys now change every ${policy.rotation_ms / 1000} s`),
     onrefused: (error) => log(`The channel is closed: ${error.reason}`, 'bad'),
     onchannel: (state) => ($('channel').textContent = state),
     onerror: (error) => log(error.message, 'bad'),

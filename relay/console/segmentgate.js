@@ -3,20 +3,26 @@
  *
  * It hands the keys of coming crypto periods to the browser's CDM before they are needed, so that a key
  * rotation costs no licence request, and it ends playback at once when the session is revoked. It uses
- * web standards alone (EME, server-sent events) and works beside Shaka Player, hls.js and dash.js.
+ * web standards alone (EME, WebCrypto, streams) and works beside Shaka Player, hls.js and dash.js.
  *
  *     import { attach, hlsConfig, openSession } from './segmentgate.js';
  *
- *     const session = await openSession(entryUrl);
+ *     const session = await openSession(entryUrl, { onlimit: ({ sessions }) => askWhichToEnd(sessions) });
  *     const player = new Hls(hlsConfig({ licence: session.licenceUrl }));
- *     attach({ video, player, kind: 'hls', base: session.base, onrevoked: () => showGoodbye() });
+ *     attach({ video, player, kind: 'hls', base: session.base, onrevoked: ({ reason }) => showGoodbye(reason) });
  *     player.loadSource(session.manifestUrl);
  *     player.attachMedia(video);
+ *
+ * Keys come three ways, and the first to bring them is enough: pushed by the session's event channel, sealed in
+ * a header of the manifests and segments that the player loads anyway, and, when neither has, by a request. So
+ * a proxy that holds back or breaks event streams costs nothing but the instant stop: attach before loading.
  *
  * @module segmentgate
  */
 
-const CLEAR_KEY = 'org.w3.clearkey';
+import { REFRESH, UNLOAD, WATCH_HEADERS, isFinal, utf8 } from './sdk-players.js';
+
+export { dashConfig, hlsConfig, shakaConfig } from './sdk-players.js';
 
 /** Past its due time by this, a push counts as lost and the keys are fetched. */
 const PUSH_GRACE_MS = 1000;
@@ -29,13 +35,9 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 const RETIRE_MARGIN_MS = 30_000;
 /** No player announces that it has set `video.mediaKeys`. */
 const MEDIA_KEYS_POLL_MS = 25;
-
-/** How each player lets go of the video. */
-const UNLOAD = {
-  shaka: (player) => player.unload(),
-  hls: (player) => player.destroy(),
-  dash: (player) => player.reset(),
-};
+/** A channel this long without even a heartbeat is dead: three of them are missing. */
+const SILENCE_MS = 50_000;
+const NEXT_KEYS_LABEL = 'segmentgate/1 next keys';
 
 /** The relay's URLs of a session: /p/{pass}/{stream}/{class}/… */
 const SESSION_PATH = /^\/p\/([^/]+\/[^/]+\/[^/]+)\//;
@@ -57,13 +59,22 @@ export class RefusedError extends Error {
  * Exchange an entry URL, which carries the token, for the session's own URLs.
  *
  * @param {string} entryUrl
+ * @param {object} [options]
+ * @param {(limit: {sessions: {session: string, device: string, stream: string, since: number}[]}) =>
+ *   (string|null|Promise<string|null>)} [options.onlimit]
+ *   the viewer has too many streams; the `session` of one of them, if given back, is ended for this one
  * @returns {Promise<{manifestUrl: string, licenceUrl: string, base: string}>} what to give the player and its
  *   configuration, and what to give {@link attach}; none of them needs the token any more
  * @throws {RefusedError} if the relay says no for good
  */
-export async function openSession(entryUrl) {
+export async function openSession(entryUrl, { onlimit } = {}) {
   const response = await fetch(entryUrl);
-  await response.body?.cancel();
+  if (response.status === 409 && onlimit) {
+    const ended = await onlimit(await response.json());
+    if (ended) return openSession(withQuery(entryUrl, 'terminate', ended), { onlimit });
+  } else {
+    await response.body?.cancel();
+  }
   throwIfRefused(response);
   if (!response.ok) throw new Error(`entry answered ${response.status}`);
   const { origin, pathname } = new URL(response.url);
@@ -73,102 +84,6 @@ export async function openSession(entryUrl) {
     manifestUrl: response.url,
     licenceUrl: `${origin}/api/v1/drm/license?session=${session}`,
     base: new URL('.', response.url).href,
-  };
-}
-
-/**
- * Configuration for `shaka.Player.configure`.
- *
- * @param {object} options
- * @param {object} options.player the Shaka player itself
- * @param {string} [options.licence] licence URL; a licence URL in a DASH manifest wins over it
- * @param {number} [options.bufferS] seconds to hold ahead: also how long an unguarded client can run on
- */
-export function shakaConfig({ player, licence, bufferS = 4 }) {
-  // Its own two tries are over in less time than a relay takes to restart. It takes 401 and 403 as final by itself.
-  const patient = { maxAttempts: 8, baseDelay: 500, backoffFactor: 1.5, fuzzFactor: 0.5 };
-  return {
-    manifest: { retryParameters: patient },
-    drm: {
-      servers: licence ? { [CLEAR_KEY]: licence } : {},
-      retryParameters: { maxAttempts: 2, baseDelay: 1000, fuzzFactor: 0.5 },
-    },
-    streaming: {
-      bufferingGoal: bufferS,
-      retryParameters: patient,
-      // Shaka's own choice for live streams is to try again for ever, whatever the status.
-      failureCallback: (error) => {
-        const status = error.data?.[1];
-        if (!isFinal(status) || (isGone(status) && player.isLive())) player.retryStreaming(1);
-      },
-    },
-  };
-}
-
-/**
- * Configuration for the constructor of hls.js.
- *
- * @param {object} options
- * @param {string} options.licence licence URL
- * @param {number} [options.bufferS] seconds to hold ahead: also how long an unguarded client can run on
- */
-export function hlsConfig({ licence, bufferS = 4 }) {
-  const once = { maxNumRetry: 1, retryDelayMs: 1000, maxRetryDelayMs: 4000 };
-  // By itself hls.js gives up where a connection is refused (status 0), as while a relay restarts.
-  const patient = (endsAt) => {
-    const retry = {
-      maxNumRetry: 8,
-      retryDelayMs: 500,
-      maxRetryDelayMs: 4000,
-      shouldRetry: ({ maxNumRetry }, count, _isTimeout, response) => count < maxNumRetry && !endsAt(response?.code),
-    };
-    return { maxTimeToFirstByteMs: 10_000, maxLoadTimeMs: 30_000, timeoutRetry: retry, errorRetry: retry };
-  };
-  return {
-    emeEnabled: true,
-    drmSystems: {
-      [CLEAR_KEY]: {
-        licenseUrl: licence,
-        // Without this hls.js waits for a pssh box in the init segment before it asks for a licence.
-        generateRequest: (_type, _data, context) => ({
-          initDataType: 'keyids',
-          initData: utf8(JSON.stringify({ kids: [base64url(context.decryptdata.keyId)] })).buffer,
-        }),
-      },
-    },
-    // Its own policy answers a 503 with 18 licence requests at once.
-    keyLoadPolicy: {
-      default: { maxTimeToFirstByteMs: 8000, maxLoadTimeMs: 20_000, timeoutRetry: once, errorRetry: once },
-    },
-    playlistLoadPolicy: { default: patient(isFinal) },
-    fragLoadPolicy: { default: patient((status) => isFinal(status) && !isGone(status)) },
-    maxBufferLength: bufferS,
-    maxMaxBufferLength: bufferS,
-  };
-}
-
-/**
- * Configuration for dash.js: `settings` for `updateSettings`, `protection` for `setProtectionData`.
- *
- * @param {object} options
- * @param {string} [options.licence] licence URL; wins over a licence URL in the manifest
- * @param {number} [options.bufferS] seconds to hold ahead: also how long an unguarded client can run on
- */
-export function dashConfig({ licence, bufferS = 4 }) {
-  return {
-    settings: {
-      streaming: {
-        buffer: {
-          bufferTimeDefault: bufferS,
-          bufferTimeAtTopQuality: bufferS,
-          bufferTimeAtTopQualityLongForm: bufferS,
-        },
-        // Its own three tries are over in less time than a relay takes to restart.
-        retryAttempts: { MPD: 8, InitializationSegment: 8, MediaSegment: 8 },
-        retryIntervals: { MPD: 1000, InitializationSegment: 1000, MediaSegment: 1000 },
-      },
-    },
-    protection: licence ? { [CLEAR_KEY]: { serverURL: licence } } : {},
   };
 }
 
@@ -184,6 +99,8 @@ export function dashConfig({ licence, bufferS = 4 }) {
  *   keys are in the CDM, and others have left it
  * @param {(end: {reason: string}) => void} [options.onrevoked] playback has been ended
  * @param {(error: RefusedError) => void} [options.onrefused] the session is over for another reason
+ * @param {(policy: {stream: string, ceiling: string, rotation_ms: number, pre_delivery_ms: number,
+ *   limit: object|null}) => void} [options.onpolicy] the stream's configuration has changed
  * @param {(state: 'open'|'lost'|'closed') => void} [options.onchannel]
  * @param {(error: Error) => void} [options.onerror] something failed that will be tried again
  * @returns {Guard}
@@ -195,13 +112,19 @@ export function attach(options) {
 /** What {@link attach} returns. */
 export class Guard {
   #options;
-  #source = null;
+  #channel = null;
+  #lastEventId = '';
+  #retryMs = RECONNECT_MS.first;
   #timers = new Map();
   #attempts = 0;
   /** Fetches in a row that brought no newer period than `#newest`. */
   #vain = 0;
   #newest = -Infinity;
   #done = false;
+  /** Promise of what opens the sealed keys in headers. */
+  #channelKey = null;
+  #unsealing = '';
+  #unwatch;
   /** Pushes are handed over one after the other. */
   #queue = Promise.resolve();
   /** SDK-owned sessions: `{session, mediaKeys, kids, period}`, `period` being that of the newest key in it. */
@@ -209,6 +132,7 @@ export class Guard {
 
   constructor(options) {
     this.#options = options;
+    this.#unwatch = WATCH_HEADERS[options.kind](options.player, (sealed) => sealed && this.#unseal(sealed));
     this.#connect();
     this.#expectPush(0);
   }
@@ -226,38 +150,62 @@ export class Guard {
 
   #finish() {
     this.#done = true;
-    this.#source?.close();
+    this.#unwatch();
+    this.#channel?.abort();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
     this.#options.onchannel?.('closed');
   }
 
-  #connect() {
-    const source = new EventSource(`${this.#options.base}events`);
-    this.#source = source;
+  /**
+   * Listen until the channel breaks, then come back for what was missed. An EventSource would not tell why it
+   * was refused, nor ever notice a connection that has silently died.
+   */
+  async #connect() {
+    this.#channel = new AbortController();
+    const { signal } = this.#channel;
+    const events = `${this.#options.base}events`;
+    const url = this.#lastEventId ? withQuery(events, 'last_event_id', this.#lastEventId) : events;
     let openedAt = Infinity;
-    source.addEventListener('open', () => {
+    try {
+      this.#expectSound();
+      const response = await fetch(url, { cache: 'no-store', signal });
+      throwIfRefused(response);
+      if (!response.ok) throw new Error(`events answered ${response.status}`);
       openedAt = performance.now();
       this.#options.onchannel?.('open');
-    });
-    source.addEventListener('keys', (event) => this.#take(JSON.parse(event.data)));
-    source.addEventListener('revoked', (event) => this.#end(JSON.parse(event.data).reason));
-    source.addEventListener('ended', (event) => this.#failed(new RefusedError(JSON.parse(event.data).reason)));
-    source.addEventListener('error', () => this.#lost(source, performance.now() - openedAt));
+      for await (const event of serverEvents(response.body, () => this.#expectSound())) this.#hear(event);
+    } catch (error) {
+      if (error instanceof RefusedError) this.#failed(error);
+    }
+    this.#lost(performance.now() - openedAt);
   }
 
-  /** EventSource tells no status and its own retries know no backoff, so asking for the keys finds out why. */
-  #lost(source, livedMs) {
-    source.close();
-    if (this.#done || source !== this.#source) return;
+  #expectSound() {
+    this.#later('silence', SILENCE_MS, () => this.#channel.abort());
+  }
+
+  #hear({ event, data, id, retry }) {
+    if (this.#done) return;
+    if (retry) this.#retryMs = Math.min(Number(retry) || RECONNECT_MS.first, RECONNECT_MS.most);
+    if (id) this.#lastEventId = id;
+    if (event === 'keys') this.#take(JSON.parse(data));
+    if (event === 'policy') {
+      this.#options.onpolicy?.(JSON.parse(data));
+      REFRESH[this.#options.kind]?.(this.#options.player);
+    }
+    if (event === 'revoked') this.#end(JSON.parse(data).reason);
+    if (event === 'ended') this.#failed(new RefusedError(JSON.parse(data).reason));
+  }
+
+  #lost(livedMs) {
+    if (this.#done) return;
+    this.#never('silence');
     this.#options.onchannel?.('lost');
     // One that breaks soon after it opened counts as a failed attempt.
     if (livedMs > RECONNECT_MS.most) this.#attempts = 0;
-    const wait = Math.min(RECONNECT_MS.most, RECONNECT_MS.first * 2 ** this.#attempts++);
-    this.#later('connect', wait * (0.5 + Math.random() / 2), async () => {
-      await this.#fetchKeys();
-      if (!this.#done) this.#connect();
-    });
+    const wait = Math.min(RECONNECT_MS.most, this.#retryMs * 2 ** this.#attempts++);
+    this.#later('connect', wait * (0.5 + Math.random() / 2), () => this.#connect());
   }
 
   async #fetchKeys() {
@@ -266,6 +214,23 @@ export class Guard {
       throwIfRefused(response);
       if (!response.ok) throw new Error(`keys answered ${response.status}`);
       this.#take(await response.json());
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** A response brought the next keys, sealed for this session: version, period, nonce, ciphertext. */
+  async #unseal(text) {
+    if (this.#done || !this.#channelKey || text === this.#unsealing) return;
+    this.#unsealing = text;
+    try {
+      const sealed = fromBase64url(text);
+      if (sealed[0] !== 1 || new DataView(sealed.buffer).getBigUint64(1) <= this.#newest) return;
+      const stream = decodeURIComponent(new URL(this.#options.base).pathname.split('/').at(-3));
+      const additionalData = fields(utf8(NEXT_KEYS_LABEL), utf8(stream), sealed.subarray(1, 9));
+      const how = { name: 'AES-GCM', iv: sealed.subarray(9, 21), additionalData };
+      const keys = await crypto.subtle.decrypt(how, await this.#channelKey, sealed.subarray(21));
+      this.#take(JSON.parse(new TextDecoder().decode(keys)));
     } catch (error) {
       this.#failed(error);
     }
@@ -286,6 +251,9 @@ export class Guard {
   /** A push arrived: give its keys to the CDM, and see to it that the next one comes. */
   #take(push) {
     if (this.#done) return;
+    if (push.channel_key) {
+      this.#channelKey = crypto.subtle?.importKey('jwk', push.channel_key, 'AES-GCM', false, ['decrypt']);
+    }
     this.#queue = this.#queue.then(() => this.#handOver(push)).catch((error) => this.#failed(error));
     if (push.period > this.#newest) {
       this.#newest = push.period;
@@ -393,26 +361,40 @@ async function openKeySession(mediaKeys, keys) {
   return session;
 }
 
+/** The events of a response's body (HTML §9.2), as objects of their fields; `onsound` hears of every byte. */
+async function* serverEvents(body, onsound) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    onsound();
+    const blocks = (text + value).split('\n\n');
+    text = blocks.pop();
+    for (const block of blocks) {
+      yield Object.fromEntries(block.split('\n').map((line) => /^([^:]*): ?(.*)$/.exec(line)?.slice(1) ?? [line, '']));
+    }
+  }
+}
+
+function withQuery(url, name, value) {
+  const changed = new URL(url, location.href);
+  changed.searchParams.set(name, value);
+  return changed.href;
+}
+
 function throwIfRefused({ status, headers }) {
   if (isFinal(status)) throw new RefusedError(headers.get('Relay-Reason') ?? `http_${status}`, status);
 }
 
-/** Asking again would be answered alike: a client error other than time-out (408), too early (425), too often (429). */
-function isFinal(status) {
-  return status >= 400 && status < 500 && status !== 408 && status !== 425 && status !== 429;
+function fromBase64url(text) {
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (byte) => byte.charCodeAt(0));
 }
 
-/** Of a live segment this says that the window has moved on, and nothing of the session. */
-function isGone(status) {
-  return status === 404;
-}
-
-function utf8(text) {
-  return new TextEncoder().encode(text);
-}
-
-function base64url(bytes) {
-  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+/** Joined, each after its length as four bytes: no two lists give the same bytes. */
+function fields(...parts) {
+  const joined = parts.flatMap((part) => [0, 0, part.length >> 8, part.length & 255, ...part]);
+  return Uint8Array.from(joined);
 }
 
 function sleep(ms) {

@@ -1,104 +1,109 @@
-"""The operator-facing listener: revocation, health, metrics. Every API call needs the key."""
+"""The operator-facing listener: its routes, who may call them, how much they may send."""
 
+import asyncio
 import hmac
-from typing import Annotated
+from collections.abc import AsyncIterator, Sequence
 
-import msgspec
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from msgspec import Meta, Struct
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from relay.errors import RequestError
-from relay.gate.revocation import Target, TargetType
+from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
+from relay.control.feed import TAIL
+from relay.control.idempotency import RUNNING
+from relay.control.notes import NOTES, Notes, keep_notes
+from relay.control.requests import MAX_BODY
+from relay.control.ssf import RECEIVERS
+from relay.control.ssf_poll import keep_polling
+from relay.control.statuses import STATUSES, Statuses
+from relay.control.taas_lists import Lists
+from relay.control.transmitters import Transmitter
 from relay.node import NODE, Node
-from relay.problems import problem, problems
-from relay.telemetry.metrics import CACHE_BYTES, CACHE_HITS, CACHE_MISSES, OPEN, REVOKED
-
-MAX_BODY = 64 * 1024
-API_KEY = web.AppKey("api_key", bytes)
-_Id = Annotated[str, Meta(min_length=1, max_length=128)]
+from relay.probe import Probe
+from relay.problems import API_PREFIXES, problem, problems
 
 
-class RevokeBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``POST /api/v1/drm/revoke``: exactly one of ``session_id`` and ``account_id``.
+def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.Application:
+    """The application that operators talk to. ``transmitters`` push security events to it, or are polled for them.
 
-    ``issuer`` narrows an account to one token issuer; without it the account is stopped at all of them.
+    While it lives it also probes: see :mod:`relay.probe`.
     """
-
-    session_id: _Id | None = None
-    account_id: _Id | None = None
-    issuer: Annotated[str, Meta(max_length=512)] = ""
-    reason: Annotated[str, Meta(max_length=512)] = ""
-
-
-_log = structlog.get_logger()
-_revoke_body: msgspec.json.Decoder[RevokeBody] = msgspec.json.Decoder(RevokeBody)
-
-
-def create_control(node: Node, api_key: bytes) -> web.Application:
-    """The application that operators talk to."""
     app = web.Application(middlewares=[problems, _authenticated], client_max_size=MAX_BODY)
     app[NODE] = node
-    app[API_KEY] = api_key
-    app.router.add_post("/api/v1/drm/revoke", post_revoke)
-    app.router.add_get("/healthz", get_health)
-    app.router.add_get("/metrics", get_metrics)
+    app[RUNNING] = {}
+    app[NOTES] = Notes(node)
+    app[TAIL] = feed.Tail(node)
+    app[STATUSES] = Statuses(node.replica)
+    app[status.SNAPSHOTTING] = asyncio.Lock()
+    app[taas.LISTS] = Lists(node.journal)
+    app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
+    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing])
+    app.on_shutdown.append(feed.close_feeds)
+    _add_routes(app.router)
     return app
+
+
+def _add_routes(router: web.UrlDispatcher) -> None:
+    post, put, delete = router.add_post, router.add_put, router.add_delete
+
+    def get(path: str, handler: Handler) -> None:
+        router.add_get(path, handler, allow_head=False)
+
+    post("/api/v1/drm/revoke", short.post_revoke)
+
+    post(revocations.PATH, revocations.post_revocations)
+    get(revocations.PATH, revocations.get_revocations)
+    post(revocations.PATH + "/preview", revocations.post_preview)
+    get(revocations.PATH + "/stream", feed.get_stream)
+    get(revocations.PATH + "/meta", status.get_meta)
+    get(revocations.PATH + "/snapshot", status.get_snapshot)
+    get(revocations.PATH + "/status/{id}", revocations.get_status)
+    get(revocations.PATH + "/{id}", revocations.get_revocation)
+    delete(revocations.PATH + "/{id}", revocations.delete_revocation)
+
+    block = "/api/v1/blocks/{kind:users|devices}/{id}"
+    post(block, blocks.post_block)
+    get(block, blocks.get_block)
+    delete(block, blocks.delete_block)
+
+    get("/api/v1/audit", audit.get_audit)
+
+    one = taas.PATH + "/{list}"
+    get(taas.PATH, taas.get_lists)
+    post(taas.PATH, taas.post_list)
+    get(one, taas.get_list)
+    put(one, taas.put_list)
+    delete(one, taas.delete_list)
+    post(one + "/identifiers/add", taas.add_identifiers)
+    post(one + "/identifiers/remove", taas.remove_identifiers)
+    get(one + "/identifiers", taas.get_identifiers)
+    get(one + "/identifiers/{token}", taas.get_identifier)
+    get(one + "/meta", taas.get_meta)
+    get(one + "/properties", taas.get_properties)
+
+    # Not for the API key: each transmitter has a bearer token of its own.
+    post(ssf.PUSH_PATH, ssf.post_events)
+
+    get("/healthz", status.get_health)
+    get("/readyz", status.get_ready)
+    get("/metrics", status.get_metrics)
+
+
+async def keep_probing(app: web.Application) -> AsyncIterator[None]:
+    """Probe while the application lives, if that is configured."""
+    every_s = app[NODE].config.control.probe.seconds
+    task = asyncio.ensure_future(Probe(app[NODE], every_s).run()) if every_s else None
+    yield
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @web.middleware
 async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path.startswith("/api/"):
+    if request.path.startswith(API_PREFIXES):
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(
-            key.strip().encode("utf-8", "surrogateescape"), request.app[API_KEY]
+            key.strip().encode("utf-8", "surrogateescape"), request.app[NODE].policies.api_key
         ):
             return problem(request, 401, "api_key", "send the API key: Authorization: Bearer …")
     return await handler(request)
-
-
-async def post_revoke(request: web.Request) -> web.Response:
-    """Stop a session or an account now: refuse whatever it asks for and cut what it is being sent."""
-    try:
-        body = _revoke_body.decode(await request.read())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise RequestError(f"body: {err}") from None
-    if (body.session_id is None) == (body.account_id is None):
-        raise RequestError("body: give exactly one of session_id and account_id")
-    if body.issuer and body.account_id is None:
-        raise RequestError("body: issuer goes with account_id")
-    if body.session_id is not None:
-        target = Target(TargetType.SESSION, body.session_id)
-    else:
-        target = Target(TargetType.ACCOUNT, body.account_id or "", body.issuer)
-    done = await request.app[NODE].revoke(target, body.reason, actor="api")
-    _log.info("revoked", id=done.event.id, target=target.type, responses_cut=done.cut.responses)
-    return web.json_response(
-        {
-            "id": done.event.id,
-            "target": {"type": target.type, "value": target.value},
-            "accepted_at": done.event.at,
-            "expires_at": done.event.expires_at,
-            "sessions_cut": done.cut.sessions,
-            "responses_cut": done.cut.responses,
-            "applied_ms": round(done.applied_ms, 3),
-        }
-    )
-
-
-async def get_health(_: web.Request) -> web.Response:
-    """The process runs and its event loop turns."""
-    return web.json_response({"status": "ok"})
-
-
-async def get_metrics(request: web.Request) -> web.Response:
-    """Prometheus metrics. They name no session and need no key."""
-    node = request.app[NODE]
-    CACHE_BYTES.set(node.delivery.cache.size)
-    CACHE_HITS.set(node.delivery.cache.hits)
-    CACHE_MISSES.set(node.delivery.cache.misses)
-    REVOKED.set(len(node.replica.state.revocations))
-    OPEN.set(node.open_responses.count)
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -21,13 +21,15 @@ from rich.progress import Progress
 import relay
 from keys.material import RootKey
 from keys.ring import KeyRing
-from relay.app import Listening, Secrets, listening, stop_signal
+from relay.app import Listening, listening, stop_signal
 from relay.config import Config, parse_config
 from relay.demo.clip import Clip, build_clip
 from relay.demo.origin import create_origin
 from relay.demo.page import create_page
 from relay.errors import RelayError
-from relay.gate.tokens import TokenKey, mint_token
+from relay.gate.dialects.jwt import mint_token
+from relay.gate.dialects.keys import TokenKey
+from relay.secrets import Secrets
 
 STREAM = "demo"
 ACCOUNT = "demo-viewer"

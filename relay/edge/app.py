@@ -1,18 +1,21 @@
 """The player-facing listener: its routes, CORS and limits."""
 
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from relay.edge.channel import get_events, get_keys
+from relay.edge.channel import add_channels, get_events, get_keys
 from relay.edge.entry import enter
 from relay.edge.licence import LICENCE_PATH, post_licence
+from relay.edge.next_keys import NEXT_KEYS_HEADER
 from relay.edge.resources import get_resource
 from relay.node import NODE, Node
 from relay.problems import REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
-_SDK = Path(__file__).parent.parent / "console" / "segmentgate.js"
+_CONSOLE = Path(__file__).parent.parent / "console"
+_SDK = ("segmentgate.js", "sdk-players.js")
 _PASS = "/p/{pass}/{stream}/{cls}"
 _TOKEN = "/t/{stream}/{cls}"
 _PREFLIGHT = {
@@ -20,7 +23,18 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Range, If-None-Match, Last-Event-ID, Cache-Control",
     "Access-Control-Max-Age": "86400",
 }
-_EXPOSED = f"{REASON_HEADER}, {REQUEST_ID_HEADER}, Retry-After, Content-Length, Content-Range, ETag, Date"
+_EXPOSED = ", ".join(
+    [
+        REASON_HEADER,
+        REQUEST_ID_HEADER,
+        NEXT_KEYS_HEADER,
+        "Retry-After",
+        "Content-Length",
+        "Content-Range",
+        "ETag",
+        "Date",
+    ]
+)
 
 
 def create_edge(node: Node) -> web.Application:
@@ -35,7 +49,9 @@ def create_edge(node: Node) -> web.Application:
         app.router.add_get(prefix + "/keys", get_keys)
         app.router.add_get(prefix + "/{rest:.+}", get_resource)
     app.router.add_post(LICENCE_PATH, post_licence)
-    app.router.add_get("/sdk/segmentgate.js", _get_sdk)
+    for name in _SDK:
+        app.router.add_get(f"/sdk/{name}", partial(_get_sdk, _CONSOLE / name))
+    add_channels(app)
     return app
 
 
@@ -47,8 +63,8 @@ async def _preflight(request: web.Request, handler: Handler) -> web.StreamRespon
     return await handler(request)
 
 
-async def _get_sdk(_: web.Request) -> web.FileResponse:
-    return web.FileResponse(_SDK, headers={"Cache-Control": "public, max-age=300"})
+async def _get_sdk(path: Path, _: web.Request) -> web.FileResponse:
+    return web.FileResponse(path, headers={"Cache-Control": "public, max-age=300"})
 
 
 async def _add_cors(request: web.Request, response: web.StreamResponse) -> None:

@@ -2,34 +2,54 @@
 
 from urllib.parse import quote
 
+import msgspec
 from aiohttp import web
 
 from keys.model import Scheme, TrackType
-from relay.edge.visit import platform_token
+from relay.edge.admission import admit
 from relay.errors import RequestError
+from relay.gate.limits import Occupied
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
-from relay.problems import denied
+from relay.problems import denied, problem
 from relay.streams import ENTRY_HLS, Stream
-from relay.verdict import Deny
+from relay.telemetry.metrics import DENIED
+from relay.verdict import Deny, Reason
 
 _WITHOUT_CDM = ("Lavf/", "VLC/", "libmpv")
 
 
 async def enter(request: web.Request) -> web.StreamResponse:
-    """Exchange a token for a pass and lead the player into its session by a 302."""
+    """Exchange a token for a pass and lead the player into its session by a 302.
+
+    One stream too many is answered with 409 and, where the limit says *ask*, the list of the others; entering
+    again with ``terminate=`` one of them ends that one.
+    """
     node = request.app[NODE]
     stream = node.stream(request.match_info["stream"])
     index = request.match_info["index"]
-    token = platform_token(request)
-    visitor = token if isinstance(token, Deny) else node.gate.admit(token, stream.name, node.clock())
-    if isinstance(visitor, Deny):
-        return denied(request, visitor)
+    admission = admit(request, stream)
+    if isinstance(admission, Deny):
+        return denied(request, admission)
+    visitor = admission.visitor
     stream.entry(index)
     cls = wanted_class(request, stream, visitor.session.ceiling)
     stream.check_class(cls)
+    terminate = request.query.get("terminate", "") or request.headers.get("X-Terminate", "")
+    occupied = await node.leases.enter(visitor, terminate, node.clock())
+    if occupied:
+        return _occupied(request, occupied)
     location = f"/p/{node.gate.pass_of(visitor)}/{quote(stream.name)}/{cls}/{index}"
     return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
+
+
+def _occupied(request: web.Request, occupied: Occupied) -> web.Response:
+    """Who holds the places, as JSON, for the page to ask its viewer which one to end."""
+    DENIED.labels(Reason.CONCURRENCY_LIMIT).inc()
+    answer = problem(request, 409, Reason.CONCURRENCY_LIMIT, "too many streams are playing")
+    answer.body = msgspec.json.encode({"code": Reason.CONCURRENCY_LIMIT, "sessions": occupied.others})
+    answer.content_type = "application/json"
+    return answer
 
 
 def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> ManifestClass:

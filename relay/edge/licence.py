@@ -2,14 +2,17 @@
 
 import asyncio
 import re
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
 
 from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
+from relay.edge.admission import admit
+from relay.edge.facts import facts_of
 from relay.edge.respond import SECRET
-from relay.edge.visit import Result, Visit, platform_token, serve
+from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
 from relay.grants import grant_for
 from relay.model import ManifestClass
@@ -60,23 +63,25 @@ async def _clear_key(request: web.Request, visit: Visit) -> Result:
 def _visit_of_licence(request: web.Request) -> Visit | Deny:
     node = request.app[NODE]
     now = node.clock()
+    facts = partial(facts_of, request)
     if "session" in request.query:
         text, _, rest = request.query["session"].partition("/")
         name, _, cls = rest.partition("/")
         stream = node.stream(name)
-        visitor = node.gate.visit(text, name, now)
+        visitor = node.gate.visit(text, name, facts, now)
         found = ManifestClass.parse(cls)
     else:
-        token = platform_token(request)
-        if isinstance(token, Deny):
-            return token
         name = request.query.get("stream_id", "")
         if not name:
             return Deny(Reason.SCOPE_STREAM, "name the stream in the query: stream_id=…")
         stream = node.stream(name)
-        visitor = node.gate.admit(token, name, now)
+        admission = admit(request, stream)
+        visitor = admission if isinstance(admission, Deny) else admission.visitor
         found = stream.config.default_class()
-    return visitor if isinstance(visitor, Deny) else Visit(node, stream, visitor, found, "", "")
+    if isinstance(visitor, Deny):
+        return visitor
+    unproven = node.gate.check_possession(visitor, facts(), now) if "session" in request.query else None
+    return node.leases.refused(visitor, now) or unproven or Visit(node, stream, visitor, facts, found, "", "")
 
 
 def _host_of(request: web.Request) -> str:

@@ -6,8 +6,11 @@ from hashlib import blake2b
 
 from aiohttp import web
 
+from keys.model import TrackType
 from relay.bodies import Whole
+from relay.edge.facts import client_address, client_asn
 from relay.edge.licence import licence_url
+from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, visit_of
 from relay.manifest.context import LICENCE_URL
@@ -38,7 +41,7 @@ async def get_resource(request: web.Request) -> web.StreamResponse:
         case InitRef():
             return await serve(request, visit, lambda: _init(visit, ref), "init")
         case SegmentRef():
-            return await serve(request, visit, lambda: _segment(visit, ref), "segment")
+            return await serve(request, visit, lambda: _segment(request, visit, ref), "segment")
         case ClearRef():
             return await serve(request, visit, lambda: _clear(visit, ref), "clear")
         case KeyRef():
@@ -55,21 +58,22 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
         return await _manifest(request, visit, wanted)
     wanted = replace(wanted, hold="&".join(f"{name}={value}" for name, value in held.items()))
     manifest = await visit.node.manifests.get_held(visit.stream, wanted, int(held["_HLS_msn"]))
-    return _answer(request, visit, wanted, manifest)
+    return await _answer(request, visit, wanted, manifest)
 
 
 async def _manifest(request: web.Request, visit: Visit, wanted: ManifestRequest) -> Result:
-    return _answer(request, visit, wanted, await visit.node.manifests.get(visit.stream, wanted))
+    return await _answer(request, visit, wanted, await visit.node.manifests.get(visit.stream, wanted))
 
 
-def _answer(request: web.Request, visit: Visit, wanted: ManifestRequest, manifest: Manifest) -> Answer:
+async def _answer(request: web.Request, visit: Visit, wanted: ManifestRequest, manifest: Manifest) -> Answer:
     body, etag = manifest.body, manifest.etag
     if manifest.names_licence:
         url = licence_url(request, visit).encode()
         body = body.replace(LICENCE_URL.encode(), url)
         # Another session's licence URL makes other bytes, and one tag must never stand for both.
         etag = f'{etag[:-1]}-{blake2b(url, digest_size=6).hexdigest()}"'
-    return Answer(Whole(body, etag, DASH_TYPE if wanted.at == ENTRY_DASH else HLS_TYPE), FRESH)
+    headers = {**FRESH, **await next_keys_header(visit, visit.node.clock())}
+    return Answer(Whole(body, etag, DASH_TYPE if wanted.at == ENTRY_DASH else HLS_TYPE), headers)
 
 
 async def _init(visit: Visit, ref: InitRef) -> Result:
@@ -77,9 +81,30 @@ async def _init(visit: Visit, ref: InitRef) -> Result:
     return refused or Answer(await visit.node.delivery.init(visit.stream, visit.cls.scheme, ref), MEDIA)
 
 
-async def _segment(visit: Visit, ref: SegmentRef) -> Result:
-    refused = _check_slot(visit, ref.slot)
-    return refused or Answer(await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref), MEDIA)
+async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Result:
+    refused = _check_slot(visit, ref.slot) or await _played(request, visit, ref.slot)
+    if refused:
+        return refused
+    body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
+    return Answer(body, {**MEDIA, **await next_keys_header(visit, visit.node.clock())})
+
+
+async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | None:
+    """Note that a viewer plays: that holds his slot. Only the first request on a node may wait for others' word."""
+    node, now = visit.node, visit.node.clock()
+    beat = node.leases.heartbeat(visit.visitor, now)
+    signals = node.presence.played(
+        visit.visitor,
+        now,
+        client_address(request),
+        request.headers.get("User-Agent", ""),
+        client_asn(request),
+        # Of video alone: the audio that goes with it is no faster watching.
+        duration_s=0.0 if slot.track is TrackType.AUDIO else visit.stream.timeline.segment_s,
+    )
+    if signals:
+        node.signals.note(signals)
+    return beat if beat is None or isinstance(beat, Deny) else await beat
 
 
 async def _clear(visit: Visit, ref: ClearRef) -> Result:

@@ -8,36 +8,42 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from aiohttp import web
 
+from relay.edge.admission import admit, renewal_headers
+from relay.edge.facts import client_address, client_asn, facts_of
 from relay.edge.respond import Answer, send
-from relay.gate.gate import Visitor
+from relay.gate.gate import FactsOf, Visitor
 from relay.model import ManifestClass
 from relay.node import NODE, Node
 from relay.problems import denied
 from relay.streams import Stream
 from relay.telemetry.metrics import SERVED
-from relay.verdict import Deny, Reason
+from relay.verdict import Deny
 
 _log = structlog.get_logger()
-COOKIE = "segmentgate"
-QUERY = "token"
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One gated request. ``rest`` and ``query`` are raw: the path below the class folder, and what follows it."""
+    """One gated request. ``rest`` and ``query`` are raw: the path below the class folder, and what follows it.
+
+    ``renewed`` are headers that bring a renewed token to a client that sends one with each request.
+    """
 
     node: Node
     stream: Stream
     visitor: Visitor
+    facts: FactsOf
     cls: ManifestClass
     rest: str
     query: str
+    renewed: Mapping[str, str] = field(default_factory=dict)
 
 
 Result = Answer | Deny | web.StreamResponse
@@ -56,16 +62,33 @@ async def serve(
         if task:
             task.cancel()
 
-    with node.open_responses.holding(visit.visitor, cut):
+    with node.open_responses.holding(visit.visitor, visit.facts, cut):
         version = node.gate.revocation_version
         result = await work()
         if node.gate.revocation_version != version:
-            again = node.gate.recheck(visit.visitor, visit.stream.name, node.clock())
-            result = again if isinstance(again, Deny) else result
+            result = node.gate.recheck(visit.visitor, visit.facts, node.clock()) or result
         if isinstance(result, Deny):
             return denied(request, result)
+        note_presence(request, visit)
+        if visit.renewed:
+            result = _with_headers(result, visit.renewed)
         SERVED.labels(kind).inc()
         return result if isinstance(result, web.StreamResponse) else await send(request, result)
+
+
+def note_presence(request: web.Request, visit: Visit) -> None:
+    """Note that a session is live, and the signs of sharing that its request gives."""
+    node = visit.node
+    signals = node.presence.seen(visit.visitor, node.clock(), client_address(request), client_asn(request))
+    if signals:
+        node.signals.note(signals)
+
+
+def _with_headers(result: Answer | web.StreamResponse, headers: Mapping[str, str]) -> Answer | web.StreamResponse:
+    if isinstance(result, Answer):
+        return replace(result, headers={**result.headers, **headers})
+    result.headers.update(headers)
+    return result
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -91,13 +114,20 @@ def visit_of(request: web.Request) -> Visit | Deny:
     node = request.app[NODE]
     match = request.match_info
     stream = node.stream(match["stream"])
+    facts = partial(facts_of, request)
+    renewed: Mapping[str, str] = {}
     if "pass" in match:
-        visitor = node.gate.visit(match["pass"], stream.name, node.clock())
+        visitor = node.gate.visit(match["pass"], stream.name, facts, node.clock())
     else:
-        token = platform_token(request)
-        visitor = token if isinstance(token, Deny) else node.gate.admit(token, stream.name, node.clock())
+        admission = admit(request, stream)
+        if isinstance(admission, Deny):
+            return admission
+        visitor, renewed = admission.visitor, renewal_headers(request, admission)
     if isinstance(visitor, Deny):
         return visitor
+    gone = node.leases.refused(visitor, node.clock())
+    if gone:
+        return gone
     cls = ManifestClass.parse(match["cls"])
     stream.check_class(cls)
     refused = node.gate.may_have(visitor, cls.ceiling)
@@ -106,20 +136,4 @@ def visit_of(request: web.Request) -> Visit | Deny:
     # The raw text: URLs are compared as minted, not as a framework decoded them.
     path, _, query = request.raw_path.partition("?")
     rest = path.split("/", 5 if "pass" in match else 4)[-1]
-    return Visit(node, stream, visitor, cls, rest, query)
-
-
-def platform_token(request: web.Request) -> str | Deny:
-    """The platform's token from header, cookie or query; the same one twice is fine, two are not."""
-    found = set()
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials:
-        found.add(credentials.strip())
-    found.update(request.query.getall(QUERY, []))
-    if COOKIE in request.cookies:
-        found.add(request.cookies[COOKIE])
-    if not found:
-        return Deny(Reason.TOKEN_MISSING, f"send a token as Bearer, cookie {COOKIE} or query {QUERY}")
-    if len(found) > 1:
-        return Deny(Reason.TOKEN_CONFLICT, "two different tokens in one request")
-    return found.pop()
+    return Visit(node, stream, visitor, facts, cls, rest, query, renewed)

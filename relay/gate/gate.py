@@ -3,41 +3,116 @@
 It never holds a root secret, and its answer is a value: a :class:`Visitor` or a :class:`Deny`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import lru_cache
+from math import inf
 
 from keys.model import TrackType
+from relay.gate.carriers import Credential, Presented
+from relay.gate.dialects.base import Proof, Use
+from relay.gate.dpop import check_proof
+from relay.gate.facts import Facts
+from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec
-from relay.gate.revocation import RevocationSet, digests_of
-from relay.gate.tokens import TokenVerifier
+from relay.gate.presence import Live
+from relay.gate.renewal import RenewalAnswer, renewal_of
+from relay.gate.replay import SeenOnce, digest_of_token
+from relay.gate.revocation import RevocationSet
+from relay.gate.scope import Scope
+from relay.gate.targets import Subject, subject_of
 from relay.model import Session
 from relay.verdict import Deny, Reason
 
 _CACHED_VISITORS = 16_384
+FactsOf = Callable[[], Facts]
+"""Makes the facts of a request: only where something asks for them, which is rare on the segment path."""
+
+
+class Stale(StrEnum):
+    """What a stream does when this node has not heard of revocations elsewhere for too long."""
+
+    CLOSED = "closed"
+    """Refuse everyone."""
+    GRACE = "grace"
+    """Refuse new sessions; serve existing ones for a while."""
+    OPEN = "open"
+    """Serve."""
 
 
 @dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What an operator decides about sessions. Times are seconds; ``token_lifetime`` is a token's, however renewed.
+
+    State older than ``stale_after`` is stale; ``stale`` says by stream what then happens, ``grace`` for how long
+    existing sessions go on.
+    """
+
+    session_lifetime: float
+    token_lifetime: float = inf
+    stale_after: float = inf
+    grace: float = inf
+    stale: Mapping[str, Stale] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
 class Visitor:
-    """A session that has passed, with the digests that would revoke it."""
+    """A session on one stream that has passed the gate.
+
+    ``names`` are the values by which a revocation may find it. ``clear_at`` is the revocation set's version that
+    last cleared it: while that stands, nothing needs to be looked up. ``live`` is its record among live sessions.
+    """
 
     session: Session
-    digests: tuple[bytes, ...]
+    stream: str
+    subject: Subject
+    names: tuple[str, ...]
+    bounded: bool
+    clear_at: int = -1
+    live: Live | None = None
+
+    @classmethod
+    def of(cls, session: Session, stream: str) -> "Visitor":
+        """A visitor not yet cleared."""
+        names = (session.sid, session.account, session.device, session.token_id, session.watermark)
+        bounds = session.bounds
+        bounded = bool(bounds.methods or bounds.networks or bounds.countries or bounds.revalidate)
+        return cls(session, stream, subject_of(session, stream), tuple({name for name in names if name}), bounded)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A visitor who came with a token, and what that proved. ``reused``: it should come once, and came again."""
+
+    visitor: Visitor
+    proof: Proof
+    credential: Credential
+    reused: bool = False
 
 
 class Gate:
-    """Decides by token or pass, revocations and entitlement. ``session_lifetime`` is in seconds."""
+    """Decides by token or pass, revocations, bounds and entitlement.
+
+    ``age`` gives how many seconds ago this node last knew every revocation that other nodes had taken.
+    """
 
     def __init__(
         self,
-        tokens: TokenVerifier,
+        issuers: Issuers,
         passes: PassCodec,
         revoked: RevocationSet,
-        session_lifetime: float,
+        policy: GatePolicy,
+        age: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
-        self._tokens = tokens
+        self._issuers = issuers
         self._passes = passes
         self._revoked = revoked
-        self._session_lifetime = session_lifetime
+        self._policy = policy
+        self._age = age
+        self._fresh_until = -inf
+        self._tokens_seen = SeenOnce()
+        self._proofs_seen = SeenOnce()
         # What a pass says never changes, so it is opened once; what is asked of it is asked every time.
         self._visitor_of = lru_cache(maxsize=_CACHED_VISITORS)(self._open)
 
@@ -46,32 +121,82 @@ class Gate:
         """Grows with every revocation; a response that took time asks again when it has moved."""
         return self._revoked.version
 
-    def admit(self, token: str, stream: str, now: float) -> Visitor | Deny:
+    def admit(self, presented: Presented, facts: Facts, stream: str, now: float) -> Admission | Deny:
         """Check a platform's token and begin its session, which outlives the token: revocation is what ends it."""
-        session = self._tokens.verify(token, now)
-        if isinstance(session, Deny):
-            return session
-        session = replace(session, expires_at=int(now + self._session_lifetime))
-        return self.recheck(Visitor(session, digests_of(session)), stream, now)
+        credential = self._issuers.find(presented)
+        if isinstance(credential, Deny):
+            return credential
+        facts = self._issuers.bare(facts, presented)
+        proof = self._issuers.verify(credential, facts, stream, now)
+        if isinstance(proof, Deny):
+            return proof
+        session = replace(proof.session, expires_at=int(now + self._policy.session_lifetime))
+        if proof.scope != Scope():
+            # The token was proven for this request alone; its session must not reach further than this stream.
+            session = replace(session, streams=frozenset({stream}) & (session.streams or {stream}))
+        visitor = Visitor.of(session, stream)
+        refused = (
+            self.recheck(visitor, lambda: facts, now)
+            or self._check_new(visitor, now)
+            or proof.scope.check(facts)
+            or self._check_possession(visitor, credential.token, facts, now)
+        )
+        if refused:
+            return replace(refused, answer=proof.answers.get(refused.reason))
+        # Last, so that a token refused for something else is not used up.
+        reused = proof.use is not Use.MANY and not self._tokens_seen.first_time(
+            digest_of_token(proof.session), proof.session.expires_at, now
+        )
+        if reused and proof.use is Use.ONCE:
+            return Deny(Reason.REPLAYED, "this token was used before, and may be used once")
+        return Admission(visitor, proof, credential, reused)
 
-    def visit(self, text: str, stream: str, now: float) -> Visitor | Deny:
+    def renewal(self, admission: Admission, now: float) -> RenewalAnswer | None:
+        """The token that an admission came with, renewed, when that is due."""
+        issuer = self._issuers[admission.proof.session.issuer]
+        return renewal_of(
+            admission.proof, issuer.dialect, admission.credential, issuer.names, self._policy.token_lifetime, now
+        )
+
+    def visit(self, text: str, stream: str, facts: FactsOf, now: float) -> Visitor | Deny:
         """Check a pass on any request of its session."""
         try:
-            visitor = self._visitor_of(text)
+            visitor = self._visitor_of(text, stream)
         except _NoPassError:
             return Deny(Reason.TOKEN_MALFORMED, "not a pass of this deployment")
-        return self.recheck(visitor, stream, now)
+        return self.recheck(visitor, facts, now) or visitor
 
-    def recheck(self, visitor: Visitor, stream: str, now: float) -> Visitor | Deny:
-        """What can change while a session lives: its revocation and expiry. Revoked wins over expired."""
-        session = visitor.session
-        if self._revoked.covers(visitor.digests, now):
-            return Deny(Reason.REVOKED, "this session or its account was revoked")
+    def recheck(self, visitor: Visitor, facts: FactsOf, now: float) -> Deny | None:
+        """What can change while a session lives. Revoked wins over expired."""
+        revoked, session = self._revoked, visitor.session
+        if visitor.clear_at != revoked.version:
+            if revoked.covers(visitor.subject, now):
+                return Deny(Reason.REVOKED, "this session or something it belongs to was revoked")
+            visitor.clear_at = revoked.version
+        if revoked.has_networks:
+            here = facts()
+            if revoked.covers_network(here.address, here.asn, now):
+                return Deny(Reason.REVOKED, "this network was revoked")
         if session.expires_at <= now:
             return Deny(Reason.TOKEN_EXPIRED, "the session has ended: enter again")
-        if session.streams is not None and stream not in session.streams:
+        if session.streams is not None and visitor.stream not in session.streams:
             return Deny(Reason.SCOPE_STREAM, "the session may not watch this stream")
-        return visitor
+        if visitor.bounded:
+            refused = session.bounds.check(facts())
+            if refused:
+                return refused
+        if now >= self._fresh_until or session.bounds.revalidate:
+            return self._check_age(visitor, now)
+        return None
+
+    def is_revoked(self, visitor: Visitor, facts: FactsOf, now: float) -> bool:
+        """Whether a revocation is what stops a visitor."""
+        refused = self.recheck(visitor, facts, now)
+        return refused is not None and refused.reason is Reason.REVOKED
+
+    def check_possession(self, visitor: Visitor, facts: Facts, now: float) -> Deny | None:
+        """Whether a request proves that it holds the key its session is bound to (RFC 9449); asked for licences."""
+        return self._check_possession(visitor, "", facts, now)
 
     def may_have(self, visitor: Visitor, track: TrackType) -> Deny | None:
         """Whether a track type lies within the session's entitlement."""
@@ -83,12 +208,34 @@ class Gate:
         """The pass that carries a visitor's session."""
         return self._passes.mint(visitor.session)
 
-    def _open(self, text: str) -> Visitor:
+    def _open(self, text: str, stream: str) -> Visitor:
         session = self._passes.read(text)
         if session is None:
             # Raised, because exceptions are not cached: made-up passes must not fill the memory meant for real ones.
             raise _NoPassError
-        return Visitor(session, digests_of(session))
+        return Visitor.of(session, stream)
+
+    def _check_age(self, visitor: Visitor, now: float) -> Deny | None:
+        policy = self._policy
+        age = self._age(now)
+        self._fresh_until = now - age + policy.stale_after
+        limit = visitor.session.bounds.revalidate or inf
+        match policy.stale.get(visitor.stream, Stale.GRACE):
+            case Stale.CLOSED:
+                limit = min(limit, policy.stale_after)
+            case Stale.GRACE:
+                limit = min(limit, policy.grace)
+        return Deny(Reason.STATE_STALE, "revocations may be missing here; try again") if age > limit else None
+
+    def _check_new(self, visitor: Visitor, now: float) -> Deny | None:
+        lenient = self._policy.stale.get(visitor.stream, Stale.GRACE) is Stale.OPEN
+        if not lenient and self._age(now) > self._policy.stale_after:
+            return Deny(Reason.STATE_STALE, "revocations may be missing here, so no session can begin; try again")
+        return None
+
+    def _check_possession(self, visitor: Visitor, token: str, facts: Facts, now: float) -> Deny | None:
+        bounds = visitor.session.bounds
+        return check_proof(bounds, token, facts, self._proofs_seen, now) if bounds.proof_key else None
 
 
 class _NoPassError(Exception):

@@ -4,18 +4,40 @@ Sealed rather than only signed, because paths end up in logs and Referer headers
 nobody's business there.
 """
 
-from typing import Any
-
 import msgspec
+from msgspec import Struct
 
 from keys.errors import SealError
 from keys.model import TrackType
 from keys.seal import Sealer
-from relay.model import Session
+from relay.gate.bounds import Bounds
+from relay.model import Session, StreamLimit
 
 MAX_PASS = 8192
-_CONTEXT = b"pass 1"
-_Fields = tuple[str, str, str, int, str, str, list[str] | None, str]
+_CONTEXT = b"pass 2"
+
+
+class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The fields of a session under one letter each: a pass is part of every URL of its session."""
+
+    s: str
+    a: str
+    i: str
+    e: int
+    t: str = ""
+    d: str = ""
+    w: list[str] | None = None
+    c: TrackType = TrackType.UHD
+    k: str = ""
+    b: int = 0
+    v: int = 0
+    m: str = ""
+    l: StreamLimit | None = None
+    n: Bounds | None = None
+
+
+_decoder = msgspec.msgpack.Decoder(_Sealed)
+_NO_BOUNDS = Bounds()
 
 
 class PassCodec:
@@ -26,35 +48,45 @@ class PassCodec:
 
     def mint(self, session: Session) -> str:
         """The pass of a session."""
-        streams = None if session.streams is None else sorted(session.streams)
-        fields: tuple[Any, ...] = (
-            session.sid,
-            session.account,
-            session.issuer,
-            session.expires_at,
-            session.token_id,
-            session.device,
-            streams,
-            session.ceiling,
+        sealed = _Sealed(
+            s=session.sid,
+            a=session.account,
+            i=session.issuer,
+            e=session.expires_at,
+            t=session.token_id,
+            d=session.device,
+            w=None if session.streams is None else sorted(session.streams),
+            c=session.ceiling,
+            k=session.key_id,
+            b=session.issued_at,
+            v=session.version,
+            m=session.watermark,
+            l=session.limit,
+            n=None if session.bounds == _NO_BOUNDS else session.bounds,
         )
-        return self._sealer.seal(msgspec.msgpack.encode(fields), _CONTEXT)
+        return self._sealer.seal(msgspec.msgpack.encode(sealed), _CONTEXT)
 
     def read(self, text: str) -> Session | None:
         """The session in a pass, expired or not; None for anything this deployment did not mint."""
         if len(text) > MAX_PASS:
             return None
         try:
-            fields = msgspec.msgpack.decode(self._sealer.open(text, _CONTEXT), type=_Fields)
-            sid, account, issuer, expires_at, token_id, device, streams, ceiling = fields
-            return Session(
-                sid=sid,
-                account=account,
-                issuer=issuer,
-                expires_at=expires_at,
-                token_id=token_id,
-                device=device,
-                streams=None if streams is None else frozenset(streams),
-                ceiling=TrackType(ceiling),
-            )
+            sealed = _decoder.decode(self._sealer.open(text, _CONTEXT))
         except (SealError, ValueError):
             return None
+        return Session(
+            sid=sealed.s,
+            account=sealed.a,
+            issuer=sealed.i,
+            expires_at=sealed.e,
+            token_id=sealed.t,
+            device=sealed.d,
+            streams=None if sealed.w is None else frozenset(sealed.w),
+            ceiling=sealed.c,
+            key_id=sealed.k,
+            issued_at=sealed.b,
+            version=sealed.v,
+            watermark=sealed.m,
+            limit=sealed.l,
+            bounds=sealed.n or _NO_BOUNDS,
+        )

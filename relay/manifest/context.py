@@ -1,7 +1,7 @@
 """What both manifest rewriters are given, and what both give back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from keys.model import KeySignal, TrackType
@@ -30,7 +30,8 @@ class Clock(StrEnum):
 class Observed:
     """What a manifest said of its stream's timeline: listed segments start in [first, edge) ms of stream time.
 
-    ``final`` is true for VOD and ended streams, which have no live edge.
+    ``final`` is true for VOD and ended streams, which have no live edge. ``segment_ms`` is how long one request's
+    worth of media plays, 0 where requests differ (low-latency parts).
     """
 
     clock: Clock
@@ -38,6 +39,7 @@ class Observed:
     edge: int
     final: bool
     tracks: frozenset[TrackType]
+    segment_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,45 +1,292 @@
 """The replica: this node's copy of the shared state, and the only way to change it.
 
-On one machine the journal is the whole story. A shared log of several nodes belongs here, too: what it
-brings is applied by the same :meth:`Replica.apply`.
+An event is applied here first, then written to the journal and sent to the other nodes side by side. What survives
+what:
+
+- *Acknowledged* means in the journal of the node that took it. That survives the process and, with the disk, the
+  machine; the log's server may lose everything without losing one of them (:mod:`relay.state.repair`).
+- Before that an event is in force on this node alone. It may have reached others although this node dies before it is
+  written, and then lives on there, for every node journals all that it applies. For the same reason numbers are never
+  used again: every start of a node is a new *incarnation* with numbers of its own.
+- What a node announces (its extent) is what it has *applied*. If it dies before its journal has that, it announces
+  less when it comes back, and is given the rest again.
 """
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
 
-from relay.state.events import Event
+from relay.errors import JournalError
+from relay.gate.targets import TargetType
+from relay.model import Cut
+from relay.state.clock import HybridClock
+from relay.state.commit import GroupCommit
+from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
+from relay.state.log import SharedLog
+from relay.state.messages import Message, Report, messages_of
+from relay.state.repair import Repair
+from relay.state.reports import NodeReport, Question, Questions, Wait, enough
 from relay.state.state import State
+from relay.state.tasks import end_tasks
+from relay.state.upkeep import Upkeep
+from relay.state.vector import Vector
+from relay.telemetry.metrics import LOG_DROPPED, REVOCATION_APPLY
+
+__all__ = ["Draft", "NodeReport", "NodeView", "OnApplied", "Replica", "Wait", "enough", "new_incarnation"]
+
+SLICE = 64
+"""Events applied before the event loop may turn: about a millisecond."""
+_JOURNAL_PATIENCE_S = 0.25
+_FLUSH_PATIENCE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A :class:`Revocation` without a number and a place in the order of changes."""
+
+    action: Action
+    type: TargetType
+    value: str
+    issuer: str = ""
+    viewer: str = ""
+    limit: int = 0
+    reason: str = ""
+    detail: str = ""
+    actor: str = ""
+    created_at: float
+    effective_at: float = 0.0
+    expires_at: float
+    sources: tuple[str, ...] = ()
+
+
+_DRAFTED = tuple(field.name for field in fields(Draft))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """Another node as operators see it: how long ago it was heard of, and how many events it had not applied then."""
+
+    node: str
+    live: bool
+    seen_s: float
+    lag_events: int
+
+
+OnApplied = Callable[[Sequence[Event], str], Cut]
+"""Called with events just applied and the path they came by: "local", "stream" or "antientropy". Cuts."""
+
+
+def new_incarnation() -> str:
+    """A name for one run of a node: 16 hex digits."""
+    return secrets.token_hex(8)
 
 
 class Replica:
-    """Applies events to the state and journals them.
+    """The state of one node. ``clock`` gives seconds since the epoch; ``name`` is what operators call the node.
 
-    ``clock`` gives seconds since the epoch. Without a journal the state lives as long as the process.
+    ``log`` is this node's end of the shared log, made for the incarnation ``origin``; without one this node is all
+    there is. ``snapshot`` is the file that lets it start without reading its whole journal.
     """
 
-    def __init__(self, state: State, clock: Callable[[], float], journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        state: State,
+        journal: Journal,
+        clock: Callable[[], float],
+        name: str,
+        origin: str,
+        log: SharedLog | None = None,
+        snapshot: Path | None = None,
+    ) -> None:
         self.state = state
+        self.name = name
+        self.origin = origin
+        self.on_applied: list[OnApplied] = []
+        self._commit = GroupCommit(journal)
         self._clock = clock
-        self._journal = journal
-        # One thread keeps the journal's order and its disk waits off the event loop.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        if journal:
-            for event in journal.replay():
-                state.apply(event, clock())
+        self._stamps = HybridClock()
+        self._vector = Vector()
+        self._seq = 0
+        self._log = log
+        self._repair = Repair(name, origin, log, self._commit, self._vector) if log else None
+        self._upkeep = Upkeep(state, self._vector, journal, snapshot, clock)
+        self._questions = Questions()
+        self._loaded = False
+        self._tasks: list[asyncio.Task[None]] = []
 
-    def apply(self, event: Event) -> None:
-        """Apply an event here at once. A revoked viewer must not enjoy the time a disk takes."""
-        self.state.apply(event, self._clock())
+    async def start(self) -> None:
+        """Load what this node knew, then begin to follow the log. Returns before this node has caught up.
 
-    async def persist(self, *events: Event) -> None:
-        """Make events durable. Only then may their effect be acknowledged or relied on."""
-        if self._journal:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._journal.append, *events)
+        Raises :class:`relay.errors.ConfigError` for a journal that cannot be read.
+        """
+        await asyncio.to_thread(self._upkeep.load)
+        self._stamps.observe(self.state.latest, self._clock())
+        self._loaded = True
+        loops = [self._upkeep.keep()]
+        if self._log is not None and self._repair is not None:
+            loops += [self._log.follow(self._receive, self._hear), self._log.send(), self._repair.keep()]
+        self._tasks = [asyncio.ensure_future(loop) for loop in loops]
 
-    def close(self) -> None:
-        """Finish pending writes and close the journal."""
-        self._writer.shutdown()
-        if self._journal:
-            self._journal.close()
+    async def close(self) -> None:
+        """Leave the other nodes and write what is owed. The journal stays open."""
+        if self._log is not None:
+            await self._log.flush(_FLUSH_PATIENCE_S)
+        await end_tasks(self._tasks)
+        if self._log is not None:
+            await self._log.leave()
+        await self._commit.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether this node has every event that others had when it started."""
+        return self._loaded and (self._repair is None or self._repair.ready)
+
+    def age(self, now: float) -> float:
+        """Seconds since when events taken elsewhere may be missing here. 0 without a log; infinite until ready.
+
+        ``now`` is not used: a wall clock set back must not make stale state look fresh.
+        """
+        return self._repair.age() if self._repair else 0.0
+
+    def stamp(self, drafts: Sequence[Draft]) -> list[Revocation]:
+        """Give drafts their numbers, and their place after everything seen so far."""
+        now = self._clock()
+        return [
+            Revocation(
+                origin=self.origin,
+                seq=self.next_seq(),
+                order=self._stamps.stamp(now),
+                **{name: getattr(draft, name) for name in _DRAFTED},
+            )
+            for draft in drafts
+        ]
+
+    def next_seq(self) -> int:
+        """The number of this node's next event. It must be applied and published, too: a gap would never close."""
+        self._seq += 1
+        return self._seq
+
+    def apply(self, events: Sequence[Event]) -> Cut:
+        """Put this node's own events in force here, at once: a revoked viewer must not enjoy what a disk takes.
+
+        The event loop stands still meanwhile: some :data:`SLICE` at a time.
+        """
+        return self._fold(events, "local")
+
+    async def persist(self, events: Sequence[Event]) -> None:
+        """Make events durable. Only then may they be acknowledged. Raises :class:`JournalError`."""
+        if events:
+            await self._commit.write(events)
+
+    async def publish(self, events: Sequence[Event], ask: bool = False) -> None:
+        """Send events to the other nodes, asking for reports if so wanted. Does not wait until they are sent."""
+        if self._log is None or not events:
+            return
+        if ask:
+            self._questions.ask(events)
+        for message in messages_of(events, self.origin, ask):
+            self._log.publish(message)
+            await asyncio.sleep(0)
+
+    async def reports(self, events: Sequence[Event], wait: Wait, timeout_s: float, started: float) -> list[NodeReport]:
+        """What the other nodes made of events that were published with ``ask``.
+
+        Returns when that is :func:`enough`, when nobody is left to wait for, or after ``timeout_s``. ``started`` is
+        the ``time.perf_counter`` of acceptance.
+        """
+        question = self._questions.about(events)
+        if question is None or self._repair is None:
+            return []
+        found = self._reported(question, self._repair, started)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not enough(found, wait) and any(report.state == "pending" for report in found):
+                    await question.changed.wait()
+                    question.changed.clear()
+                    found = self._reported(question, self._repair, started)
+        if enough(found, wait):
+            # Otherwise it stays open for a while: the caller may ask again later.
+            self._questions.close(events)
+        return found
+
+    def members(self) -> list[NodeView]:
+        """The other nodes, for operators."""
+        if self._repair is None:
+            return []
+        members, mine = self._repair.members, self._vector.extent
+        known = [(heartbeat, True) for heartbeat in members.live()] + [(beat, False) for beat in members.missed()]
+        return [
+            NodeView(
+                heartbeat.name,
+                live,
+                members.now - heartbeat.at,
+                sum(last - first + 1 for _, first, last in mine.beyond(heartbeat.extent)),
+            )
+            for heartbeat, live in known
+        ]
+
+    def _reported(self, question: Question, repair: Repair, started: float) -> list[NodeReport]:
+        found = [
+            question.report_of(heartbeat.name, heartbeat.incarnation, started) for heartbeat in repair.members.live()
+        ]
+        found += [NodeReport(heartbeat.name, "unreachable") for heartbeat in repair.members.missed()]
+        if not found and not repair.in_touch():
+            # Who else there is cannot be known, so nobody may take this node for all there is.
+            found.append(NodeReport("shared log", "unreachable"))
+        return found
+
+    def _fold(self, events: Sequence[Event], path: str) -> Cut:
+        # While a node catches up nothing expires, lest an order goes before an older one has come that it overrides.
+        now = self._clock() if self.ready else 0.0
+        for event in events:
+            self.state.apply(event, now)
+            self._vector.add(event.origin, event.seq, event.seq)
+        cut = Cut()
+        for listener in self.on_applied:
+            cut += listener(events, path)
+        applied_at = self._clock()
+        for event in events:
+            if isinstance(event, Revocation):
+                self._stamps.observe(event.order, applied_at)
+                REVOCATION_APPLY.labels(path).observe(max(0.0, applied_at - event.created_at))
+        return cut
+
+    async def _receive(self, message: Message) -> None:
+        by_author = message.sender != self.origin and all(origin == message.sender for origin, _, _ in message.spans)
+        if not by_author and self._repair is not None:
+            self._repair.note_offered(message.spans)
+        cut = Cut()
+        if not self._vector.covers(message.spans):
+            try:
+                events = message.events()
+            except ValueError:
+                LOG_DROPPED.labels("unreadable").inc()
+                return
+            new = [event for event in events if not self._vector.has(event.origin, event.seq)]
+            try:
+                for at in range(0, len(new), SLICE):
+                    cut += self._fold(new[at : at + SLICE], "stream" if by_author else "antientropy")
+                    await asyncio.sleep(0)
+            finally:
+                await self._keep(new)
+            for span in message.spans:
+                self._vector.add(*span)
+        if message.ask and message.sender != self.origin and self._log is not None:
+            self._log.report(message.sender, Report(self.name, self.origin, message.spans, cut.sessions, cut.responses))
+
+    async def _keep(self, events: Sequence[Event]) -> None:
+        if not self._commit.crowded:
+            self._commit.write_later(events)
+            return
+        # So much comes at once only to a node that catches up: it may go at the pace of its disk, but not wait for
+        # one that hangs.
+        with suppress(JournalError, TimeoutError):
+            await asyncio.wait_for(self._commit.write(events), _JOURNAL_PATIENCE_S)
+
+    def _hear(self, report: Report) -> None:
+        self._questions.hear(report, time.perf_counter())

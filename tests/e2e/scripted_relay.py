@@ -47,7 +47,9 @@ class ScriptedRelay:
         self.events: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
         self.keys: dict[str, Any] = {}
         self.refusal: tuple[int, str] | None = None
+        self.occupied: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.queries: list[str] = []
 
     def count(self, name: str) -> int:
         """How often ``events`` or ``keys`` was asked for."""
@@ -58,15 +60,18 @@ class _Handler(BaseHTTPRequestHandler):
     relay: ScriptedRelay
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         self.relay.asked.append(path)
+        self.relay.queries.append(query)
         if path == "/":
             self._answer(200, b"<!doctype html><video></video>", "text/html")
-        elif path == "/segmentgate.js":
-            self._answer(200, (CONSOLE / "segmentgate.js").read_bytes(), "text/javascript")
+        elif path in ("/segmentgate.js", "/sdk-players.js"):
+            self._answer(200, (CONSOLE / path[1:]).read_bytes(), "text/javascript")
         elif self.relay.refusal:
             status, reason = self.relay.refusal
             self._answer(status, b"", "text/plain", {"Relay-Reason": reason, "Cache-Control": "no-store"})
+        elif path == "/watch/demo/index.m3u8" and self.relay.occupied and "terminate=" not in query:
+            self._answer(409, json.dumps(self.relay.occupied).encode(), "application/problem+json")
         elif path == "/watch/demo/index.m3u8":
             self._answer(302, b"", "text/plain", {"Location": f"{BASE}index.m3u8"})
         elif path == f"{BASE}index.m3u8":
@@ -85,7 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b": open\n\n")
         while event := self.relay.events.get():
             name, data = event
-            self.wfile.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+            mark = f"id: after {data['period']}\n" if name == "keys" else ""
+            self.wfile.write(f"event: {name}\ndata: {json.dumps(data)}\n{mark}\n".encode())
 
     def _answer(self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -98,15 +98,16 @@ def test_without_a_channel_the_keys_are_fetched(page: Page, relay: ScriptedRelay
 
 
 def test_a_lost_channel_is_opened_again(page: Page, relay: ScriptedRelay) -> None:
-    relay.keys = key_push(1)
-    relay.events.put(("keys", key_push(1)))
+    relay.events.put(("keys", key_push(1, period_s=100)))
     relay.events.put(HANG_UP)
-    relay.events.put(("keys", key_push(1)))
-    relay.events.put(("keys", key_push(2)))
+    relay.events.put(("keys", key_push(1, period_s=100)))
+    relay.events.put(("keys", key_push(2, period_s=110)))
     attach(page, relay)
     wait(page, "window.told.handed.length === 2")
     assert told(page, "handed") == [kid(1), kid(2)], "a key is handed over once"
-    assert relay.count("events") == 2
+    asked = [query for path, query in zip(relay.asked, relay.queries, strict=True) if path == BASE + "events"]
+    assert asked == ["", "last_event_id=after+100000"], "it says where it left off"
+    assert relay.count("keys") == 0
 
 
 @pytest.mark.parametrize("clock", ["2001-01-01", "2040-01-01"])
@@ -175,10 +176,10 @@ def test_old_keys_leave_the_cdm(page: Page, relay: ScriptedRelay) -> None:
 def test_a_new_channel_does_not_age_the_current_key(page: Page, relay: ScriptedRelay) -> None:
     """It tells the whole window again, with keys that have left the CDM since."""
     attach(page, relay)
-    relay.keys = key_push(1, 2, period_s=100, edge_s=110)
     relay.events.put(("keys", key_push(2, period_s=100, edge_s=100)))
     wait(page, "window.told.handed.length === 1")
     relay.events.put(HANG_UP)
+    relay.events.put(("keys", key_push(1, 2, period_s=100, edge_s=110)))
     wait(page, "window.told.handed.length === 2")
     relay.events.put(("keys", key_push(3, period_s=700, edge_s=670)))
     wait(page, "window.told.handed.length === 3")

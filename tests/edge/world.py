@@ -14,9 +14,11 @@ from aiohttp import web
 
 from keys.material import RootKey
 from keys.ring import KeyRing
-from relay.app import Secrets, listening
+from relay.app import listening
 from relay.config import parse_config
-from relay.gate.tokens import TokenKey, mint_token
+from relay.gate.dialects.jwt import mint_token
+from relay.gate.dialects.keys import TokenKey
+from relay.secrets import Secrets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SECRET = bytes(range(32))
@@ -86,7 +88,7 @@ async def running_world(origin_app: web.Application, world_of: Callable[[str], d
         config = parse_config(
             {
                 "edge": {"listen": "127.0.0.1:0"},
-                "control": {"listen": "127.0.0.1:0", "api_key_file": "-"},
+                "control": {"listen": "127.0.0.1:0", "api_key_file": "-", "probe": "0s"},
                 "keys": {"roots": [{"generation": 1, "file": "-"}]},
                 "tokens": {
                     "audience": "edge",

@@ -11,7 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from keys import base64url
-from relay.gate.tokens import TokenKey, TokenVerifier, mint_token
+from relay.gate.dialects.claims import Terms
+from relay.gate.dialects.jwt import JwtDialect, mint_token
+from relay.gate.dialects.keys import KeySet, Signer
+from relay.gate.facts import Facts
 
 NOW = 1_790_000_000
 ISSUER = "https://platform.example"
@@ -51,15 +54,16 @@ SIGNERS: Mapping[str, tuple[str, bytes]] = {
 }
 
 
-def verifier() -> TokenVerifier:
-    keys = [
-        TokenKey.symmetric("hs-1", SECRET),
-        TokenKey.symmetric("hs-2", NEXT_SECRET),
-        TokenKey.public("es-1", "ES256", public_pem(EC_KEY)),
-        TokenKey.public("ed-1", "EdDSA", public_pem(ED_KEY)),
-    ]
-    others = [TokenKey.symmetric("other-1", bytes(32))]
-    return TokenVerifier({ISSUER: keys, "https://other.example": others}, AUDIENCE, LEEWAY, MAX_LIFETIME)
+TERMS = Terms(ISSUER, AUDIENCE, LEEWAY, MAX_LIFETIME)
+FACTS = Facts("GET", "/watch/news/index.m3u8")
+
+
+def keys() -> KeySet:
+    return KeySet(Signer.load(kid, *signer).public() for kid, signer in SIGNERS.items())
+
+
+def dialect(plain: bool = False) -> JwtDialect:
+    return JwtDialect(TERMS, keys(), plain)
 
 
 def token(kid: str = "hs-1", without: str = "", **claims: Any) -> str:

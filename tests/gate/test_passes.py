@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from keys.model import TrackType
 from keys.seal import Sealer
+from relay.gate.bounds import Bounds
 from relay.gate.passes import MAX_PASS, PassCodec
-from relay.model import Session
+from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
 
 OLD, NEW = b"\x01" * 32, b"\x02" * 32
 CODEC = PassCodec(Sealer([NEW]))
@@ -17,8 +18,31 @@ SESSION = Session("session-1", "account-1", "https://platform.example", 1_790_00
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 times = st.integers(0, 2**53)
 streams = st.none() | st.frozensets(texts, max_size=5)
+limits = st.builds(
+    StreamLimit,
+    st.integers(1, 9),
+    st.sampled_from(LimitMode),
+    st.sampled_from(LimitScope),
+    st.sampled_from(LimitCount),
+)
+lists = st.lists(texts, max_size=3).map(tuple)
+bounds = st.builds(Bounds, lists, lists, lists, texts, st.integers(0, 3600))
 sessions = st.builds(
-    Session, texts, texts, texts, times, texts, texts, streams=streams, ceiling=st.sampled_from(TrackType)
+    Session,
+    texts,
+    texts,
+    texts,
+    times,
+    texts,
+    texts,
+    streams=streams,
+    ceiling=st.sampled_from(TrackType),
+    key_id=texts,
+    issued_at=times,
+    version=times,
+    watermark=texts,
+    limit=st.none() | limits,
+    bounds=bounds,
 )
 
 
@@ -65,16 +89,37 @@ def test_a_pass_of_another_deployment_is_refused_and_one_under_the_replaced_key_
     assert CODEC.read(before.mint(SESSION)) is None
 
 
+GOOD = {"s": "s", "a": "a", "i": "i", "e": 1}
+
+
+def sealed(fields: object, context: bytes = b"pass 2") -> str:
+    return Sealer([NEW]).seal(msgspec.msgpack.encode(fields), context)
+
+
 def test_what_the_relay_sealed_for_another_purpose_is_no_pass() -> None:
-    fields = ("s", "a", "i", 1, "", "", None, "hd")
-    assert CODEC.read(Sealer([NEW]).seal(msgspec.msgpack.encode(fields), b"something else")) is None
-    assert CODEC.read(Sealer([NEW]).seal(msgspec.msgpack.encode(fields), b"pass 1")) is not None
+    assert CODEC.read(sealed(GOOD)) is not None
+    assert CODEC.read(sealed(GOOD, b"something else")) is None
 
 
 @pytest.mark.parametrize(
     "fields",
-    [(), ("s", "a"), "text", ("s", "a", "i", "1", "", "", None, "hd"), ("s", "a", "i", 1, "", "", None, "8k")],
+    [
+        (),
+        ("s", "a", "i", 1),
+        "text",
+        {"s": "s"},
+        {**GOOD, "e": "1"},
+        {**GOOD, "c": "8k"},
+        {**GOOD, "z": 1},
+        {**GOOD, "n": {"networks": 1}},
+        {**GOOD, "l": {"most": 1, "mode": "maybe"}},
+    ],
 )
 def test_a_pass_of_another_version_is_refused(fields: object) -> None:
-    assert CODEC.read(Sealer([NEW]).seal(msgspec.msgpack.encode(fields), b"pass 1")) is None
-    assert CODEC.read(Sealer([NEW]).seal(b"\xc1", b"pass 1")) is None
+    assert CODEC.read(sealed(fields)) is None
+    assert CODEC.read(Sealer([NEW]).seal(b"\xc1", b"pass 2")) is None
+
+
+def test_a_plain_session_makes_a_short_pass() -> None:
+    """It is part of every URL."""
+    assert len(CODEC.mint(SESSION)) < 140

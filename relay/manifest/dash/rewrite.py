@@ -224,6 +224,7 @@ class _Presentation:
         depth = duration_s(self.root, "timeShiftBufferDepth")
         first: list[int] = []
         edge: list[int] = []
+        usual: list[int] = []
         for part in shown:
             for timing in filter(None, (timing_of(rendition.addressing) for rendition in part.renditions())):
                 if self.dynamic and not timing.listed:
@@ -233,12 +234,13 @@ class _Presentation:
                     last = timing.runs[-1]
                     end = timing.anchor.ms(last.start + (last.count or 1) * last.duration)
                     first.append(timing.anchor.ms(timing.runs[0].start))
+                    usual.append(timing.anchor.ms(last.start + last.duration) - timing.anchor.ms(last.start))
                     edge.append(end if timing.listed or not self.dynamic else min(end, self.now_ms))
         tracks = frozenset(r.track for part in shown for r in part.renditions() if r.track is not None)
         if not first:
             return None
         clock = Clock.WALL if self.dynamic else Clock.MEDIA
-        return Observed(clock, min(first), max(edge), not self.dynamic, tracks)
+        return Observed(clock, min(first), max(edge), not self.dynamic, tracks, max(0, min(usual)))
 
 
 def _representations(period: Element) -> list[Levels]:

@@ -261,7 +261,8 @@ def _observed(times: timeline.Timeline, track: TrackType | None) -> Observed | N
         edge = times.segments[-1].start + times.header.target * timeline.SECOND
     # The edge lies past the last start even where that segment's duration is 0.
     last_ms = max(segment.start_ms for segment in times.segments)
-    return Observed(times.clock, first // 1000, max(edge // 1000, last_ms + 1), times.final, frozenset({track}))
+    usual = 0 if times.header.part_target else (edge - first) // (1000 * len(times.segments))
+    return Observed(times.clock, first // 1000, max(edge // 1000, last_ms + 1), times.final, frozenset({track}), usual)
 
 
 def _shelf_life(times: timeline.Timeline, ctx: RewriteContext) -> float | None:

@@ -1,0 +1,105 @@
+"""The same call twice is one call: ``Idempotency-Key``, remembered for a day by the node that took it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from relay.control.errors import IdempotencyConflictError
+from relay.control.notes import NOTES, Notes
+from relay.errors import RequestError
+
+HEADER = "Idempotency-Key"
+MAX_KEY = 128
+IN_PLACE = 64 * 1024
+"""Bytes hashed without another thread: a tenth of a millisecond."""
+
+
+class Reply(Struct, frozen=True, array_like=True):
+    """An answer as it can be given again. ``body`` is JSON, empty for none; ``location`` a header, if not empty."""
+
+    status: int
+    body: bytes = b""
+    location: str = ""
+
+    @classmethod
+    def json(cls, value: object, status: int = 200, location: str = "") -> "Reply":
+        """An answer that says ``value``."""
+        return cls(status, msgspec.json.encode(value), location)
+
+    def response(self, repeated: bool = False) -> web.Response:
+        """The HTTP response."""
+        headers = {"Cache-Control": "no-store"}
+        if self.location:
+            headers["Location"] = self.location
+        if repeated:
+            headers["Idempotency-Replayed"] = "true"
+        return web.Response(
+            status=self.status,
+            body=self.body or None,
+            content_type="application/json" if self.body else None,
+            headers=headers,
+        )
+
+
+Running = dict[str, tuple[bytes, "asyncio.Task[tuple[Reply, bool]]"]]
+RUNNING = web.AppKey("running", Running)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+async def once(
+    request: web.Request, body: bytes, act: Callable[[], Awaitable[Reply]], required: bool = False
+) -> web.Response:
+    """Do what a call asks, unless it was done before. What fails was not done, and may be tried again.
+
+    Goes on to the end even if the caller hangs up. Raises :class:`RequestError` where the key is required and
+    missing, :class:`IdempotencyConflictError` where it was another call's.
+    """
+    key = request.headers.get(HEADER, "")
+    if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise RequestError(f"{HEADER}: at most {MAX_KEY} printable ASCII characters")
+    if not key:
+        if required:
+            raise RequestError(f"{HEADER}: required; make a new one for each call, and send it again with a repetition")
+        return (await asyncio.shield(asyncio.ensure_future(act()))).response()
+    digest = await _digest_of(request, body)
+    running = request.app[RUNNING]
+    if key in running:
+        before, task = running[key]
+        if before != digest:
+            raise IdempotencyConflictError("this Idempotency-Key belongs to another call, which is not done yet")
+        reply, _ = await asyncio.shield(task)
+        return reply.response(repeated=True)
+    # Between here and its end the call is found above, so two that come together do it once.
+    task = asyncio.ensure_future(_unless_known(request.app[NOTES], key, digest, act))
+    running[key] = digest, task
+    task.add_done_callback(lambda _: running.pop(key))
+    reply, repeated = await asyncio.shield(task)
+    return reply.response(repeated)
+
+
+async def _unless_known(
+    notes: Notes, key: str, digest: bytes, act: Callable[[], Awaitable[Reply]]
+) -> tuple[Reply, bool]:
+    known = await notes.answer(key, digest)
+    if known is not None:
+        return _replies.decode(known), True
+    reply = await act()
+    notes.keep(key, digest, msgspec.msgpack.encode(reply))
+    return reply, False
+
+
+async def _digest_of(request: web.Request, body: bytes) -> bytes:
+    what = f"{request.method} {request.path_qs} {request.headers.get('Content-Type', '')}\n".encode()
+    if len(body) < IN_PLACE:
+        return _digest(what, body)
+    return await asyncio.to_thread(_digest, what, body)
+
+
+def _digest(what: bytes, body: bytes) -> bytes:
+    digest = blake2b(what, digest_size=16)
+    digest.update(body)
+    return digest.digest()

@@ -1,0 +1,137 @@
+"""How revocations look to operators: one record, a page of them, the outcome of a call."""
+
+import asyncio
+from typing import Any
+
+from relay.control.errors import NotFoundError
+from relay.errors import RequestError
+from relay.gate.targets import Target, TargetType
+from relay.node import Node
+from relay.revocations import Outcome
+from relay.state.events import Action, Revocation
+from relay.state.journal import Journal, Stored
+from relay.state.replica import NodeReport
+
+SCANNED = 5000
+"""Events looked at for one page of a type; fewer matches than asked for may then come, with a cursor to go on."""
+_PAGE = 500
+_FIRST = 2**63 - 1
+
+
+def record_of(event: Revocation) -> dict[str, Any]:
+    """A record as JSON. Times are seconds since the epoch; no ``effective_at`` means at once."""
+    target: dict[str, Any] = {"type": event.type, "value": event.value}
+    for name, value in (("issuer", event.issuer), ("viewer", event.viewer)):
+        if value:
+            target[name] = value
+    if event.type in (TargetType.SESSION_VERSION, TargetType.ISSUED_BEFORE):
+        target["limit"] = event.limit
+    record: dict[str, Any] = {
+        "id": event.id,
+        "node": event.origin,
+        "seq": event.seq,
+        "target": target,
+        "action": event.action,
+        "reason": event.reason,
+        "detail": event.detail,
+        "actor": event.actor,
+        "created_at": event.created_at,
+        "expires_at": event.expires_at,
+        "sources": event.sources,
+    }
+    if event.effective_at:
+        record["effective_at"] = event.effective_at
+    return record
+
+
+def report_of(report: NodeReport) -> dict[str, Any]:
+    """What is known of one node."""
+    return {
+        "node": report.node,
+        "state": report.state,
+        "applied_ms": None if report.applied_ms is None else round(report.applied_ms, 3),
+        "sessions_cut": report.sessions_cut,
+        "responses_cut": report.responses_cut,
+    }
+
+
+def outcome_of(outcome: Outcome, targets: int) -> dict[str, Any]:
+    """What became of a call about so many targets.
+
+    ``id`` and ``seq`` are those of its last record; what was cut is counted on all nodes heard of.
+    """
+    last = outcome.events[-1]
+    return {
+        "id": last.id,
+        "seq": last.seq,
+        "accepted_at": outcome.accepted_at,
+        "targets": targets,
+        "complete": outcome.complete,
+        "applied_ms": round(outcome.applied_ms, 3),
+        "sessions_cut": sum(report.sessions_cut for report in outcome.nodes),
+        "responses_cut": sum(report.responses_cut for report in outcome.nodes),
+        "nodes": [report_of(report) for report in outcome.nodes],
+    }
+
+
+async def find_record(node: Node, name: str) -> Revocation:
+    """A record by its id. Raises :class:`NotFoundError`."""
+    found = await asyncio.to_thread(node.journal.find, name)
+    if found is None or not isinstance(found.event, Revocation):
+        raise NotFoundError("no such revocation is kept here")
+    return found.event
+
+
+async def latest_record(node: Node, target: Target) -> Revocation | None:
+    """The record that stands for a target, whether or not it has expired."""
+    found = await asyncio.to_thread(node.journal.about, target, _PAGE)
+    events = [stored.event for stored in found if isinstance(stored.event, Revocation)]
+    return max(events, key=lambda event: (event.order, event.action is Action.REVOKE), default=None)
+
+
+async def page_about(node: Node, target: Target, limit: int, cursor: str) -> dict[str, Any]:
+    """A page of what was recorded of one target, newest first."""
+    found = await asyncio.to_thread(node.journal.about, target, limit, _position_of(cursor))
+    standing = node.revocations.revoked.get(target)
+    now = node.clock()
+    page = _page(found, found[-1].position if len(found) == limit else None)
+    page["revoked"] = bool(standing and standing.revoked and standing.effective_at <= now < standing.expires_at)
+    return page
+
+
+async def page_of(node: Node, kind: TargetType | None, limit: int, cursor: str) -> dict[str, Any]:
+    """A page of all records, or of those of one type, newest first."""
+    found, position = await asyncio.to_thread(_scan, node.journal, kind, limit, _position_of(cursor))
+    return _page(found, position)
+
+
+def _scan(journal: Journal, kind: TargetType | None, limit: int, before: int) -> tuple[list[Stored], int | None]:
+    found: list[Stored] = []
+    for _ in range(0, SCANNED, _PAGE):
+        rows = journal.newest(_PAGE, before)
+        for row in rows:
+            before = row.position
+            if isinstance(row.event, Revocation) and kind in (None, row.event.type):
+                found.append(row)
+                if len(found) == limit:
+                    return found, before
+        if len(rows) < _PAGE:
+            return found, None
+    return found, before
+
+
+def _page(found: list[Stored], position: int | None) -> dict[str, Any]:
+    records = [record_of(row.event) for row in found if isinstance(row.event, Revocation)]
+    return {"revocations": records, "next_cursor": None if position is None else f"{position:x}"}
+
+
+def _position_of(cursor: str) -> int:
+    if not cursor:
+        return _FIRST
+    try:
+        position = int(cursor, 16) if len(cursor) <= 16 and cursor.isalnum() else -1
+    except ValueError:
+        position = -1
+    if not 0 <= position <= _FIRST:
+        raise RequestError("cursor: not one that was given out here")
+    return position

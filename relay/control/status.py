@@ -1,0 +1,119 @@
+"""How this node is: for operators, for whoever decides where requests go, and for Prometheus."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from relay.control.errors import BusyError
+from relay.control.orders import MAX_ITEMS
+from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
+from relay.node import NODE, Node
+from relay.state.snapshot import save_snapshot
+from relay.telemetry import metrics
+
+BLOCK = 256 * 1024
+SNAPSHOTTING = web.AppKey("snapshotting", asyncio.Lock)
+
+
+async def get_meta(request: web.Request) -> web.Response:
+    """What is revoked by type, and how far this node and the others are."""
+    node = request.app[NODE]
+    replica, revoked = node.replica, node.revocations.revoked
+    now = node.clock()
+    return json_answer(
+        {
+            "node": replica.name,
+            "incarnation": replica.origin,
+            "ready": replica.ready,
+            "log_age_s": replica.age(now),
+            "revocations": len(revoked),
+            "by_type": revoked.counts(),
+            "restored": revoked.restored,
+            "open_responses": node.open_responses.count,
+            "limits": {"items": MAX_ITEMS, "body_bytes": MAX_BATCH_BODY, "timeout_ms": MAX_WAIT_MS},
+            "nodes": [
+                {"node": view.node, "live": view.live, "seen_s": round(view.seen_s, 3), "lag_events": view.lag_events}
+                for view in replica.members()
+            ],
+        }
+    )
+
+
+async def get_snapshot(request: web.Request) -> web.StreamResponse:
+    """The state as a file that a node can start from; made now, one at a time."""
+    node, lock = request.app[NODE], request.app[SNAPSHOTTING]
+    if lock.locked():
+        raise BusyError("another snapshot is being taken", 10.0)
+    async with lock:
+        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="segmentgate-")
+        try:
+            path = Path(folder.name) / "snapshot"
+            # What is written was applied before, so the state holds at least what the journal's vector covers.
+            await save_snapshot(path, node.replica.state, node.journal.vector())
+            return await _send(request, path)
+        finally:
+            await asyncio.to_thread(folder.cleanup)
+
+
+async def _send(request: web.Request, path: Path) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+    response.content_type = "application/octet-stream"
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        response.content_length = os.fstat(file.fileno()).st_size
+        await response.prepare(request)
+        blocks = _blocks(file)
+        while block := await asyncio.to_thread(next, blocks, b""):
+            await response.write(block)
+    finally:
+        file.close()
+    return response
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+async def get_health(_: web.Request) -> web.Response:
+    """The process runs and its event loop turns."""
+    return web.json_response({"status": "ok"})
+
+
+async def get_ready(request: web.Request) -> web.Response:
+    """200 while this node may be sent new viewers: it knows every revocation, as far as it can tell."""
+    ready, state = _readiness(request.app[NODE])
+    return json_answer(state, 200 if ready else 503)
+
+
+def _readiness(node: Node) -> tuple[bool, dict[str, Any]]:
+    replica = node.replica
+    age, limit = replica.age(node.clock()), node.config.state.stale_after.seconds
+    ready = replica.ready and age <= limit
+    status = "ready" if ready else "stale" if replica.ready else "starting"
+    return ready, {"status": status, "log_age_s": age}
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    """Prometheus metrics. They name no session and need no key."""
+    node = request.app[NODE]
+    revoked = node.revocations.revoked
+    metrics.CACHE_BYTES.set(node.delivery.cache.size)
+    metrics.CACHE_HITS.set(node.delivery.cache.hits)
+    metrics.CACHE_MISSES.set(node.delivery.cache.misses)
+    metrics.REVOKED.set(len(revoked))
+    for kind, count in revoked.counts().items():
+        metrics.REVOKED_BY_TYPE.labels(kind).set(count)
+    metrics.OPEN.set(node.open_responses.count)
+    metrics.READY.set(_readiness(node)[0])
+    # Nodes that are gone for good must not be shown for ever.
+    metrics.NODE_LAG.clear()
+    for view in node.replica.members():
+        metrics.NODE_LAG.labels(view.node).set(view.seen_s)
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,234 @@
+"""``/taas/v2/revocation-lists``: Akamai's Access Revocation API v2, so that scripts and watermark vendors' tools work.
+
+Token identifiers are session ids. Shapes are those of the public OpenAPI description of that API; a list can also be
+read alone and renamed here.
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from relay.control.errors import BodyError, ConflictError, Flaw, NotFoundError
+from relay.control.idempotency import Reply, once
+from relay.control.orders import MAX_AHEAD_S
+from relay.control.requests import decode, json_answer
+from relay.control.revocations import submit
+from relay.control.taas_lists import (
+    DEFAULT_DURATION_S,
+    MAX_IDENTIFIERS,
+    MAX_LISTS,
+    MIN_DURATION_S,
+    Lists,
+    RevocationList,
+    order_of_list,
+    order_to_delete,
+)
+from relay.node import NODE
+from relay.revocations import Order
+from relay.state.replica import Wait
+
+PATH = "/taas/v2/revocation-lists"
+MAX_CALL = 5000
+MAX_BODY = 1024 * 1024
+"""Five thousand identifiers of the longest kind, generously written."""
+LISTS = web.AppKey("lists", Lists)
+
+_TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}\Z")]
+
+
+class ListBody(Struct, frozen=True, kw_only=True):
+    """A list to be made."""
+
+    name: _Name
+    contract: Annotated[str, Meta(max_length=128)] = msgspec.field(default="", name="contractId")
+
+
+class Identifier(Struct, frozen=True, kw_only=True):
+    """A session id to be put on a list, and for how long."""
+
+    id: str
+    duration_s: Annotated[int, Meta(ge=0, le=MAX_AHEAD_S)] = msgspec.field(
+        default=DEFAULT_DURATION_S, name="durationSeconds"
+    )
+
+
+_list_body: msgspec.json.Decoder[ListBody] = msgspec.json.Decoder(ListBody)
+_identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(list[Identifier])
+_ids: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+
+
+async def get_lists(request: web.Request) -> web.Response:
+    """Every list."""
+    lists = await _lists(request)
+    return json_answer([_details(found) for found in lists.all()])
+
+
+async def post_list(request: web.Request) -> web.Response:
+    """Make a list: 202 with its number."""
+    raw = await request.read()
+
+    async def act() -> Reply:
+        body, lists = decode(raw, _list_body), await _lists(request)
+        if any(found.name == body.name for found in lists.all()):
+            raise ConflictError("there is a list of this name")
+        number = lists.free()
+        if number is None:
+            raise ConflictError(f"there are {MAX_LISTS} lists; delete one")
+        await _submit(request, [_named(request, number, body)], "taas.list.post")
+        return Reply.json({"contractId": body.contract, "id": number, "name": body.name}, 202)
+
+    return await once(request, raw, act)
+
+
+async def get_list(request: web.Request) -> web.Response:
+    """One list."""
+    _, found = await _list(request)
+    return json_answer(_details(found))
+
+
+async def put_list(request: web.Request) -> web.Response:
+    """Rename a list."""
+    raw = await request.read()
+
+    async def act() -> Reply:
+        body = decode(raw, _list_body)
+        lists, found = await _list(request)
+        if any(other.name == body.name and other.id != found.id for other in lists.all()):
+            raise ConflictError("there is another list of this name")
+        await _submit(request, [_named(request, found.id, body)], "taas.list.put")
+        return Reply.json(_details(found) | {"contractId": body.contract, "name": body.name})
+
+    return await once(request, raw, act)
+
+
+async def delete_list(request: web.Request) -> web.Response:
+    """Delete a list; what was revoked by no other is restored."""
+
+    async def act() -> Reply:
+        lists, found = await _list(request)
+        orders = lists.orders_to_remove(found.id, lists.on(found.id))
+        await _submit(request, [*orders, order_to_delete(found.id)], "taas.list.delete")
+        return Reply(204)
+
+    return await once(request, b"", act)
+
+
+async def add_identifiers(request: web.Request) -> web.Response:
+    """Revoke sessions; durations under half an hour are raised to that."""
+    raw = await request.clone(client_max_size=MAX_BODY).read()
+
+    async def act() -> Reply:
+        wanted = decode(raw, _identifiers)
+        _check([identifier.id for identifier in wanted], "/id")
+        lists, found = await _list(request)
+        now = request.app[NODE].clock()
+        until = {each.id: now + max(each.duration_s, MIN_DURATION_S) for each in wanted}
+        if len(lists.on(found.id).keys() | until.keys()) > MAX_IDENTIFIERS:
+            raise ConflictError(f"a list holds at most {MAX_IDENTIFIERS} identifiers")
+        await _submit(request, lists.orders_to_add(found.id, until, found.name), "taas.identifiers.add")
+        return Reply.json(await _meta(request, found))
+
+    return await once(request, raw, act)
+
+
+async def remove_identifiers(request: web.Request) -> web.Response:
+    """Take sessions off a list."""
+    raw = await request.clone(client_max_size=MAX_BODY).read()
+
+    async def act() -> Reply:
+        wanted = decode(raw, _ids)
+        _check(wanted, "")
+        lists, found = await _list(request)
+        await _submit(request, lists.orders_to_remove(found.id, wanted), "taas.identifiers.remove")
+        return Reply.json(await _meta(request, found))
+
+    return await once(request, raw, act)
+
+
+async def get_identifiers(request: web.Request) -> web.Response:
+    """Every session on a list, and for how many seconds more."""
+    lists, found = await _list(request)
+    now = request.app[NODE].clock()
+    return json_answer([_identifier(value, until, now) for value, until in lists.on(found.id).items()])
+
+
+async def get_identifier(request: web.Request) -> web.Response:
+    """One session on a list."""
+    lists, found = await _list(request)
+    value = request.match_info["token"]
+    until = lists.on(found.id).get(value)
+    if until is None:
+        raise NotFoundError("not on this list")
+    return json_answer(_identifier(value, until, request.app[NODE].clock()))
+
+
+async def get_meta(request: web.Request) -> web.Response:
+    """How many sessions are on a list, and how many there may be."""
+    _, found = await _list(request)
+    return json_answer(await _meta(request, found))
+
+
+async def get_properties(request: web.Request) -> web.Response:
+    """What heeds a list: every stream of this deployment does."""
+    await _list(request)
+    streams = enumerate(sorted(request.app[NODE].streams), start=1)
+    return json_answer([{"arlFileId": at, "propertyId": at, "propertyName": name} for at, name in streams])
+
+
+async def _lists(request: web.Request) -> Lists:
+    lists = request.app[LISTS]
+    await lists.refresh(request.app[NODE].clock())
+    return lists
+
+
+async def _list(request: web.Request) -> tuple[Lists, RevocationList]:
+    text = request.match_info["list"]
+    lists = await _lists(request)
+    found = lists.get(int(text)) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+    if found is None:
+        raise NotFoundError("no such list")
+    return lists, found
+
+
+async def _meta(request: web.Request, found: RevocationList) -> dict[str, Any]:
+    lists = await _lists(request)
+    return {"count": len(lists.on(found.id)), "limit": MAX_IDENTIFIERS}
+
+
+def _check(ids: list[str], member: str) -> None:
+    if not 0 < len(ids) <= MAX_CALL:
+        raise BodyError([Flaw("", f"1 to {MAX_CALL} identifiers a call")])
+    flaws = [
+        Flaw(f"/{at}{member}", "1 to 64 of A-Z a-z 0-9 _ -")
+        for at, value in enumerate(ids)
+        if not _TOKEN_ID.fullmatch(value)
+    ]
+    if flaws:
+        raise BodyError(flaws)
+
+
+async def _submit(request: web.Request, orders: list[Order], what: str) -> None:
+    if orders:
+        await submit(request, orders, what, Wait.LOCAL, 0.0)
+
+
+def _named(request: web.Request, number: int, body: ListBody) -> Order:
+    return order_of_list(number, body.name, body.contract, request.app[NODE].clock())
+
+
+def _details(found: RevocationList) -> dict[str, Any]:
+    return {
+        "contractId": found.contract,
+        "createdBy": found.created_by,
+        "createdTime": int(found.created_at),
+        "id": found.id,
+        "name": found.name,
+    }
+
+
+def _identifier(value: str, until: float, now: float) -> dict[str, Any]:
+    return {"id": value, "ttl": max(0, round(until - now))}

@@ -1,0 +1,219 @@
+"""The open event channels of a node, and the one task that tells all of them.
+
+An idle channel is a connection, a :class:`Channel` and its place in the registry of open responses. No task, timer
+or event text is its own.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from zlib import crc32
+
+import msgspec
+import structlog
+
+from relay.edge.key_bodies import jitter, keys_body, keys_json, with_channel_key
+from relay.edge.open_channel import Channel
+from relay.edge.wheel import TICK_S, Wheel
+from relay.errors import RelayError
+from relay.model import Session
+from relay.node import Node
+from relay.streams import Stream
+from relay.told import Told, lacking, told_by
+from relay.verdict import Deny, Reason
+
+HEARTBEAT_S = 15.0
+BATCH = 32
+"""Channels told before the event loop may turn: about a millisecond."""
+RETRY_MS = (1000, 3000)
+"""When a player may come back whose channel broke, spread so that a node's players do not come all at once."""
+LOOK_AGAIN_S = 1.0
+"""Between two looks at a stream whose live edge is not known."""
+POLICY_SPREAD_S = 5.0
+"""Over this a changed configuration is told: a player that hears of it loads its manifest again."""
+
+_RENDERED = 64
+_ALIVE = b": alive\n\n"
+_log = structlog.get_logger()
+
+
+class Hub:
+    """Tells each channel what it lacks when it is due. ``most`` is how many there may be."""
+
+    def __init__(self, node: Node, most: int) -> None:
+        self._node = node
+        self._most = most
+        self._channels: set[Channel] = set()
+        self._watched: Counter[str] = Counter()
+        self._wheel: Wheel[Channel] = Wheel()
+        self._new: deque[Channel] = deque()
+        self._stir = asyncio.Event()
+        # Ten thousand channels of one stream are told the same keys: one text for all of them.
+        self._rendered: dict[tuple[str, Told | None, Told], bytes] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many channels as there may be."""
+        return len(self._channels) >= self._most
+
+    def add(self, channel: Channel) -> None:
+        """Take a channel on; it is told as soon as the event loop turns."""
+        self._channels.add(channel)
+        self._watched[channel.visitor.stream] += 1
+        self._node.open_responses.add(channel.entry)
+        self._new.append(channel)
+        self._stir.set()
+
+    def forget(self, channel: Channel) -> None:
+        """A channel has ended."""
+        self._channels.discard(channel)
+        self._watched[channel.visitor.stream] -= 1
+        if not self._watched[channel.visitor.stream]:
+            del self._watched[channel.visitor.stream]
+        self._node.open_responses.discard(channel.entry)
+
+    def changed(self, streams: Collection[str]) -> None:
+        """The configuration of these streams was replaced: tell their channels, over some seconds."""
+        self._rendered.clear()
+        now = asyncio.get_running_loop().time()
+        for channel in self._channels:
+            if channel.visitor.stream in streams:
+                channel.policy_changed = True
+                at = now + POLICY_SPREAD_S * _share_of(channel.visitor.session)
+                channel.due = self._wheel.add(channel, at)
+
+    def close(self) -> None:
+        """End every channel; its player comes back, here or elsewhere."""
+        for channel in list(self._channels):
+            channel.close()
+
+    async def run(self) -> None:
+        """Tell channels until cancelled."""
+        loop = asyncio.get_running_loop()
+        told = 0
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S if self._channels else None):
+                    await self._stir.wait()
+            self._stir.clear()
+            self._look_at_streams()
+            for channel in self._due(loop.time()):
+                if channel.closed:
+                    continue
+                await self._tell_safely(channel)
+                told += 1
+                if told % BATCH == 0:
+                    await asyncio.sleep(0)
+
+    def _due(self, now: float) -> Iterator[Channel]:
+        while self._new:
+            yield self._new.popleft()
+        for tick, channel in self._wheel.turn(now):
+            # One that was put on the wheel again has left its old place behind.
+            if channel.due == tick:
+                yield channel
+
+    async def _tell_safely(self, channel: Channel) -> None:
+        try:
+            await self._tell(channel)
+        except Exception:
+            # One channel's failure must not be all channels'. Its player comes back.
+            _log.exception("channel_failed", stream=channel.visitor.stream)
+            channel.drop()
+
+    async def _tell(self, channel: Channel) -> None:
+        node, visitor = self._node, channel.visitor
+        stream = node.streams.get(visitor.stream)
+        if stream is None:
+            channel.refuse(Deny(Reason.STREAM_UNKNOWN))
+            return
+        now = node.clock()
+        pushing = now >= channel.push_at
+        current = told_by(stream, node.gate, visitor, channel.scheme, now) if pushing else None
+        keys = await self._lacking(stream, channel.told, current, now) if current else None
+        events = [_policy_event(stream, visitor.session)] if channel.policy_changed else []
+        if current and keys is not None:
+            events.append(_keys_event(stream, visitor.session, keys, current, now))
+        if not channel.greeted:
+            events.append(_greeting(visitor.session))
+        # Asked right before the write: between it and the write nothing can revoke.
+        refused = node.gate.recheck(visitor, channel.facts, node.clock())
+        if refused:
+            channel.refuse(refused)
+            return
+        channel.send(b"".join(events) or _ALIVE)
+        channel.greeted, channel.policy_changed = True, False
+        if keys is not None:
+            channel.told = current
+        if pushing:
+            release = stream.timeline.next_release(now)
+            # Without a release to wait for, each heartbeat looks whether there is something to tell.
+            known = current is not None and release is not None
+            channel.push_at = release + jitter(stream, visitor.session, current.newest) if known else 0.0
+        wait = min(HEARTBEAT_S, visitor.session.expires_at - now)
+        if channel.push_at > now:
+            wait = min(wait, channel.push_at - now)
+        channel.due = self._wheel.add(channel, asyncio.get_running_loop().time() + wait)
+
+    async def _lacking(self, stream: Stream, told: Told | None, current: Told, now: float) -> bytes | None:
+        """What a player lacks as JSON; None if that is nothing."""
+        if told == current:
+            return None
+        mark = (stream.name, told, current)
+        keys = self._rendered.get(mark)
+        if keys is None:
+            slots = lacking(stream, told, current, now)
+            if not slots:
+                return None
+            keys = keys_json(stream, slots)
+            await self._node.salts.settle()
+            if len(self._rendered) >= _RENDERED:
+                self._rendered.clear()
+            self._rendered[mark] = keys
+        return keys
+
+    def _look_at_streams(self) -> None:
+        """See to it that the live edge of every stream with channels is known: players need not ask for it again."""
+        now = self._node.clock()
+        for name in self._watched:
+            stream = self._node.streams.get(name)
+            if stream and name not in self._looking and stream.timeline.stale(now):
+                self._looking[name] = asyncio.ensure_future(self._look(stream))
+
+    async def _look(self, stream: Stream) -> None:
+        try:
+            await self._node.manifests.ensure_timeline(stream)
+        except RelayError as err:
+            _log.warning("timeline_unknown", stream=stream.name, code=err.code, detail=str(err))
+        await asyncio.sleep(LOOK_AGAIN_S)
+        del self._looking[stream.name]
+
+
+def _keys_event(stream: Stream, session: Session, keys: bytes, told: Told, now: float) -> bytes:
+    body = with_channel_key(keys_body(stream, session, keys, told.newest, now), stream, session)
+    return b"event: keys\ndata: %b\nid: %b\n\n" % (body, str(told).encode())
+
+
+def _policy_event(stream: Stream, session: Session) -> bytes:
+    policy = stream.schedule.policy
+    limit = session.limit or stream.config.limit.stream_limit()
+    body = {
+        "stream": stream.name,
+        "ceiling": session.ceiling,
+        "rotation_ms": int(policy.interval_ms),
+        "pre_delivery_ms": int(policy.pre_delivery_ms),
+        "limit": None if limit is None else {"streams": limit.most, "mode": limit.mode},
+    }
+    return b"event: policy\ndata: %b\n\n" % msgspec.json.encode(body)
+
+
+def _greeting(session: Session) -> bytes:
+    first, last = RETRY_MS
+    return b"retry: %d\n\n" % (first + _share_of(session) * (last - first))
+
+
+def _share_of(session: Session) -> float:
+    """A number in [0, 1) that is the session's own, to spread crowds by."""
+    return crc32(session.sid.encode()) / 2**32

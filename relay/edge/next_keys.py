@@ -1,0 +1,51 @@
+"""The next keys in a header of any answer, sealed for the session: a second way, for players whose channel is down."""
+
+from collections.abc import Mapping
+from math import inf
+from os import urandom
+
+from keys.channel import NONCE_BYTES, seal_next_keys
+from keys.model import Scheme
+from relay.edge.key_bodies import keys_body, keys_json
+from relay.edge.visit import Visit
+from relay.model import System
+from relay.told import told_by
+
+NEXT_KEYS_HEADER = "Segmentgate-Next-Keys"
+LOOK_AGAIN_S = 1.0
+"""How long nothing is thought to be released ahead: the live edge may turn out to be further on."""
+
+_NONE: Mapping[str, str] = {}
+_CLEAR_KEY = frozenset((System.CLEARKEY, System.IDENTITY))
+
+
+async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
+    """The header that brings a gated session its next keys, while they are released and not yet in use.
+
+    To be asked for at the end of a request's work, so that a revocation meanwhile still withholds it.
+    """
+    stream, cls = visit.stream, visit.cls
+    if now < stream.ahead.quiet_until:
+        return _NONE
+    coming = stream.timeline.coming(now)
+    if not coming:
+        release = stream.timeline.next_release(now)
+        stream.ahead.rest(min(now + LOOK_AGAIN_S, inf if release is None else release))
+        return _NONE
+    current = told_by(stream, visit.node.gate, visit.visitor, cls.scheme, now)
+    if current is None or cls.scheme is Scheme.AES128 or _CLEAR_KEY.isdisjoint(cls.systems):
+        return _NONE
+    session = visit.visitor.session
+    mark = (session.issuer, session.sid, current)
+    sealed = stream.ahead.get(mark)
+    if sealed is None:
+        slots = [
+            stream.slot_of(track, cls.scheme, period.start)
+            for period in sorted(coming, key=lambda period: period.start)
+            for track in current.tracks
+        ]
+        body = keys_body(stream, session, keys_json(stream, slots), current.newest, now)
+        await visit.node.salts.settle()
+        sealed = seal_next_keys(stream.channel_key(session), body, stream.name, current.newest, urandom(NONCE_BYTES))
+        stream.ahead.put(mark, sealed)
+    return {NEXT_KEYS_HEADER: sealed}

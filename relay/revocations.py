@@ -1,0 +1,194 @@
+"""Revocations as this node takes them: orders in, refused and cut at once, durable and spread when answered."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from relay.config import Config
+from relay.gate.gate import Gate
+from relay.gate.presence import Presence
+from relay.gate.revocation import RevocationSet, Standing
+from relay.gate.targets import Target
+from relay.model import Cut
+from relay.open_responses import FOUND_BY_NAME, OpenResponse, OpenResponses
+from relay.state.events import Action, Event, Revocation
+from relay.state.replica import SLICE, Draft, NodeReport, Replica, Wait, enough
+from relay.telemetry.metrics import CUT, REVOCATION_CUT
+
+LOOK_EVERY_S = 0.25
+"""How late, at worst, a scheduled revocation takes effect, or what flows from a node gone stale is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller wants done to a target. Times are seconds since the epoch.
+
+    ``effective_at`` 0 is at once; ``expires_at`` None is when nothing the target covers can be alive any more.
+    """
+
+    target: Target
+    action: Action = Action.REVOKE
+    reason: str = ""
+    detail: str = ""
+    effective_at: float = 0.0
+    expires_at: float | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of orders. ``applied_ms`` is from acceptance to refused and cut here.
+
+    ``nodes`` tells of every node that was waited for, this one first; ``complete`` whether all that were asked
+    for have reported.
+    """
+
+    events: tuple[Revocation, ...]
+    accepted_at: float
+    applied_ms: float
+    cut: Cut
+    nodes: tuple[NodeReport, ...] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a revocation would cut on this node."""
+
+    sessions: int
+    responses: int
+
+
+class Revocations:
+    """The revocation service of a node. ``clock`` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        config: Config,
+        replica: Replica,
+        gate: Callable[[], Gate],
+        open_responses: OpenResponses,
+        presence: Presence,
+        clock: Callable[[], float],
+    ) -> None:
+        tokens = config.tokens
+        # No token or session of a target can outlive this; ten minutes for clocks that differ.
+        self._lifetime = tokens.max_lifetime.seconds + tokens.session_lifetime.seconds + tokens.leeway.seconds + 600
+        self._stale_after = config.state.stale_after.seconds
+        self._replica = replica
+        self._gate = gate
+        self._open = open_responses
+        self._presence = presence
+        self._clock = clock
+        replica.on_applied.append(self.cut)
+
+    @property
+    def revoked(self) -> RevocationSet:
+        """What is revoked now."""
+        return self._replica.state.revocations
+
+    async def submit(
+        self, orders: Sequence[Order], actor: str, wait: Wait = Wait.LOCAL, timeout_s: float = 2.0
+    ) -> Outcome:
+        """Refuse the targets from now on and cut what they have open; durable here when this returns.
+
+        Raises :class:`relay.errors.JournalError`: then it holds here, but was not promised to last.
+        """
+        started, now = time.perf_counter(), self._clock()
+        events: list[Revocation] = []
+        cut = Cut()
+        for at in range(0, len(orders), SLICE):
+            if at:
+                await asyncio.sleep(0)
+            stamped = self._replica.stamp([self._draft(order, actor, now) for order in orders[at : at + SLICE]])
+            cut += self._replica.apply(stamped)
+            events += stamped
+        applied_ms = (time.perf_counter() - started) * 1000
+        # Whatever happens: refused here must also mean written and told. Shielded, for the caller may hang up now.
+        await asyncio.shield(asyncio.ensure_future(self._settle(events, wait is not Wait.LOCAL)))
+        here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
+        others = [] if wait is Wait.LOCAL else await self._replica.reports(events, wait, timeout_s, started)
+        return Outcome(tuple(events), now, applied_ms, cut, (here, *others), enough(others, wait))
+
+    def preview(self, target: Target) -> Preview:
+        """How many live sessions and open responses of this node a revocation of ``target`` would stop."""
+        trial, now = RevocationSet(), self._clock()
+        trial.apply(target, Standing(0, revoked=True, effective_at=0.0, expires_at=now + 1, limit=target.limit), now)
+
+        def hit(entry: OpenResponse) -> bool:
+            here = entry.facts()
+            return trial.covers(entry.visitor.subject, now) or trial.covers_network(here.address, here.asn, now)
+
+        responses = self._open.hit_by([target], hit)
+        sessions = {entry.visitor.session.sid for entry in responses}
+        by_name = target.type in FOUND_BY_NAME and bool(target.value)
+        for live in self._presence.live(now):
+            # Making a session's digests takes 24 µs: only where its names say that it may be meant.
+            if by_name and target.value not in live.names:
+                continue
+            if trial.covers(live.subject, now) or trial.covers_network(live.address, live.asn, now):
+                sessions.add(live.sid)
+        return Preview(len(sessions), len(responses))
+
+    async def keep_watch(self) -> None:
+        """Cut what time alone stops: scheduled revocations that come into force, state that has gone stale.
+
+        Runs until cancelled.
+        """
+        while True:
+            now = self._clock()
+            await asyncio.sleep(min(max(self.revoked.next_change - now, 0.01), LOOK_EVERY_S))
+            now = self._clock()
+            came_due = bool(self.revoked.advance(now)) if now >= self.revoked.next_change else False
+            stale = self._replica.age(now) > self._stale_after
+            if came_due or stale:
+                self._open.cut_all(self._is_refused)
+
+    def cut(self, events: Sequence[Event], via: str) -> Cut:
+        """Stop what events just applied have revoked; called by the replica for events from anywhere."""
+        targets = [
+            event.target for event in events if isinstance(event, Revocation) and event.action is Action.REVOKE
+        ]
+        with REVOCATION_CUT.time():
+            cut = self._open.cut(targets, self._is_refused) if targets else Cut()
+        CUT.inc(cut.responses)
+        return cut
+
+    def _is_refused(self, entry: OpenResponse) -> bool:
+        return self._gate().recheck(entry.visitor, entry.facts, self._clock()) is not None
+
+    def _draft(self, order: Order, actor: str, now: float) -> Draft:
+        target, effective_at = order.target, order.effective_at
+        expires_at = now + self._lifetime if order.expires_at is None else order.expires_at
+        limit = target.limit
+        standing = self.revoked.get(target)
+        if order.action is Action.REVOKE and standing is not None and standing.revoked and standing.expires_at > now:
+            # The last record stands alone, and revoking again must never let go of what is revoked already.
+            effective_at = min(effective_at, standing.effective_at)
+            expires_at = max(expires_at, standing.expires_at)
+            limit = max(limit, standing.limit)
+        return Draft(
+            action=order.action,
+            type=target.type,
+            value=target.value,
+            issuer=target.issuer,
+            viewer=target.viewer,
+            limit=limit,
+            reason=order.reason,
+            detail=order.detail,
+            actor=actor,
+            created_at=now,
+            effective_at=effective_at if effective_at > now else 0.0,
+            expires_at=expires_at,
+            sources=order.sources,
+        )
+
+    async def _settle(self, events: Sequence[Event], ask: bool) -> None:
+        # Side by side: the others need not wait for this node's disk, and a disk that fails must not keep it secret.
+        results = await asyncio.gather(
+            self._replica.persist(events), self._replica.publish(events, ask), return_exceptions=True
+        )
+        for failure in results:
+            if failure is not None:
+                raise failure

@@ -1,0 +1,144 @@
+"""Group commit: whatever waits for the journal goes into one transaction, in one thread.
+
+A disk makes some hundred transactions a second; so many events a second must not wait in line for one each.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+
+from relay.errors import JournalError
+from relay.state.events import Event
+from relay.state.journal import Journal
+from relay.state.vector import Span
+from relay.telemetry.metrics import JOURNAL_OWED
+
+GROUP_EVENTS = 4096
+MAX_OWED = 200_000
+RETRY_S = 1.0
+_log = structlog.get_logger()
+
+
+class _Entry(NamedTuple):
+    events: Sequence[Event]
+    written: "asyncio.Future[None] | None"
+
+
+class GroupCommit:
+    """Writes events to a journal.
+
+    Events that are in force here but could not be written stay *owed*, and are tried again. ``complete`` is false
+    once there were too many of those to keep: journal and memory then no longer hold every event that was applied.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.complete = True
+        self._journal = journal
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._waiting: deque[_Entry] = deque()
+        self._owed: dict[tuple[str, int], Event] = {}
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is owed that whoever brings more should wait."""
+        return len(self._owed) > MAX_OWED // 4
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Make events durable. Raises :class:`JournalError`; then they are owed."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._take(_Entry(events, written))
+        # Shielded: who hangs up must not take along what others wait for in the same transaction.
+        await asyncio.shield(written)
+
+    def write_later(self, events: Sequence[Event]) -> None:
+        """Make events durable some time soon."""
+        self._take(_Entry(events, None))
+
+    async def read(self, span: Span) -> list[Event]:
+        """Every event of a span that was applied here and still matters, in order, written yet or not."""
+        origin, first, last = span
+        # Those owed first: one that is written meanwhile is then found twice, never missed.
+        found = {seq: event for (of, seq), event in self._owed.items() if of == origin and first <= seq <= last}
+        stored = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, span)
+        found |= {event.seq: event for event in stored}
+        return [found[seq] for seq in sorted(found)]
+
+    async def close(self) -> None:
+        """Write what waits, once, and end the thread. The journal stays open."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._write_group([*self._waiting, _Entry(list(self._owed.values()), None)])
+        self._thread.shutdown()
+
+    def _take(self, entry: _Entry) -> None:
+        self._waiting.append(entry)
+        self._arrived.set()
+        self._owe(entry.events)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        while self._waiting or self._owed:
+            if not self._waiting:
+                # What is new does not wait for what failed.
+                self._arrived.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrived.wait(), RETRY_S)
+            await self._write_group(self._next_group())
+
+    def _next_group(self) -> list[_Entry]:
+        if not self._waiting:
+            owed = list(self._owed.values())[:GROUP_EVENTS]
+            return [_Entry(owed, None)]
+        group = [self._waiting.popleft()]
+        size = len(group[0].events)
+        while self._waiting and size + len(self._waiting[0].events) <= GROUP_EVENTS:
+            group.append(self._waiting.popleft())
+            size += len(group[-1].events)
+        return group
+
+    async def _write_group(self, group: list[_Entry]) -> None:
+        events = [event for entry in group for event in entry.events]
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.append, events)
+        except JournalError as err:
+            _log.error("journal_unwritable", events=len(events), error=str(err))
+            for entry in group:
+                _settle(entry, err)
+        else:
+            self._pay(events)
+            for entry in group:
+                _settle(entry, None)
+
+    def _owe(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if len(self._owed) < MAX_OWED:
+                self._owed[event.origin, event.seq] = event
+            elif self.complete:
+                self.complete = False
+                _log.error("journal_owed_too_much", events=MAX_OWED)
+        JOURNAL_OWED.set(len(self._owed))
+
+    def _pay(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._owed.pop((event.origin, event.seq), None)
+        JOURNAL_OWED.set(len(self._owed))
+
+    def _read(self, span: Span) -> list[Event]:
+        return list(self._journal.of(*span))
+
+
+def _settle(entry: _Entry, err: JournalError | None) -> None:
+    if entry.written is not None and not entry.written.done():
+        if err is None:
+            entry.written.set_result(None)
+        else:
+            entry.written.set_exception(err)

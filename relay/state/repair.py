@@ -1,0 +1,133 @@
+"""Calling the roll: whether this node has what others have, and offering them again what they lack.
+
+One rule repairs all that can be missing anywhere: whoever sees that a live node has for a while lacked what it has
+itself offers that again, from its journal. It covers writes that the server lost, messages trimmed from the stream, a
+node that died between its journal and the log, and a node that is new.
+"""
+
+import asyncio
+import random
+import time
+from math import inf
+
+import structlog
+from redis.exceptions import RedisError
+
+from relay.state.commit import GroupCommit
+from relay.state.log import SharedLog
+from relay.state.members import Members
+from relay.state.messages import messages_of, offers_of
+from relay.state.vector import Extent, Span, Vector
+from relay.telemetry.metrics import LOG_AGE, LOG_LAG, LOG_OFFERED
+
+ROLL_S, STARTING_ROLL_S = 1.0, 0.1
+OFFERED_EVENTS = 32_768
+"""At most this many are offered again at one roll call: five million reach a new node in some three minutes."""
+OFFERED_FOR_S = 5.0
+"""How long what was offered has to get around before it is offered once more."""
+_log = structlog.get_logger()
+
+
+class Repair:
+    """Watches over what a node and the others have.
+
+    ``ready`` is false until this node has every event that live nodes had when it first heard of them.
+    """
+
+    def __init__(self, name: str, incarnation: str, log: SharedLog, commit: GroupCommit, vector: Vector) -> None:
+        self.ready = False
+        self.members = Members(incarnation)
+        self._name = name
+        self._incarnation = incarnation
+        self._log = log
+        self._commit = commit
+        self._vector = vector
+        self._targets: dict[str, Extent] | None = None
+        self._targets_at = inf
+        self._offered: dict[str, tuple[int, float]] = {}
+        self._behind_since: float | None = None
+
+    def age(self) -> float:
+        """Seconds since when events taken elsewhere may be missing here; infinite before this node is ready."""
+        if not self.ready:
+            return inf
+        since = self._log.synced_at
+        if self._behind_since is not None:
+            since = min(since, self._behind_since)
+        return time.monotonic() - since
+
+    def in_touch(self) -> bool:
+        """Whether the log can be reached, as far as this node knows."""
+        return self._log.connected and self._targets is not None
+
+    def note_offered(self, spans: list[Span]) -> None:
+        """Another node has just offered these: no need to do so too."""
+        for origin, _, last in spans:
+            self._offered[origin] = last, time.monotonic()
+
+    async def keep(self) -> None:
+        """Call the roll every second. Never returns."""
+        gone: list[str] = []
+        while True:
+            began = time.monotonic()
+            mine = self._vector.extent
+            try:
+                roll = await self._log.call_roll(self._name, mine, gone)
+            except (RedisError, OSError):
+                pass  # the reading loop tells of it
+            else:
+                gone = self.members.see(roll.heartbeats, roll.now, mine)
+                self._compare(began)
+                await self._offer()
+            LOG_AGE.set(self.age())
+            pause = ROLL_S if self.ready else STARTING_ROLL_S
+            await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
+
+    def _compare(self, called_at: float) -> None:
+        mine = self._vector.extent
+        if self._targets is None:
+            self._targets = {heartbeat.incarnation: heartbeat.extent for heartbeat in self.members.live()}
+            self._targets_at = called_at
+        if not self.ready and self._log.synced_at >= self._targets_at:
+            # A node that died meanwhile may have had what nobody else has.
+            live = {heartbeat.incarnation for heartbeat in self.members.live()}
+            self.ready = not any(goal.beyond(mine) for key, goal in self._targets.items() if key in live)
+            if self.ready:
+                _log.info("shared_log_caught_up", nodes=len(live) + 1)
+        lag, since = self.members.lacking(mine)
+        LOG_LAG.set(lag)
+        self._behind_since = time.monotonic() - since if lag else None
+
+    async def _offer(self) -> None:
+        if not self._commit.complete or self._log.offering:
+            return
+        room = OFFERED_EVENTS
+        for span in self.members.to_offer(random.random):
+            room -= await self._offer_span(span, room)
+            if room <= 0:
+                break
+
+    async def _offer_span(self, span: Span, room: int) -> int:
+        origin, first, last = span
+        offered, at = self._offered.get(origin, (0, 0.0))
+        if time.monotonic() - at < OFFERED_FOR_S:
+            first = max(first, offered + 1)
+        last = min(last, first + room - 1)
+        if first > last:
+            return 0
+        self._offered[origin] = last, time.monotonic()
+        # What nobody needs any more is no longer in the journal. Up to here nothing is missing, so the span says
+        # that the rest has come to an end; beyond a gap only the events that are there can be vouched for.
+        whole = min(last, self._vector.whole_of(origin))
+        events = await self._commit.read((origin, first, last))
+        known = [event for event in events if event.seq <= whole]
+        if first <= whole:
+            for message in offers_of(known, (origin, first, whole), self._incarnation):
+                self._log.offer(message)
+                await asyncio.sleep(0)
+        for message in messages_of(events[len(known) :], self._incarnation, ask=False):
+            self._log.offer(message)
+            await asyncio.sleep(0)
+        LOG_OFFERED.inc(len(events))
+        _log.info("shared_log_offered", origin=origin, first=first, last=last, events=len(events))
+        return last - first + 1

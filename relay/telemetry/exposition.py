@@ -1,0 +1,18 @@
+"""The metrics as Prometheus reads them."""
+
+import os
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""The folder in which prometheus_client keeps the values of several processes; it reads this when it is imported."""
+
+
+def exposition() -> bytes:
+    """The metrics of this process or, where a supervisor runs several, of all of them together."""
+    if MULTIPROCESS not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    return generate_latest(registry)

@@ -1,0 +1,116 @@
+"""A node with its control listener alone, and an operator at it: for tests of the operator-facing API."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp.test_utils import TestServer
+
+from keys.material import RootKey
+from keys.ring import KeyRing
+from relay.app import running_node
+from relay.config import parse_config
+from relay.control.app import create_control
+from relay.control.transmitters import Transmitter
+from relay.gate.dialects.keys import TokenKey
+from relay.gate.facts import Facts
+from relay.gate.gate import Visitor
+from relay.model import Session
+from relay.node import Node
+from relay.open_responses import OpenResponse
+from relay.secrets import Secrets
+
+API_KEY = "k" * 40
+ISSUER = "https://platform.example"
+Answer = tuple[int, Any, Any]
+
+
+@dataclass
+class Desk:
+    """One node's control listener. ``cut`` lists the session ids whose open responses were cut."""
+
+    node: Node
+    server: TestServer
+    url: str
+    client: aiohttp.ClientSession
+    cut: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Status, JSON body (None where there is none) and headers of an API call; a body of bytes goes as it is."""
+        headers = {"Authorization": f"Bearer {API_KEY}", **{name.replace("_", "-"): v for name, v in headers.items()}}
+        sent: dict[str, Any] = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
+        async with self.client.request(method, self.url + path, headers=headers, **sent) as answer:
+            raw = await answer.read()
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            return answer.status, await answer.json(content_type=None) if is_json else raw or None, answer.headers
+
+    async def get(self, path: str, **headers: str) -> Any:
+        """The JSON of a resource."""
+        status, body, _ = await self.call("GET", path, **headers)
+        assert status == 200, body
+        return body
+
+    async def revoke(self, *items: dict[str, Any], query: str = "", **headers: str) -> Any:
+        """Post items under a key of their own; the answer's JSON."""
+        self.calls += 1
+        headers.setdefault("Idempotency_Key", f"call-{self.calls}")
+        status, body, _ = await self.call("POST", f"/api/v1/revocations{query}", list(items), **headers)
+        assert status == 200, body
+        return body
+
+    def watch(self, sid: str = "session-1", account: str = "account-1", **claims: Any) -> Visitor:
+        """Open a response of a session on stream "vod"."""
+        session = Session(sid, account, ISSUER, int(time.time()) + 600, **claims)
+        visitor = Visitor.of(session, "vod")
+        facts = Facts("GET", "/", address="192.0.2.1", asn=64500)
+        entry = OpenResponse(visitor, lambda: facts, lambda: self._gone(sid, entry))
+        self.node.open_responses.add(entry)
+        return visitor
+
+    def refuses(self, visitor: Visitor) -> bool:
+        """Whether the gate refuses a visitor by revocation."""
+        facts = Facts("GET", "/", address="192.0.2.1", asn=64500)
+        return self.node.gate.is_revoked(visitor, lambda: facts, self.node.clock())
+
+    def _gone(self, sid: str, entry: OpenResponse) -> None:
+        self.cut.append(sid)
+        self.node.open_responses.discard(entry)
+
+
+@asynccontextmanager
+async def open_desk(
+    directory: Path | None = None,
+    transmitters: list[Transmitter] | None = None,
+    clock: Callable[[], float] = time.time,
+    probe: str = "0s",
+) -> AsyncIterator[Desk]:
+    """A desk; its journal is in memory unless a directory is given."""
+    config = parse_config(
+        {
+            "control": {"api_key_file": "-", "probe": probe},
+            "keys": {"roots": [{"generation": 1, "file": "-"}]},
+            "tokens": {
+                "audience": "edge",
+                "issuers": [{"iss": ISSUER, "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}],
+            },
+            "streams": {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
+            "state": {"directory": str(directory) if directory else "", "node": "node-a"},
+        },
+        "test",
+    )
+    secrets = Secrets(
+        KeyRing([RootKey(1, bytes(32))]), {ISSUER: [TokenKey.symmetric("k1", bytes(range(32)))]}, API_KEY.encode()
+    )
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
+        server = TestServer(create_control(node, transmitters or []))
+        await server.start_server()
+        stack.push_async_callback(server.close)
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Desk(node, server, str(server.make_url("")).rstrip("/"), client)
