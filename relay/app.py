@@ -2,24 +2,22 @@
 
 import asyncio
 import os
-import resource
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
-import structlog
-import uvloop
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 
 from keys.seal import Sealer
 from relay.broadcast import Broadcast
-from relay.config import Config
+from relay.config import Config, LimitConfig
 from relay.control.app import create_control
+from relay.control.status import observe
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.errors import ConfigError
@@ -29,17 +27,20 @@ from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.issuers import IssuerSpec, build_issuers
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
+from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.jwks import JwksRefresher, PinnedSet
 from relay.lease_store import LeaseStore
 from relay.leases import StreamLeases
+from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
 from relay.node import Node, Policies
 from relay.open_responses import OpenResponses
 from relay.origin.client import Origin
+from relay.reload import check_reload, check_ring
 from relay.revocations import Order, Revocations
-from relay.secrets import Secrets, read_secrets
+from relay.secrets import Secrets
 from relay.signals import SharingSignals
 from relay.state.database import MEMORY
 from relay.state.events import Event, Revocation
@@ -50,31 +51,39 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.units import Address
 
-MAX_REQUEST_LINE = 16 * 1024
-"""Passes and signed URLs together are longer than aiohttp's own limit."""
-_log = structlog.get_logger()
+CONTROL_DRAIN_S = 2.0
+"""For calls that are under way when the last viewer is gone."""
+CATCH_UP_S = 5.0
+"""How long a worker's connections wait for it to learn what was revoked, before the streams' policies decide."""
+OBSERVE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """The addresses a running node is reached at, as (host, port)."""
+    """A running node: the addresses it is reached at, as (host, port), and how it takes over a new configuration.
+
+    ``reload`` takes over all of it, or raises :class:`ConfigError` and changes nothing.
+    """
 
     edge: tuple[str, int]
     control: tuple[str, int]
+    reload: Callable[[Config, Secrets], Awaitable[None]]
 
 
 class NodeBuilder:
-    """Makes the parts of a node, and later its policies anew from a changed configuration."""
+    """Makes a node's policies from a configuration, and anew whenever that changed."""
 
     def __init__(self, replica: Replica, salts: Salts) -> None:
         self._replica = replica
         self._salts = salts
+        self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
+        self._pinned: list[PinnedSet] = []
+        self._keys = JwksRefresher([])
 
-    def policies(self, config: Config, secrets: Secrets) -> tuple[Policies, list[PinnedSet]]:
-        """What a configuration decides, and the key sets that are to be kept fresh for it."""
-        specs, pinned = _issuers(config, secrets)
+    async def policies(self, config: Config, secrets: Secrets, before: Policies | None = None) -> Policies:
+        """What a configuration decides. It goes on from what is known under the one ``before``."""
+        specs, pinned = _issuers(config, secrets, self._pinned)
         tokens, state = config.tokens, config.state
         gate = Gate(
             build_issuers(specs, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds),
@@ -88,13 +97,39 @@ class NodeBuilder:
                 stale={name: Stale(stream.stale) for name, stream in config.streams.items()},
             ),
             self._replica.age,
+            self._tokens_seen,
+            self._proofs_seen,
         )
+        policies = Policies(config, gate, self._streams(config, secrets, before), secrets.api_key)
+        await self._refresh(pinned)
+        return policies
+
+    async def close(self) -> None:
+        """Stop what keeps the policies fresh."""
+        await self._keys.close()
+
+    async def _refresh(self, pinned: list[PinnedSet]) -> None:
+        keys = JwksRefresher(pinned)
+        try:
+            await keys.start()
+        except BaseException:
+            await keys.close()
+            raise
+        await self._keys.close()
+        self._pinned, self._keys = pinned, keys
+
+    def _streams(self, config: Config, secrets: Secrets, before: Policies | None) -> dict[str, Stream]:
         mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
-        streams = {
-            name: Stream(name, stream, secrets.ring, self._salts, mac_keys, sealer)
-            for name, stream in config.streams.items()
-        }
-        return Policies(config, gate, streams, secrets.api_key), pinned
+        streams = {}
+        for name, settings in config.streams.items():
+            old = before.streams.get(name) if before else None
+            if before and old and (old.config, before.config.keys) == (settings, config.keys):
+                streams[name] = old
+                continue
+            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer)
+            if old:
+                streams[name].succeed(old)
+        return streams
 
 
 @asynccontextmanager
@@ -108,7 +143,9 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log)
         salts = Salts(replica, os.urandom)
-        policies, pinned = NodeBuilder(replica, salts).policies(config, secrets)
+        builder = NodeBuilder(replica, salts)
+        stack.push_async_callback(builder.close)
+        policies = await builder.policies(config, secrets)
         open_responses, presence = OpenResponses(), Presence()
         revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
 
@@ -116,8 +153,7 @@ async def running_node(
             orders = [Order(Target(TargetType.SESSION, sid), reason="concurrency_limit") for sid in sids]
             await revocations.submit(orders, "stream limit")
 
-        limits = {name: stream.limit for name, stream in config.streams.items()}
-        leases = StreamLeases(limits, end, open_responses.cut_session, clock, store)
+        leases = StreamLeases(_stream_limits(config), end, open_responses.cut_session, clock, store)
         stack.push_async_callback(leases.close)
 
         def release(events: Sequence[Event], _: str) -> Cut:
@@ -131,8 +167,21 @@ async def running_node(
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
         stack.callback(delivery.close)
+
+        async def reload(config: Config, new: Secrets) -> None:
+            nonlocal secrets
+            check_reload(policies.config, config)
+            check_ring(secrets.ring, new.ring)
+            fresh = await builder.policies(config, new, policies)
+            changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
+            policies.replace(fresh)
+            leases.configure(_stream_limits(config))
+            secrets = new
+            node.changed.send(changed)
+
         node = Node(
             policies=policies,
+            reload=reload,
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             replica=replica,
@@ -148,9 +197,6 @@ async def running_node(
         )
         await replica.start()
         stack.push_async_callback(replica.close)
-        keys = JwksRefresher(pinned)
-        await keys.start()
-        stack.push_async_callback(keys.close)
         async with _running(revocations.keep_watch()):
             yield node
 
@@ -188,7 +234,11 @@ def _name(config: Config) -> str:
     return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _issuers(config: Config, secrets: Secrets) -> tuple[list[IssuerSpec], list[PinnedSet]]:
+def _stream_limits(config: Config) -> dict[str, LimitConfig]:
+    return {name: stream.limit for name, stream in config.streams.items()}
+
+
+def _issuers(config: Config, secrets: Secrets, before: Sequence[PinnedSet]) -> tuple[list[IssuerSpec], list[PinnedSet]]:
     specs, pinned = [], []
     for issuer in config.tokens.issuers:
         fixed = tuple(secrets.issuers[issuer.iss])
@@ -200,68 +250,74 @@ def _issuers(config: Config, secrets: Secrets) -> tuple[list[IssuerSpec], list[P
             path=usual.path if issuer.path is None else issuer.path,
             joined=usual.joined,
         )
-        options = secrets.options.get(issuer.iss)
-        specs.append(IssuerSpec(issuer.iss, issuer.dialect, keys, names, frozenset(issuer.streams), options))
         if issuer.jwks:
             times = issuer.jwks.refresh.seconds, issuer.jwks.keep.seconds
+            # A set that stays keeps what was fetched: its issuer may be out of reach just now.
+            same = (one.keys for one in before if (one.url, one.fixed) == (issuer.jwks.url, fixed))
+            keys = next(same, keys)
             pinned.append(PinnedSet(keys, issuer.jwks.url, fixed, refresh_s=times[0], keep_s=times[1]))
+        options = secrets.options.get(issuer.iss)
+        specs.append(IssuerSpec(issuer.iss, issuer.dialect, keys, names, frozenset(issuer.streams), options))
     return specs, pinned
 
 
 @asynccontextmanager
-async def listening(config: Config, secrets: Secrets, base: Path) -> AsyncIterator[Listening]:
-    """A node with both listeners open. ``base`` is the folder that a relative state directory counts from."""
+async def listening(
+    config: Config, secrets: Secrets, base: Path, sockets: tuple[socket.socket, socket.socket] | None = None
+) -> AsyncIterator[Listening]:
+    """A node with both listeners open, on ``sockets`` for edge and control where these are bound already.
+
+    ``base`` is the folder that relative paths count from.
+    """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise ConfigError("aiohttp runs on its pure-Python parser, which frames HTTP differently. Install its wheel.")
-    async with running_node(config, secrets, base) as node:
-        edge = await _start(create_edge(node), config.edge.listen)
-        control = await _start(create_control(node), config.control.listen)
-        try:
-            yield Listening(edge.addresses[0][:2], control.addresses[0][:2])
-        finally:
-            await edge.cleanup()
-            await control.cleanup()
+    tls = _tls(config, base)
+    async with running_node(config, secrets, base) as node, AsyncExitStack() as stack:
+        if sockets:
+            await stack.enter_async_context(_running(_keep_observing(node)))
+            await _catch_up(node)
+        at_edge, at_control = sockets or (bind(config.edge.listen), bind(config.control.listen))
+        edge_limits, control_limits = _limits(config)
+        # The first to open is the last to close: while viewers are let go, they can still be revoked.
+        control = await open_listener(create_control(node), at_control, control_limits)
+        stack.push_async_callback(control.close, CONTROL_DRAIN_S)
+        edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)
+        stack.push_async_callback(lambda: edge.close(node.config.edge.drain.seconds))
+
+        async def reload(config: Config, secrets: Secrets) -> None:
+            _tls(config, base)
+            await node.reload(config, secrets)
+            edge.limits, control.limits = _limits(config)
+            if tls:
+                tls.load_cert_chain(base / config.edge.tls_certificate, base / config.edge.tls_key)
+
+        yield Listening(edge.address, control.address, reload)
 
 
-def serve(config: Config, base: Path) -> None:
-    """Run a node until SIGINT or SIGTERM. Raises :class:`ConfigError` before anything is served."""
-    secrets = read_secrets(config, base)
-    _raise_descriptor_limit()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config, secrets, base))
+async def _catch_up(node: Node) -> None:
+    # Connections to a worker wait in its socket: better there than to be told that revocations may be missing here.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CATCH_UP_S):
+            while not node.replica.ready:
+                await asyncio.sleep(0.01)
 
 
-async def _serve(config: Config, secrets: Secrets, base: Path) -> None:
-    async with listening(config, secrets, base) as where:
-        _log.info("serving", edge=where.edge, control=where.control, streams=sorted(config.streams))
-        await stop_signal()
-        _log.info("stopping")
+async def _keep_observing(node: Node) -> None:
+    # Whichever worker is asked for metrics answers for all, by what each of them has noted.
+    while True:
+        observe(node)
+        await asyncio.sleep(OBSERVE_EVERY_S)
 
 
-async def stop_signal() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+def _limits(config: Config) -> tuple[Limits, Limits]:
+    patience = config.edge.head_timeout.seconds
+    return Limits(patience, config.edge.max_connections), Limits(patience, config.control.max_connections)
 
 
-async def _start(app: web.Application, address: Address) -> web.AppRunner:
-    # A viewer who leaves takes his handler with him, and with it an origin fetch nobody else waits for.
-    runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, address.host, address.port).start()
-    except OSError as err:
-        await runner.cleanup()
-        raise ConfigError(f"cannot listen on {address}: {err.strerror}. Choose another address or port.") from None
-    return runner
-
-
-def _raise_descriptor_limit() -> None:
-    # The usual soft limit of 1024 is for programs that use select(); every viewer needs a descriptor here.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def _tls(config: Config, base: Path) -> SSLContext | None:
+    edge = config.edge
+    if not edge.tls_certificate and not edge.tls_key:
+        return None
+    if not edge.tls_certificate or not edge.tls_key:
+        raise ConfigError("edge.tls_certificate, edge.tls_key: one goes with the other. Set both or none.")
+    return tls_context(base / edge.tls_certificate, base / edge.tls_key)

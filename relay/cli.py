@@ -84,16 +84,24 @@ def main() -> None:
 @main.command()
 @_CONFIG
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; several need state.log."
+)
+@click.option("--worker", "inherited", default=None, hidden=True, help="What the supervisor hands to a worker.")
 @_reports_errors
-def serve(config_file: Path, log_level: str) -> None:
-    """Run the relay."""
-    from relay.app import serve as run
+def serve(config_file: Path, log_level: str, workers: int, inherited: str | None) -> None:
+    """Run the relay. SIGTERM drains it, SIGHUP makes it read the configuration again."""
+    from relay.serving import run_relay, run_supervisor
     from relay.telemetry.log import set_up_logging
+    from relay.worker import Worker
 
     set_up_logging(log_level)
-    config = load_config(config_file)
-    with _naming(config_file):
-        run(config, config_file.parent)
+    if workers == 1:
+        run_relay(config_file, Worker.inherit(inherited) if inherited else None)
+        return
+    command = [sys.executable, "-m", "relay.cli", "serve", "--config", str(config_file), "--log-level", log_level]
+    if not run_supervisor(config_file, command, workers):
+        raise click.exceptions.Exit(1)
 
 
 @main.command()
@@ -372,3 +380,7 @@ def _stream_time(text: str) -> int:
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except ValueError:
         raise click.BadParameter("give milliseconds or an ISO 8601 time.", param_hint="--at") from None
+
+
+if __name__ == "__main__":
+    main()

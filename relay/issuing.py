@@ -1,53 +1,37 @@
-"""From configuration and secrets to the issuers whose tokens are accepted."""
+"""From configuration and secrets to the issuers whose tokens are accepted, and the key sets they publish."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from relay.config import IssuerConfig, TokensConfig
 from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.keys import KeySet
-from relay.gate.dialects.registry import DIALECTS
 from relay.gate.issuers import Issuers, IssuerSpec, build_issuers
 from relay.jwks import PinnedSet
 from relay.secrets import Secrets
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The issuers, and the key sets of theirs that are to be refreshed while the relay runs."""
+def issuers_of(
+    tokens: TokensConfig, secrets: Secrets, before: Sequence[PinnedSet] = ()
+) -> tuple[Issuers, list[PinnedSet]]:
+    """The issuers of a configuration, and those of their key sets that are to be refreshed.
 
-    issuers: Issuers
-    pinned: tuple[PinnedSet, ...]
-
-
-def accepted(tokens: TokensConfig, secrets: Secrets) -> Accepted:
-    """The issuers of a configuration."""
+    A set that was among those of ``before`` keeps what was fetched: its issuer may be out of reach just now.
+    """
     specs, pinned = [], []
     for issuer in tokens.issuers:
         fixed = tuple(secrets.issuers[issuer.iss])
         keys = KeySet(fixed)
         if issuer.jwks:
+            known = (one.keys for one in before if (one.url, one.fixed) == (issuer.jwks.url, fixed))
+            keys = next(known, keys)
             pinned.append(
-                PinnedSet(
-                    keys,
-                    issuer.jwks.url,
-                    fixed,
-                    DIALECTS[issuer.dialect].algorithms,
-                    issuer.jwks.refresh.seconds,
-                    issuer.jwks.keep.seconds,
-                )
+                PinnedSet(keys, issuer.jwks.url, fixed, issuer.jwks.refresh.seconds, issuer.jwks.keep.seconds)
             )
-        specs.append(
-            IssuerSpec(
-                issuer.iss,
-                issuer.dialect,
-                keys,
-                names_of(issuer),
-                frozenset(issuer.streams),
-                secrets.options.get(issuer.iss),
-            )
-        )
+        options = secrets.options.get(issuer.iss)
+        specs.append(IssuerSpec(issuer.iss, issuer.dialect, keys, names_of(issuer), frozenset(issuer.streams), options))
     issuers = build_issuers(specs, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
-    return Accepted(issuers, tuple(pinned))
+    return issuers, pinned
 
 
 def names_of(issuer: IssuerConfig) -> Names:

@@ -35,15 +35,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PinnedSet:
-    """A key set and where it comes from. Times are seconds; ``fixed`` are the keys of the configuration.
-
-    Fetched keys count if they are for one of ``algorithms``.
-    """
+    """A key set and where it comes from. Times are seconds; ``fixed`` are the keys of the configuration."""
 
     keys: KeySet
     url: str = field(repr=False)
     fixed: tuple[TokenKey, ...] = ()
-    algorithms: tuple[str, ...] = ("ES256", "EdDSA", "PS256")
     refresh_s: float = 300.0
     keep_s: float = 86_400.0
 
@@ -143,5 +139,4 @@ def _merged(pinned: PinnedSet, fetched: Sequence[TokenKey]) -> list[TokenKey]:
     for key in fetched:
         if key.kid in fixed and fixed[key.kid].algorithm != key.algorithm:
             raise ValueError(f"the kid {key.kid!r} is configured with another algorithm")
-    usable = [key for key in fetched if key.kid not in fixed and key.algorithm in pinned.algorithms]
-    return [*pinned.fixed, *usable]
+    return [*pinned.fixed, *(key for key in fetched if key.kid not in fixed)]

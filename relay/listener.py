@@ -226,8 +226,9 @@ class Connection(RequestHandler):
             resp.text = "expectation_failed\n"
             resp.headers["Cache-Control"] = "no-store"
         done = await super().finish_response(request, resp, start_time)
-        if not resp.keep_alive and self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
+        transport = self.transport
+        if not resp.keep_alive and transport and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
         return done
 
     def handle_error(

@@ -78,15 +78,17 @@ class Manifests:
         self._documents = Documents(origin, clock, memory // 2, max_manifest)
         self._salts = salts
         self._clock = clock
-        self._cache: ByteCache[ManifestRequest, Manifest] = ByteCache(memory // 2)
-        self._flights: Flights[ManifestRequest, Manifest] = Flights()
+        self._cache: ByteCache[tuple[Stream, ManifestRequest], Manifest] = ByteCache(memory // 2)
+        self._flights: Flights[tuple[Stream, ManifestRequest], Manifest] = Flights()
 
     async def get(self, stream: Stream, request: ManifestRequest) -> Manifest:
         """The rewritten manifest. Raises the :class:`relay.errors.OriginError` family; never caches a failure."""
-        kept = self._cache.get(request)
+        # Not by its name: a stream that was configured anew writes its manifests in another way.
+        key = (stream, request)
+        kept = self._cache.get(key)
         if kept and kept.fresh_until > monotonic():
             return kept
-        return await self._flights.join(request, lambda: self._make(stream, request))
+        return await self._flights.join(key, lambda: self._make(stream, request))
 
     async def get_held(self, stream: Stream, request: ManifestRequest, sequence: int) -> Manifest:
         """The playlist once it holds media sequence number ``sequence``, as ``request.hold`` asks of the origin.
@@ -142,7 +144,7 @@ class Manifests:
             _next_sequence(rewritten.body),
             monotonic() + min(MAX_SHELF_LIFE_S, rewritten.shelf_life or MAX_SHELF_LIFE_S),
         )
-        self._cache.put(request, manifest)
+        self._cache.put((stream, request), manifest)
         return manifest
 
     async def _rewrite(self, stream: Stream, request: ManifestRequest, source: Source, fetched: Fetched) -> Rewritten:

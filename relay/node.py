@@ -1,7 +1,7 @@
 """A node: everything one relay process works with, wired once by :mod:`relay.app`."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, fields
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from relay.leases import StreamLeases
 from relay.manifests import Manifests
 from relay.open_responses import OpenResponses
 from relay.revocations import Revocations
+from relay.secrets import Secrets
 from relay.signals import SharingSignals
 from relay.state.journal import Journal
 from relay.state.replica import Replica
@@ -31,15 +32,22 @@ class Policies:
     streams: Mapping[str, Stream]
     api_key: bytes
 
+    def replace(self, other: "Policies") -> None:
+        """Become like ``other``."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """The parts of a running relay. ``clock`` gives seconds since the epoch.
 
-    ``changed`` tells of the streams whose configuration a reload has replaced.
+    ``reload`` takes over a changed configuration, or raises :class:`relay.errors.ConfigError` and changes nothing.
+    ``changed`` tells of the streams whose configuration it has replaced.
     """
 
     policies: Policies
+    reload: Callable[[Config, Secrets], Awaitable[None]]
     manifests: Manifests
     delivery: Delivery
     replica: Replica

@@ -71,6 +71,15 @@ class Stream:
             raise UnknownStreamError(f"stream {self.name} has no {name}")
         return self.scope.resolve(path)
 
+    def succeed(self, before: "Stream") -> None:
+        """Go on from what the stream had learnt under another configuration, as far as that still holds."""
+        old, new = before.config, self.config
+        if (old.origin, old.also, old.hls, old.dash) != (new.origin, new.also, new.hls, new.dash):
+            return
+        self.siblings, self.clocks = before.siblings, before.clocks
+        if (old.rotation, old.window) == (new.rotation, new.window):
+            self.timeline = before.timeline
+
     def note(self, source: Source, observed: Observed, now: float) -> None:
         """Take note of what a manifest said of the timeline; ``now`` in seconds."""
         self.timeline.observe(observed, now)

@@ -66,9 +66,8 @@ def lacking(stream: Stream, told: Told | None, current: Told, now: float) -> tup
     """The key slots that a player lacks to what is ``current``, the stable ones first."""
     knows = told is not None and told.scheme is current.scheme and set(told.tracks) >= set(current.tracks)
     heads = told.heads if told and knows else ()
-    starts: list[int | None] = sorted({period.start for period in stream.timeline.after(heads, now)})
-    if not knows:
-        starts.insert(0, None)
+    released = sorted({period.start for period in stream.timeline.after(heads, now)})
+    starts = released if knows else [None, *released]
     return tuple(stream.slot_of(track, current.scheme, start) for start in starts for track in current.tracks)
 
 

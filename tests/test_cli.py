@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from relay.gate.tokens import TokenVerifier
 
 from keys.model import Scheme, TrackType
 from relay.cli import main
 from relay.config import load_config
+from relay.gate.dialects.base import Proof
+from relay.gate.dialects.claims import Terms
+from relay.gate.dialects.jwt import JwtDialect
+from relay.gate.dialects.keys import KeySet
+from relay.gate.facts import Facts
 from relay.model import Session
 from relay.secrets import read_secrets
 from tests.gate.platform import EC_KEY, ED_KEY, private_pem
@@ -165,10 +169,12 @@ def mint(folder: Path, *arguments: object) -> tuple[object, ...]:
 
 def session_of(folder: Path, token: str) -> Session:
     config = load_config(folder / "relay.toml")
-    issuers = read_secrets(config, folder).issuers
-    session = TokenVerifier(issuers, config.tokens.audience, 5, 86_400).verify(token.strip(), time.time())
-    assert isinstance(session, Session), session
-    return session
+    issuer = config.tokens.issuers[0].iss
+    terms = Terms(issuer, config.tokens.audience, 5, 86_400)
+    keys = KeySet(read_secrets(config, folder).issuers[issuer])
+    proof = JwtDialect(terms, keys).verify(token.strip(), Facts("GET", "/"), time.time())
+    assert isinstance(proof, Proof), proof
+    return proof.session
 
 
 def test_a_minted_token_is_accepted(folder: Path) -> None:
@@ -194,7 +200,7 @@ def test_a_token_is_minted_with_a_private_key(folder: Path, kid: str, key: objec
         (("--kid", "none"), "no such issuer or kid. Name one that is there."),
         (("--issuer", "none"), "no such issuer or kid. Name one that is there."),
         (("--kid", "es"), "key 'es' is ES256: give --private-key with its PEM file."),
-        (("--kid", "es", "--private-key", "relay.toml"), "relay.toml: the key does not fit ES256."),
+        (("--kid", "es", "--private-key", "relay.toml"), "relay.toml: the key does not fit ES256: not a PEM private key"),
         (("--kid", "es", "--private-key", "none.pem"), "does not exist"),
         (("--ttl", "0"), "Invalid value for '--ttl'"),
         (("--max-track", "8k"), "Invalid value for '--max-track'"),

@@ -58,8 +58,7 @@ def test_there_is_an_example_of_each_dialect_which_names_its_carriers_and_option
         plain = {name: value for name, value in example.options.items() if name not in files}
         assert files <= set(example.options)
         assert set(plain) | set(kind.secrets) == {option.name for option in fields(kind.options)}
-        if "private" not in plain:
-            assert options_of(example.dialect, plain) == kind.options()
+        assert options_of(example.dialect, plain) == kind.options()
 
 
 def test_no_dialect_lacks_names() -> None:

@@ -70,7 +70,7 @@ export class RefusedError extends Error {
 export async function openSession(entryUrl, { onlimit } = {}) {
   const response = await fetch(entryUrl);
   if (response.status === 409 && onlimit) {
-    const ended = await onlimit(await response.json());
+    const ended = await onlimit(await response.json().catch(() => ({ sessions: [] })));
     if (ended) return openSession(withQuery(entryUrl, 'terminate', ended), { onlimit });
   } else {
     await response.body?.cancel();

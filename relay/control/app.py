@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
+from relay.control.background import in_background
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes
@@ -43,19 +44,16 @@ def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.
 
 
 def _add_routes(router: web.UrlDispatcher) -> None:
-    post, put, delete = router.add_post, router.add_put, router.add_delete
-
-    def get(path: str, handler: Handler) -> None:
-        router.add_get(path, handler, allow_head=False)
+    get, post, put, delete = router.add_get, router.add_post, router.add_put, router.add_delete
 
     post("/api/v1/drm/revoke", short.post_revoke)
 
     post(revocations.PATH, revocations.post_revocations)
     get(revocations.PATH, revocations.get_revocations)
     post(revocations.PATH + "/preview", revocations.post_preview)
-    get(revocations.PATH + "/stream", feed.get_stream)
+    get(revocations.PATH + "/stream", feed.get_stream, allow_head=False)
     get(revocations.PATH + "/meta", status.get_meta)
-    get(revocations.PATH + "/snapshot", status.get_snapshot)
+    get(revocations.PATH + "/snapshot", status.get_snapshot, allow_head=False)
     get(revocations.PATH + "/status/{id}", revocations.get_status)
     get(revocations.PATH + "/{id}", revocations.get_revocation)
     delete(revocations.PATH + "/{id}", revocations.delete_revocation)
@@ -91,11 +89,8 @@ def _add_routes(router: web.UrlDispatcher) -> None:
 async def keep_probing(app: web.Application) -> AsyncIterator[None]:
     """Probe while the application lives, if that is configured."""
     every_s = app[NODE].config.control.probe.seconds
-    task = asyncio.ensure_future(Probe(app[NODE], every_s).run()) if every_s else None
-    yield
-    if task is not None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with in_background(*([Probe(app[NODE], every_s).run()] if every_s else [])):
+        yield
 
 
 @web.middleware

@@ -11,12 +11,15 @@ from contextlib import contextmanager, suppress
 import msgspec
 from aiohttp import web
 
+from relay.control.background import in_background
 from relay.control.errors import BusyError
 from relay.control.records import record_of
 from relay.errors import RelayError
 from relay.model import Cut
 from relay.node import NODE, Node
+from relay.state.clock import COUNTER_BITS
 from relay.state.events import Event, Revocation
+from relay.state.journal import Journal
 from relay.telemetry.metrics import FEEDS
 
 MAX_FEEDS = 64
@@ -25,6 +28,8 @@ HEARTBEAT_S = 15.0
 MAX_STALL_S = 10.0
 """A client that takes nothing for so long is disconnected."""
 RETRY_MS = 1000
+REWIND_ORDER = 10_000 << COUNTER_BITS
+"""Ten seconds, as the order of events counts them: how differently two nodes may have heard of the same events."""
 _LOOK_S, _LONGEST_LOOK_S, _GIVE_UP_S = 0.005, 0.25, 5.0
 
 
@@ -101,11 +106,9 @@ async def keep_tail(app: web.Application) -> AsyncIterator[None]:
     """Follow the journal while the application lives."""
     tail, heard = app[TAIL], app[NODE].replica.on_applied
     heard.append(tail.hear)
-    task = asyncio.ensure_future(tail.run())
-    yield
+    async with in_background(tail.run()):
+        yield
     heard.remove(tail.hear)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 async def close_feeds(app: web.Application) -> None:
@@ -133,10 +136,25 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _begin(node: Node, last: str) -> tuple[int, bool]:
-    found = await asyncio.to_thread(node.journal.find, last) if last else None
-    if found is not None:
-        return found.position, True
-    return await asyncio.to_thread(lambda: node.journal.position), not last
+    journal = node.journal
+    found = await asyncio.to_thread(journal.find, last) if last else None
+    if found is None:
+        return await asyncio.to_thread(lambda: journal.position), not last
+    if node.replica.members() and isinstance(found.event, Revocation):
+        return await asyncio.to_thread(_rewound, journal, found.position, found.event), True
+    return found.position, True
+
+
+def _rewound(journal: Journal, position: int, last: Revocation) -> int:
+    # The client may come from another node, where events that are new to it arrived earlier than here: what is about
+    # as old as the last one it saw is sent again rather than missed.
+    since = last.order - REWIND_ORDER
+    around = [
+        row.position
+        for row in journal.newest(PAGE, position)
+        if isinstance(row.event, Revocation) and row.event.order >= since
+    ]
+    return min(around, default=position) - 1
 
 
 async def _follow(response: web.StreamResponse, node: Node, tail: Tail, position: int) -> None:

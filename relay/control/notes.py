@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from relay.control.background import in_background
 from relay.control.errors import IdempotencyConflictError
 from relay.errors import JournalError
 from relay.node import Node
@@ -100,10 +101,8 @@ NOTES = web.AppKey("notes", Notes)
 async def keep_notes(app: web.Application) -> AsyncIterator[None]:
     """Write notes while the application lives, and what is left at its end."""
     notes = app[NOTES]
-    task = asyncio.ensure_future(notes.run())
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with in_background(notes.run()):
+        yield
     try:
         await notes.write()
     except JournalError as err:

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from relay.control.background import in_background
 from relay.control.ssf import RECEIVERS, Receiver
 from relay.control.ssf_tokens import MAX_SET_BYTES, SetError
 from relay.errors import RelayError
@@ -138,9 +139,8 @@ async def _read(answer: aiohttp.ClientResponse) -> _Answer:
 async def keep_polling(app: web.Application) -> AsyncIterator[None]:
     """Poll every transmitter that is to be polled while the application lives."""
     receivers = [receiver for receiver in app[RECEIVERS] if receiver.transmitter.poll_url]
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        tasks = [asyncio.ensure_future(Poller(receiver, client).run()) for receiver in receivers]
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        in_background(*(Poller(receiver, client).run() for receiver in receivers)),
+    ):
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

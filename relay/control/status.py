@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from relay.control.errors import BusyError
 from relay.control.orders import MAX_ITEMS
@@ -16,6 +16,7 @@ from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
 from relay.node import NODE, Node
 from relay.state.snapshot import save_snapshot
 from relay.telemetry import metrics
+from relay.telemetry.exposition import exposition, shared
 
 BLOCK = 256 * 1024
 SNAPSHOTTING = web.AppKey("snapshotting", asyncio.Lock)
@@ -102,7 +103,12 @@ def _readiness(node: Node) -> tuple[bool, dict[str, Any]]:
 
 async def get_metrics(request: web.Request) -> web.Response:
     """Prometheus metrics. They name no session and need no key."""
-    node = request.app[NODE]
+    observe(request.app[NODE])
+    return web.Response(body=exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def observe(node: Node) -> None:
+    """Bring the gauges up to date: what they show is counted when it is asked for."""
     revoked = node.revocations.revoked
     metrics.CACHE_BYTES.set(node.delivery.cache.size)
     metrics.CACHE_HITS.set(node.delivery.cache.hits)
@@ -112,8 +118,8 @@ async def get_metrics(request: web.Request) -> web.Response:
         metrics.REVOKED_BY_TYPE.labels(kind).set(count)
     metrics.OPEN.set(node.open_responses.count)
     metrics.READY.set(_readiness(node)[0])
-    # Nodes that are gone for good must not be shown for ever.
-    metrics.NODE_LAG.clear()
+    if not shared():
+        # Nodes that are gone for good must not be shown for ever. Values that processes share cannot be taken back.
+        metrics.NODE_LAG.clear()
     for view in node.replica.members():
         metrics.NODE_LAG.labels(view.node).set(view.seen_s)
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from rich.progress import Progress
 import relay
 from keys.material import RootKey
 from keys.ring import KeyRing
-from relay.app import Listening, listening, stop_signal
+from relay.app import Listening, listening
 from relay.config import Config, parse_config
 from relay.demo.clip import Clip, build_clip
 from relay.demo.origin import create_origin
@@ -30,6 +31,7 @@ from relay.errors import RelayError
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
 from relay.secrets import Secrets
+from relay.serving import on_signals
 
 STREAM = "demo"
 ACCOUNT = "demo-viewer"
@@ -110,7 +112,7 @@ class _Platform:
 async def run_demo(options: DemoOptions) -> None:
     """Set everything up, print the JSON line, and run until the duration or a signal ends it."""
     _config(options, "http://localhost:1")  # bad options are told before seconds are spent on encoding
-    stopped = asyncio.create_task(stop_signal())
+    stopped = asyncio.create_task(on_signals(signal.SIGINT, signal.SIGTERM).wait())
     clip = await _build_clip(stopped.done)
     if clip is None:
         return

@@ -18,8 +18,15 @@ Revoke = Callable[[str], Awaitable[None]]
 _PAGE = {"/": "demo.html"} | {
     f"/{name}": name
     for name in (
-        "demo.css", "demo.js", "periods.js", "picture.js", "players.js", "sdk-players.js", "segmentgate.js", "traffic.js"
-    )  # fmt: skip
+        "demo.css",
+        "demo.js",
+        "periods.js",
+        "picture.js",
+        "players.js",
+        "sdk-players.js",
+        "segmentgate.js",
+        "traffic.js",
+    )
 }
 _PLAYERS = {
     "/players/shaka.js": "shaka-player/dist/shaka-player.compiled.js",

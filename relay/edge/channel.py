@@ -70,6 +70,8 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     hub = request.app[HUB]
     if hub.full:
         return problem(request, 503, "overload", "too many channels are open; try again")
+    if hub.is_crowded(visit.visitor.session):
+        return problem(request, 429, "too_many_channels", "this session has too many channels open; try again")
     await visit.node.manifests.ensure_timeline(visit.stream)
     refused = visit.node.gate.recheck(visit.visitor, visit.facts, visit.node.clock())
     if refused:

@@ -26,6 +26,8 @@ from relay.verdict import Deny, Reason
 HEARTBEAT_S = 15.0
 BATCH = 32
 """Channels told before the event loop may turn: about a millisecond."""
+MAX_OF_SESSION = 16
+"""Channels of one session: its tabs and reloads, and those whose end has not been noticed yet."""
 RETRY_MS = (1000, 3000)
 """When a player may come back whose channel broke, spread so that a node's players do not come all at once."""
 LOOK_AGAIN_S = 1.0
@@ -46,6 +48,7 @@ class Hub:
         self._most = most
         self._channels: set[Channel] = set()
         self._watched: Counter[str] = Counter()
+        self._of_session: Counter[str] = Counter()
         self._wheel: Wheel[Channel] = Wheel()
         self._new: deque[Channel] = deque()
         self._stir = asyncio.Event()
@@ -58,10 +61,15 @@ class Hub:
         """Whether there are as many channels as there may be."""
         return len(self._channels) >= self._most
 
+    def is_crowded(self, session: Session) -> bool:
+        """Whether one session has as many as it may have: a pass must not take all there are."""
+        return self._of_session[session.sid] >= MAX_OF_SESSION
+
     def add(self, channel: Channel) -> None:
         """Take a channel on; it is told as soon as the event loop turns."""
         self._channels.add(channel)
         self._watched[channel.visitor.stream] += 1
+        self._of_session[channel.visitor.session.sid] += 1
         self._node.open_responses.add(channel.entry)
         self._new.append(channel)
         self._stir.set()
@@ -69,9 +77,8 @@ class Hub:
     def forget(self, channel: Channel) -> None:
         """A channel has ended."""
         self._channels.discard(channel)
-        self._watched[channel.visitor.stream] -= 1
-        if not self._watched[channel.visitor.stream]:
-            del self._watched[channel.visitor.stream]
+        _count_down(self._watched, channel.visitor.stream)
+        _count_down(self._of_session, channel.visitor.session.sid)
         self._node.open_responses.discard(channel.entry)
 
     def changed(self, streams: Collection[str]) -> None:
@@ -148,10 +155,7 @@ class Hub:
         if keys is not None:
             channel.told = current
         if pushing:
-            release = stream.timeline.next_release(now)
-            # Without a release to wait for, each heartbeat looks whether there is something to tell.
-            known = current is not None and release is not None
-            channel.push_at = release + jitter(stream, visitor.session, current.newest) if known else 0.0
+            channel.push_at = _push_at(stream, visitor.session, current, now)
         wait = min(HEARTBEAT_S, visitor.session.expires_at - now)
         if channel.push_at > now:
             wait = min(wait, channel.push_at - now)
@@ -189,6 +193,20 @@ class Hub:
             _log.warning("timeline_unknown", stream=stream.name, code=err.code, detail=str(err))
         await asyncio.sleep(LOOK_AGAIN_S)
         del self._looking[stream.name]
+
+
+def _count_down(counts: Counter[str], name: str) -> None:
+    counts[name] -= 1
+    if not counts[name]:
+        del counts[name]
+
+
+def _push_at(stream: Stream, session: Session, current: Told | None, now: float) -> float:
+    release = stream.timeline.next_release(now)
+    if current is None or release is None:
+        # With no release to wait for, each heartbeat looks whether there is something to tell.
+        return 0.0
+    return release + jitter(stream, session, current.newest)
 
 
 def _keys_event(stream: Stream, session: Session, keys: bytes, told: Told, now: float) -> bytes:

@@ -60,13 +60,15 @@ class GatePolicy:
 class Visitor:
     """A session on one stream that has passed the gate.
 
-    ``names`` are the values by which a revocation may find it. ``clear_at`` is the revocation set's version that
-    last cleared it: while that stands, nothing needs to be looked up. ``live`` is its record among live sessions.
+    ``digests`` are all of its subject's; ``names`` are the values by which a revocation may find it. ``clear_at`` is
+    the revocation set's version that last cleared it: only what changed since need be looked at. ``live`` is its
+    record among live sessions.
     """
 
     session: Session
     stream: str
     subject: Subject
+    digests: tuple[bytes, ...]
     names: tuple[str, ...]
     bounded: bool
     clear_at: int = -1
@@ -78,7 +80,8 @@ class Visitor:
         names = (session.sid, session.account, session.device, session.token_id, session.watermark)
         bounds = session.bounds
         bounded = bool(bounds.methods or bounds.networks or bounds.countries or bounds.revalidate)
-        return cls(session, stream, subject_of(session, stream), tuple({name for name in names if name}), bounded)
+        subject = subject_of(session, stream)
+        return cls(session, stream, subject, subject.all, tuple({name for name in names if name}), bounded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Gate:
     """Decides by token or pass, revocations, bounds and entitlement.
 
     ``age`` gives how many seconds ago this node last knew every revocation that other nodes had taken.
+    ``tokens_seen`` and ``proofs_seen`` outlive a gate that another replaces: what was used once stays used.
     """
 
     def __init__(
@@ -104,6 +108,8 @@ class Gate:
         revoked: RevocationSet,
         policy: GatePolicy,
         age: Callable[[float], float] = lambda _: 0.0,
+        tokens_seen: SeenOnce | None = None,
+        proofs_seen: SeenOnce | None = None,
     ) -> None:
         self._issuers = issuers
         self._passes = passes
@@ -111,8 +117,8 @@ class Gate:
         self._policy = policy
         self._age = age
         self._fresh_until = -inf
-        self._tokens_seen = SeenOnce()
-        self._proofs_seen = SeenOnce()
+        self._tokens_seen = SeenOnce() if tokens_seen is None else tokens_seen
+        self._proofs_seen = SeenOnce() if proofs_seen is None else proofs_seen
         # What a pass says never changes, so it is opened once; what is asked of it is asked every time.
         self._visitor_of = lru_cache(maxsize=_CACHED_VISITORS)(self._open)
 
@@ -126,8 +132,9 @@ class Gate:
         credential = self._issuers.find(presented)
         if isinstance(credential, Deny):
             return credential
-        facts = self._issuers.bare(facts, presented)
-        proof = self._issuers.verify(credential, facts, stream, now)
+        # Scopes and links' MACs are about the URL without the token; a proof of possession about the one asked for.
+        bare = self._issuers.bare(facts, presented)
+        proof = self._issuers.verify(credential, bare, stream, now)
         if isinstance(proof, Deny):
             return proof
         session = replace(proof.session, expires_at=int(now + self._policy.session_lifetime))
@@ -138,7 +145,7 @@ class Gate:
         refused = (
             self.recheck(visitor, lambda: facts, now)
             or self._check_new(visitor, now)
-            or proof.scope.check(facts)
+            or proof.scope.check(bare)
             or self._check_possession(visitor, credential.token, facts, now)
         )
         if refused:
@@ -148,7 +155,8 @@ class Gate:
             digest_of_token(proof.session), proof.session.expires_at, now
         )
         if reused and proof.use is Use.ONCE:
-            return Deny(Reason.REPLAYED, "this token was used before, and may be used once")
+            answer = proof.answers.get(Reason.REPLAYED)
+            return Deny(Reason.REPLAYED, "this token was used before, and may be used once", answer)
         return Admission(visitor, proof, credential, reused)
 
     def renewal(self, admission: Admission, now: float) -> RenewalAnswer | None:
@@ -170,7 +178,7 @@ class Gate:
         """What can change while a session lives. Revoked wins over expired."""
         revoked, session = self._revoked, visitor.session
         if visitor.clear_at != revoked.version:
-            if revoked.covers(visitor.subject, now):
+            if revoked.changed(visitor.digests, visitor.clear_at) and revoked.covers(visitor.subject, now):
                 return Deny(Reason.REVOKED, "this session or something it belongs to was revoked")
             visitor.clear_at = revoked.version
         if revoked.has_networks:

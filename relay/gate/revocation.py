@@ -6,7 +6,7 @@ and as wide as either. So records may come in any order, twice or late, and the 
 target keeps an entry, too: an older revocation that comes after it must not bring the target back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from math import ceil, inf
@@ -14,6 +14,7 @@ from struct import Struct
 from typing import NamedTuple, TypeVar
 
 from relay.gate.networks import NetworkIndex, parse_network
+from relay.gate.recent import RecentChanges
 from relay.gate.table import FOR_EVER, ROWS, Table
 from relay.gate.targets import Subject, Target, TargetType
 
@@ -75,6 +76,7 @@ class RevocationSet:
         self._scheduled: dict[bytes, float] = {}
         self._times: list[tuple[float, bytes]] = []
         self._tally = [0] * 256
+        self._recent = RecentChanges()
 
     def __len__(self) -> int:
         """Revocations that stand, among them scheduled ones and those expired since the last sweep."""
@@ -108,6 +110,10 @@ class RevocationSet:
             if self._stands(digest, value, now) and subject.issued_at < _WITH_LIMIT.unpack(value)[3]:
                 return True
         return False
+
+    def changed(self, digests: Iterable[bytes], since: int) -> bool:
+        """Whether a change after version ``since`` may concern a session with these digests."""
+        return self._recent.touch(digests, since)
 
     def covers_network(self, address: str, asn: int, now: float) -> bool:
         """Whether a client's address or AS number (0: unknown) lies in a revoked network."""
@@ -154,6 +160,7 @@ class RevocationSet:
         if found and standing == found[1]:
             return False
         self.version += 1
+        self._recent.add(digest, self.version)
         return True
 
     def advance(self, now: float) -> list[bytes]:
@@ -166,6 +173,8 @@ class RevocationSet:
                 effective.append(digest)
         if effective:
             self.version += 1
+            for digest in effective:
+                self._recent.add(digest, self.version)
         self._sweep(now, _SWEPT_BY_ADVANCE)
         sweep_at = now + _SWEEP_EVERY_S if len(self._plain) or len(self._limited) else inf
         self.next_change = min(sweep_at, self._times[0][0] if self._times else inf)
@@ -206,6 +215,7 @@ class RevocationSet:
         else:
             raise ValueError("no piece of a revocation set")
         self.version += 1
+        self._recent.forget(self.version)
         self.next_change = 0.0
 
     def _stands(self, digest: bytes, value: bytes, now: float) -> bool:

@@ -6,7 +6,7 @@ The JWT profile spells the same in JSON: names instead of labels, digests in bas
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512_256, Hash
 

@@ -76,6 +76,11 @@ class Subject:
     version: int
     issued_at: int
 
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """Every digest."""
+        return self.exact + self.versions + self.cutoffs
+
 
 def subject_of(session: Session, stream: str) -> Subject:
     """Everything that could revoke a session on a stream."""

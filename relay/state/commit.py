@@ -32,8 +32,9 @@ class _Entry(NamedTuple):
 class GroupCommit:
     """Writes events to a journal.
 
-    Events that are in force here but could not be written stay *owed*, and are tried again. ``complete`` is false
-    once there were too many of those to keep: journal and memory then no longer hold every event that was applied.
+    Events in force here that are not written yet are *owed*; those that could not be written are tried again.
+    ``complete`` is false once there were too many to keep: journal and memory then no longer hold every event that
+    was applied, and this node can vouch for no span of them.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -49,6 +50,16 @@ class GroupCommit:
     def crowded(self) -> bool:
         """Whether so much is owed that whoever brings more should wait."""
         return len(self._owed) > MAX_OWED // 4
+
+    def owe(self, events: Sequence[Event]) -> None:
+        """Hold events that are about to be applied here, until they are written: :meth:`read` must never miss one."""
+        for event in events:
+            if len(self._owed) < MAX_OWED:
+                self._owed[event.origin, event.seq] = event
+            elif self.complete:
+                self.complete = False
+                _log.error("journal_owed_too_much", events=MAX_OWED)
+        JOURNAL_OWED.set(len(self._owed))
 
     async def write(self, events: Sequence[Event]) -> None:
         """Make events durable. Raises :class:`JournalError`; then they are owed."""
@@ -81,7 +92,7 @@ class GroupCommit:
     def _take(self, entry: _Entry) -> None:
         self._waiting.append(entry)
         self._arrived.set()
-        self._owe(entry.events)
+        self.owe(entry.events)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
@@ -117,15 +128,6 @@ class GroupCommit:
             self._pay(events)
             for entry in group:
                 _settle(entry, None)
-
-    def _owe(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if len(self._owed) < MAX_OWED:
-                self._owed[event.origin, event.seq] = event
-            elif self.complete:
-                self.complete = False
-                _log.error("journal_owed_too_much", events=MAX_OWED)
-        JOURNAL_OWED.set(len(self._owed))
 
     def _pay(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -3,7 +3,8 @@
 The server may die, hang, lose its last writes or begin anew at any time: every call has a time limit, every loop
 connects again after a jittered pause, and what the stream lacks is offered again from the nodes' journals
 (:mod:`relay.state.replica`). Keys, all below the namespace: ``events`` is the stream; ``nodes`` a hash of every
-node's last heartbeat; ``reports:<incarnation>`` a short stream of what other nodes report to one of them.
+node's last heartbeat; ``reports:<incarnation>`` a short stream of what other nodes report to one of them;
+``claim:<name>`` a value drawn by one node for all.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.typing import KeyT, StreamIdT
 
-from relay.state.messages import Envelope, Heartbeat, Message, Report
+from relay.state.messages import Claim, Envelope, Heartbeat, Message, Report
 from relay.state.vector import Extent
 from relay.telemetry.metrics import LOG_DROPPED
 
@@ -36,6 +37,7 @@ MAX_MESSAGES = 20_000
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_REPORTS = 4096
 REPORT_TTL_S = 60
+CLAIM_TTL_S = 7 * 86_400
 MAX_MEMBERS = 1024
 CHECK_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -45,6 +47,10 @@ _START = b"0-0"
 _FIELD = b"m"
 _Told = TypeVar("_Told", Message, Heartbeat, Report)
 _log = structlog.get_logger()
+
+
+class LogError(Exception):
+    """The shared log could not be asked. Stays inside :mod:`relay.state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +247,26 @@ class SharedLog:
             with suppress(ValueError):
                 heartbeats.append(self._envelope.open(data, Heartbeat))
         return Roll(now, heartbeats)
+
+    async def claim(self, name: str, value: bytes) -> bytes:
+        """The value of ``name`` for all nodes: ``value``, unless another was first.
+
+        Raises :class:`LogError` when the server cannot be reached, and for a value that no node put there.
+        """
+        key = f"{self._settings.namespace}:claim:{name}"
+        client = self._open()
+        try:
+            await client.set(key, self._envelope.seal(Claim(name, value)), nx=True, ex=CLAIM_TTL_S)
+            standing = await client.get(key)
+            claim = self._envelope.open(standing if isinstance(standing, bytes) else b"", Claim)
+        except (RedisError, OSError, ValueError) as err:
+            raise LogError(f"claim: {type(err).__name__}") from None
+        finally:
+            with suppress(RedisError, OSError):
+                await client.aclose()
+        if claim.name != name:
+            raise LogError("claim: of another name")
+        return claim.value
 
     async def leave(self) -> None:
         """Take this node off the roll, for it stops in good order, and close the connection."""

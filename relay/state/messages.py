@@ -1,4 +1,4 @@
-"""What nodes tell each other through the shared log: events, heartbeats and reports. Pure.
+"""What nodes tell each other through the shared log: events, heartbeats, reports and claims. Pure.
 
 Everything is sealed under a key that only nodes have: whoever holds the log's server can withhold what they say,
 but neither read accounts nor forge a restore.
@@ -68,7 +68,14 @@ class Report(Struct, frozen=True, array_like=True):
     responses: Number
 
 
-_Told = TypeVar("_Told", Message, Heartbeat, Report)
+class Claim(Struct, frozen=True, array_like=True):
+    """A value that the first node to draw one has drawn for all."""
+
+    name: Annotated[str, Meta(max_length=256)]
+    value: Annotated[bytes, Meta(max_length=256)]
+
+
+_Told = TypeVar("_Told", Message, Heartbeat, Report, Claim)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -78,7 +85,7 @@ class Envelope:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    def seal(self, told: Message | Heartbeat | Report) -> bytes:
+    def seal(self, told: Message | Heartbeat | Report | Claim) -> bytes:
         """The sealed form."""
         return self._sealer.seal(_encoder.encode(told), type(told).__name__.encode()).encode()
 

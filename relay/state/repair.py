@@ -13,6 +13,7 @@ from math import inf
 import structlog
 from redis.exceptions import RedisError
 
+from relay.errors import JournalError
 from relay.state.commit import GroupCommit
 from relay.state.log import SharedLog
 from relay.state.members import Members
@@ -21,6 +22,7 @@ from relay.state.vector import Extent, Span, Vector
 from relay.telemetry.metrics import LOG_AGE, LOG_LAG, LOG_OFFERED
 
 ROLL_S, STARTING_ROLL_S = 1.0, 0.1
+AWAITED_ROLLS = 3
 OFFERED_EVENTS = 32_768
 """At most this many are offered again at one roll call: five million reach a new node in some three minutes."""
 OFFERED_FOR_S = 5.0
@@ -42,8 +44,8 @@ class Repair:
         self._log = log
         self._commit = commit
         self._vector = vector
-        self._targets: dict[str, Extent] | None = None
-        self._targets_at = inf
+        self._goals: dict[str, Extent | None] | None = None
+        self._started, self._started_at = 0.0, 0.0
         self._offered: dict[str, tuple[int, float]] = {}
         self._behind_since: float | None = None
 
@@ -58,7 +60,7 @@ class Repair:
 
     def in_touch(self) -> bool:
         """Whether the log can be reached, as far as this node knows."""
-        return self._log.connected and self._targets is not None
+        return self._log.connected and self._goals is not None
 
     def note_offered(self, spans: list[Span]) -> None:
         """Another node has just offered these: no need to do so too."""
@@ -78,25 +80,37 @@ class Repair:
             else:
                 gone = self.members.see(roll.heartbeats, roll.now, mine)
                 self._compare(began)
-                await self._offer()
+                try:
+                    await self._offer()
+                except JournalError as err:
+                    _log.error("shared_log_offer_failed", error=str(err))
             LOG_AGE.set(self.age())
             pause = ROLL_S if self.ready else STARTING_ROLL_S
             await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
 
     def _compare(self, called_at: float) -> None:
         mine = self._vector.extent
-        if self._targets is None:
-            self._targets = {heartbeat.incarnation: heartbeat.extent for heartbeat in self.members.live()}
-            self._targets_at = called_at
-        if not self.ready and self._log.synced_at >= self._targets_at:
-            # A node that died meanwhile may have had what nobody else has.
-            live = {heartbeat.incarnation for heartbeat in self.members.live()}
-            self.ready = not any(goal.beyond(mine) for key, goal in self._targets.items() if key in live)
-            if self.ready:
-                _log.info("shared_log_caught_up", nodes=len(live) + 1)
+        if not self.ready:
+            self._check_ready(mine, called_at)
         lag, since = self.members.lacking(mine)
         LOG_LAG.set(lag)
         self._behind_since = time.monotonic() - since if lag else None
+
+    def _check_ready(self, mine: Extent, called_at: float) -> None:
+        live = {heartbeat.incarnation: heartbeat for heartbeat in self.members.live()}
+        if self._goals is None:
+            self._goals = dict.fromkeys(live)
+            self._started, self._started_at = called_at, self.members.now
+        for incarnation, heartbeat in live.items():
+            # What they had when this node started is in what they say after that. One that says nothing may be dead.
+            if self._goals.get(incarnation, heartbeat.extent) is None and (
+                heartbeat.at >= self._started_at or time.monotonic() - self._started > AWAITED_ROLLS * ROLL_S
+            ):
+                self._goals[incarnation] = heartbeat.extent
+        goals = [goal for incarnation, goal in self._goals.items() if incarnation in live]
+        if self._log.synced_at >= self._started and not any(goal is None or goal.beyond(mine) for goal in goals):
+            self.ready = True
+            _log.info("shared_log_caught_up", nodes=len(live) + 1)
 
     async def _offer(self) -> None:
         if not self._commit.complete or self._log.offering:

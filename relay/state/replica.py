@@ -15,10 +15,12 @@ what:
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from relay.errors import JournalError
 from relay.gate.targets import TargetType
@@ -40,7 +42,7 @@ from relay.telemetry.metrics import LOG_DROPPED, REVOCATION_APPLY
 __all__ = ["Draft", "NodeReport", "NodeView", "OnApplied", "Replica", "Wait", "enough", "new_incarnation"]
 
 SLICE = 64
-"""Events applied before the event loop may turn: about a millisecond."""
+"""Events applied before the event loop may turn: a millisecond or two."""
 _JOURNAL_PATIENCE_S = 0.25
 _FLUSH_PATIENCE_S = 1.0
 
@@ -107,11 +109,14 @@ class Replica:
         self.name = name
         self.origin = origin
         self.on_applied: list[OnApplied] = []
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What runs from :meth:`start` to :meth:`close` beside the replica's own work."""
         self._commit = GroupCommit(journal)
         self._clock = clock
         self._stamps = HybridClock()
         self._vector = Vector()
-        self._seq = 0
+        # Salts may be drawn in a thread: a number must never be given twice.
+        self._numbers = count(1)
         self._log = log
         self._repair = Repair(name, origin, log, self._commit, self._vector) if log else None
         self._upkeep = Upkeep(state, self._vector, journal, snapshot, clock)
@@ -130,6 +135,7 @@ class Replica:
         loops = [self._upkeep.keep()]
         if self._log is not None and self._repair is not None:
             loops += [self._log.follow(self._receive, self._hear), self._log.send(), self._repair.keep()]
+        loops += [work() for work in self.background]
         self._tasks = [asyncio.ensure_future(loop) for loop in loops]
 
     async def close(self) -> None:
@@ -145,6 +151,16 @@ class Replica:
     def ready(self) -> bool:
         """Whether this node has every event that others had when it started."""
         return self._loaded and (self._repair is None or self._repair.ready)
+
+    @property
+    def shared(self) -> bool:
+        """Whether there may be other nodes."""
+        return self._log is not None
+
+    async def claim(self, name: str, value: bytes) -> bytes:
+        """The value of ``name`` for all nodes: ``value``, unless another was first. Raises
+        :class:`relay.state.log.LogError`."""
+        return await self._log.claim(name, value) if self._log else value
 
     def age(self, now: float) -> float:
         """Seconds since when events taken elsewhere may be missing here. 0 without a log; infinite until ready.
@@ -168,14 +184,14 @@ class Replica:
 
     def next_seq(self) -> int:
         """The number of this node's next event. It must be applied and published, too: a gap would never close."""
-        self._seq += 1
-        return self._seq
+        return next(self._numbers)
 
     def apply(self, events: Sequence[Event]) -> Cut:
         """Put this node's own events in force here, at once: a revoked viewer must not enjoy what a disk takes.
 
         The event loop stands still meanwhile: some :data:`SLICE` at a time.
         """
+        self._commit.owe(events)
         return self._fold(events, "local")
 
     async def persist(self, events: Sequence[Event]) -> None:
@@ -250,10 +266,12 @@ class Replica:
         for listener in self.on_applied:
             cut += listener(events, path)
         applied_at = self._clock()
-        for event in events:
-            if isinstance(event, Revocation):
-                self._stamps.observe(event.order, applied_at)
-                REVOCATION_APPLY.labels(path).observe(max(0.0, applied_at - event.created_at))
+        self._stamps.observe(self.state.latest, applied_at)
+        if self.ready:
+            histogram = REVOCATION_APPLY.labels(path)
+            for event in events:
+                if isinstance(event, Revocation):
+                    histogram.observe(max(0.0, applied_at - event.created_at))
         return cut
 
     async def _receive(self, message: Message) -> None:
@@ -268,6 +286,7 @@ class Replica:
                 LOG_DROPPED.labels("unreadable").inc()
                 return
             new = [event for event in events if not self._vector.has(event.origin, event.seq)]
+            self._commit.owe(new)
             try:
                 for at in range(0, len(new), SLICE):
                     cut += self._fold(new[at : at + SLICE], "stream" if by_author else "antientropy")

@@ -1,36 +1,63 @@
-"""Random salts of crypto periods: drawn when a period is first named, durable before anything is sent."""
+"""Random salts of crypto periods: drawn once for all nodes, durable before anything made with them is sent."""
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+from relay.errors import JournalError, KeyPendingError
 from relay.state.events import Event, SaltDrawn
+from relay.state.log import LogError
 from relay.state.replica import Replica
 
 SALT_BYTES = 32
+AHEAD = 16
+"""Periods whose salts are claimed before they are needed: for so many the shared log may be out of reach."""
+MAX_WANTED = 4096
+_RETRY_S = 0.5
+_Slot = tuple[str, int]
 
 
 class Salts:
-    """Gives the salt of a period, drawing it on first use with ``entropy`` (``os.urandom``)."""
+    """Gives the salt of a period, drawn with ``entropy`` (``os.urandom``).
 
-    def __init__(self, replica: Replica, entropy: Callable[[int], bytes]) -> None:
+    On one node it is drawn on first use. Where there are others they must all use the same: it is claimed in the
+    shared log, which takes a moment, and therefore ahead of need for streams whose ``intervals`` (ms) are known.
+    """
+
+    def __init__(
+        self, replica: Replica, entropy: Callable[[int], bytes], intervals: Mapping[str, int] | None = None
+    ) -> None:
         self._replica = replica
         self._entropy = entropy
+        self._intervals = intervals or {}
         self._unwritten: list[Event] = []
         self._drawing = threading.Lock()
         self._writing = asyncio.Lock()
+        self._wanted: dict[_Slot, None] = {}
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if replica.shared:
+            replica.background.append(self._keep_claiming)
 
     def of(self, stream: str, period: int | None) -> bytes | None:
-        """The salt of a period; stable keys have none."""
+        """The salt of a period; stable keys have none.
+
+        Raises :class:`KeyPendingError` while it is being claimed: asking again soon is right.
+        """
         if period is None:
             return None
         # Large manifests are rewritten in a thread, and two draws for one period must not both be used.
         with self._drawing:
             found = self._replica.state.salt(stream, period)
-            if found is None:
+            if self._replica.shared:
+                self._want_ahead(stream, period)
+                if found is None:
+                    raise KeyPendingError("the salt of this period is being agreed on")
+            elif found is None:
                 found = self._entropy(SALT_BYTES)
-                event = SaltDrawn(stream=stream, period=period, salt=found)
-                self._replica.apply(event)
+                event = self._drawn(stream, period, found)
+                self._replica.apply([event])
                 self._unwritten.append(event)
             return found
 
@@ -41,5 +68,47 @@ class Salts:
                 # Struck off once durable: a full disk or a viewer who leaves must not make it look written.
                 while self._unwritten:
                     writing = self._unwritten[:]
-                    await self._replica.persist(*writing)
+                    await self._replica.persist(writing)
                     del self._unwritten[: len(writing)]
+
+    def _drawn(self, stream: str, period: int, salt: bytes) -> SaltDrawn:
+        number = self._replica.next_seq()
+        return SaltDrawn(origin=self._replica.origin, seq=number, stream=stream, period=period, salt=salt)
+
+    def _want_ahead(self, stream: str, period: int) -> None:
+        interval = self._intervals.get(stream, 0)
+        periods = (period + ahead * interval for ahead in range(AHEAD if interval else 1))
+        wanted = [(stream, one) for one in periods if self._replica.state.salt(stream, one) is None]
+        new = [slot for slot in wanted if slot not in self._wanted]
+        self._wanted |= dict.fromkeys(new[: MAX_WANTED - len(self._wanted)])
+        if new and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def _keep_claiming(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while True:
+            if not self._wanted:
+                await self._wake.wait()
+            self._wake.clear()
+            # Before this node has caught up, others may have drawn what it does not know of.
+            if not self._replica.ready or not await self._claim_wanted():
+                await asyncio.sleep(_RETRY_S)
+
+    async def _claim_wanted(self) -> bool:
+        for stream, period in list(self._wanted):
+            if self._replica.state.salt(stream, period) is None:
+                try:
+                    salt = await self._replica.claim(f"salt:{stream}:{period}", self._entropy(SALT_BYTES))
+                except LogError:
+                    return False
+                if self._replica.state.salt(stream, period) is None:
+                    # Told also if another node drew it: that one may have died before it could tell.
+                    event = self._drawn(stream, period, salt)
+                    # On a full disk the claim itself and the other nodes keep it.
+                    with suppress(JournalError):
+                        await self._replica.persist([event])
+                    self._replica.apply([event])
+                    await self._replica.publish([event])
+            with self._drawing:
+                self._wanted.pop((stream, period), None)
+        return True

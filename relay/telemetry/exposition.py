@@ -9,9 +9,14 @@ MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """The folder in which prometheus_client keeps the values of several processes; it reads this when it is imported."""
 
 
+def shared() -> bool:
+    """Whether this process is one of several that are shown as one."""
+    return MULTIPROCESS in os.environ
+
+
 def exposition() -> bytes:
     """The metrics of this process or, where a supervisor runs several, of all of them together."""
-    if MULTIPROCESS not in os.environ:
+    if not shared():
         return generate_latest()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped

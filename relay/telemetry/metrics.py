@@ -1,4 +1,7 @@
-"""The metrics. No label ever takes a value that a client chooses."""
+"""The metrics. No label ever takes a value that a client chooses.
+
+``multiprocess_mode`` of a gauge says what several worker processes show together.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -14,18 +17,39 @@ REVOCATION_APPLY = Histogram(
     ["path"],
     buckets=(*_FAST, 5.0, 10.0, 30.0, 60.0),
 )
-LOG_AGE = Gauge("segmentgate_log_age_seconds", "Since when this node may have missed revocations taken elsewhere.")
-LOG_LAG = Gauge("segmentgate_log_lag_events", "Events that other nodes have and this one has not.")
+LOG_AGE = Gauge(
+    "segmentgate_log_age_seconds",
+    "Since when this node may have missed revocations taken elsewhere.",
+    multiprocess_mode="livemax",
+)
+LOG_LAG = Gauge(
+    "segmentgate_log_lag_events", "Events that other nodes have and this one has not.", multiprocess_mode="livemax"
+)
 LOG_DROPPED = Counter("segmentgate_log_dropped_total", "Messages of the shared log not read or not sent.", ["why"])
 LOG_OFFERED = Counter("segmentgate_log_offered_total", "Events offered to the shared log once more.")
-JOURNAL_OWED = Gauge("segmentgate_journal_owed_events", "Events applied here that the journal could not take yet.")
+JOURNAL_OWED = Gauge(
+    "segmentgate_journal_owed_events",
+    "Events applied here that the journal could not take yet.",
+    multiprocess_mode="livesum",
+)
 REVOCATION_CUT = Histogram(
     "segmentgate_revocation_cut_seconds", "To find and cut what events just applied have revoked.", buckets=_FAST
 )
-REVOKED_BY_TYPE = Gauge("segmentgate_revocations_by_type", "Live revocations, by type of target.", ["type"])
-NODE_LAG = Gauge("segmentgate_node_lag_seconds", "Since when each other node was last heard of.", ["node"])
-READY = Gauge("segmentgate_ready", "1 while this node knows every revocation taken elsewhere, as far as it can tell.")
-FEEDS = Gauge("segmentgate_feeds", "Operators' event feeds open now.")
+REVOKED_BY_TYPE = Gauge(
+    "segmentgate_revocations_by_type", "Live revocations, by type of target.", ["type"], multiprocess_mode="livemax"
+)
+NODE_LAG = Gauge(
+    "segmentgate_node_lag_seconds",
+    "Since when each other node was last heard of.",
+    ["node"],
+    multiprocess_mode="livemax",
+)
+READY = Gauge(
+    "segmentgate_ready",
+    "1 while this node knows every revocation taken elsewhere, as far as it can tell.",
+    multiprocess_mode="livemin",
+)
+FEEDS = Gauge("segmentgate_feeds", "Operators' event feeds open now.", multiprocess_mode="livesum")
 PROBE = Histogram(
     "segmentgate_probe_seconds",
     "From a synthetic session's revocation to its refusal here, its response cut, its report from every node.",
@@ -33,19 +57,26 @@ PROBE = Histogram(
     buckets=_FAST,
 )
 PROBE_FAILED = Counter("segmentgate_probe_failed_total", "Probes that did not reach a step.", ["step"])
-PROBE_SUCCESS = Gauge("segmentgate_probe_last_success_timestamp_seconds", "When a probe last reached every step.")
+PROBE_SUCCESS = Gauge(
+    "segmentgate_probe_last_success_timestamp_seconds", "When a probe last reached every step.", multiprocess_mode="max"
+)
 SECURITY_EVENTS = Counter("segmentgate_security_events_total", "Security event tokens received, by result.", ["result"])
 MAKE = Histogram("segmentgate_segment_make_seconds", "To read and protect a segment on a miss.", buckets=_FAST)
-CACHE_BYTES = Gauge("segmentgate_cache_bytes", "Protected bytes held in memory.")
-CACHE_HITS = Gauge("segmentgate_cache_hits", "Segment cache hits since start.")
-CACHE_MISSES = Gauge("segmentgate_cache_misses", "Segment cache misses since start.")
-REVOKED = Gauge("segmentgate_revocations", "Live revocations.")
-OPEN = Gauge("segmentgate_open_responses", "Responses and channels open now.")
-LIVE = Gauge("segmentgate_live_sessions", "Sessions that asked for anything in the last minute.")
+CACHE_BYTES = Gauge("segmentgate_cache_bytes", "Protected bytes held in memory.", multiprocess_mode="livesum")
+CACHE_HITS = Gauge("segmentgate_cache_hits", "Segment cache hits since start.", multiprocess_mode="livesum")
+CACHE_MISSES = Gauge("segmentgate_cache_misses", "Segment cache misses since start.", multiprocess_mode="livesum")
+REVOKED = Gauge("segmentgate_revocations", "Live revocations.", multiprocess_mode="livemax")
+OPEN = Gauge("segmentgate_open_responses", "Responses and channels open now.", multiprocess_mode="livesum")
+LIVE = Gauge(
+    "segmentgate_live_sessions", "Sessions that asked for anything in the last minute.", multiprocess_mode="livesum"
+)
 LIMITED = Counter("segmentgate_limited_total", "Streams that a limit refused or ended, by how.", ["how"])
 LEASES_ALONE = Counter("segmentgate_leases_alone_total", "Streams admitted without asking the shared leases.")
 LEASE_OUTAGES = Counter("segmentgate_lease_outages_total", "Times that the shared leases went out of reach.")
 SIGNALS = Counter("segmentgate_sharing_signals_total", "Signs of shared sessions, by kind.", ["kind"])
 KEY_SET_AGE = Gauge(
-    "segmentgate_key_set_age_seconds", "Since when each pinned key set was last fetched, by its place.", ["set"]
+    "segmentgate_key_set_age_seconds",
+    "Since when each pinned key set was last fetched, by its place.",
+    ["set"],
+    multiprocess_mode="livemax",
 )

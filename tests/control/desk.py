@@ -89,8 +89,10 @@ async def open_desk(
     transmitters: list[Transmitter] | None = None,
     clock: Callable[[], float] = time.time,
     probe: str = "0s",
+    name: str = "node-a",
+    log: str = "",
 ) -> AsyncIterator[Desk]:
-    """A desk; its journal is in memory unless a directory is given."""
+    """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
     config = parse_config(
         {
             "control": {"api_key_file": "-", "probe": probe},
@@ -100,7 +102,7 @@ async def open_desk(
                 "issuers": [{"iss": ISSUER, "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}],
             },
             "streams": {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
-            "state": {"directory": str(directory) if directory else "", "node": "node-a"},
+            "state": {"directory": str(directory) if directory else "", "node": name, "log": log},
         },
         "test",
     )

@@ -1,4 +1,4 @@
-"""The control listener: only with the key, and only well-formed."""
+"""The control listener of a whole relay: only with the key."""
 
 from typing import Any
 
@@ -17,24 +17,6 @@ async def call(here: World, key: str | None, body: Any) -> tuple[int, dict[str, 
 async def test_the_api_key_is_required(world: World, key: str | None) -> None:
     status, problem = await call(world, key, {"session_id": "session-1"})
     assert (status, problem["code"]) == (401, "api_key")
-    assert (await world.get(await world.enter("vod")))[0] == 200
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        [],
-        {"session_id": ""},
-        {"session_id": 5},
-        {"session_id": "a", "account_id": "b"},
-        {"session_id": "a", "issuer": "b"},
-        {"sessionid": "a"},
-    ],
-)
-async def test_bad_bodies_change_nothing(world: World, body: Any) -> None:
-    status, problem = await call(world, API_KEY, body)
-    assert (status, problem["code"]) == (400, "request_invalid")
     assert (await world.get(await world.enter("vod")))[0] == 200
 
 

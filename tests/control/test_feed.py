@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from relay.control import feed
+from relay.state.replica import NodeView
 from tests.control.desk import API_KEY, Desk, open_desk
 
 PATH = "/api/v1/revocations/stream"
@@ -59,6 +60,16 @@ async def test_from_where_it_left_off(desk: Desk) -> None:
     async with following(desk, done[1]["id"]) as answer:
         got = [(await next_record(answer))[0] for _ in range(598)]
     assert got == [one["id"] for one in done[2:]]
+
+
+async def test_a_client_from_another_node_may_see_some_twice_but_misses_none(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = [await desk.revoke({"type": "session", "value": f"s{number}"}) for number in range(4)]
+    monkeypatch.setattr(desk.node.replica, "members", lambda: [NodeView("node-b", True, 0.5, 0)])
+    async with following(desk, done[2]["id"]) as answer:
+        got = [(await next_record(answer))[0] for _ in range(4)]
+    assert got == [one["id"] for one in done]
 
 
 async def test_a_gap_is_told_of(desk: Desk) -> None:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.control.ssf_events import CAEP, RISC, SSF, Source, SubjectError, orders_of
 from relay.gate.targets import Target, TargetType
@@ -135,3 +137,43 @@ def test_an_event_must_be_an_object_and_few() -> None:
         orders_of({CAEP + "session-revoked": "now"}, SESSION, SOURCE, NOW)
     with pytest.raises(SubjectError):
         orders_of({f"{n}": {} for n in range(9)}, SESSION, SOURCE, NOW)
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+_JSON = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "format",
+                    "id",
+                    "iss",
+                    "sub",
+                    "session",
+                    "user",
+                    "device",
+                    "jti",
+                    "uri",
+                    "event_timestamp",
+                    "change_type",
+                ]
+            ),
+            inner | st.sampled_from(["opaque", "iss_sub", "complex", "jwt_id", "account"]),
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(["session-revoked", "credential-change", "device-compliance-change"]), _JSON, _JSON)
+def test_any_json_comes_to_orders_or_to_a_subject_error(kind: str, subject: Any, event: Any) -> None:
+    try:
+        orders = orders_of({CAEP + kind: event}, subject, SOURCE, NOW)
+    except SubjectError:
+        return
+    for order in orders:
+        order.target.digest()
+        assert len(order.reason) <= 512

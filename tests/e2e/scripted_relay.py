@@ -13,6 +13,7 @@ from typing import Any
 
 CONSOLE = Path(__file__).parents[2] / "relay" / "console"
 BASE = "/p/pass/demo/cenc.stable/"
+TOO_MANY = {"Relay-Reason": "concurrency_limit"}
 HANG_UP = None
 """In the queue of events: end the channel's response."""
 
@@ -71,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, reason = self.relay.refusal
             self._answer(status, b"", "text/plain", {"Relay-Reason": reason, "Cache-Control": "no-store"})
         elif path == "/watch/demo/index.m3u8" and self.relay.occupied and "terminate=" not in query:
-            self._answer(409, json.dumps(self.relay.occupied).encode(), "application/problem+json")
+            self._answer(409, json.dumps(self.relay.occupied).encode(), "application/problem+json", TOO_MANY)
         elif path == "/watch/demo/index.m3u8":
             self._answer(302, b"", "text/plain", {"Location": f"{BASE}index.m3u8"})
         elif path == f"{BASE}index.m3u8":

@@ -1,11 +1,14 @@
 """The player SDK in a real browser with a real CDM, against a relay that follows a script."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from keys import base64url
+from keys.channel import seal_next_keys
 from tests.e2e.browser import open_page, until
 from tests.e2e.scripted_relay import BASE, HANG_UP, ScriptedRelay, key_push, kid, scripted_relay
 
@@ -15,7 +18,8 @@ ATTACH = """async ({ base }) => {
   const access = await navigator.requestMediaKeySystemAccess('org.w3.clearkey', [
     { initDataTypes: ['keyids'], videoCapabilities: [{ contentType: 'video/mp4; codecs="avc1.42E01E"' }] }]);
   const mediaKeys = await access.createMediaKeys();
-  const told = (window.told = { order: [], handed: [], dropped: [], sessions: [], end: null, refused: null });
+  const told = (window.told = { order: [], handed: [], dropped: [], sessions: [], end: null, refused: null,
+    policies: [], errors: [], filters: new Set() });
   const create = mediaKeys.createSession.bind(mediaKeys);
   mediaKeys.createSession = (...rest) => {
     const session = create(...rest);
@@ -29,7 +33,15 @@ ATTACH = """async ({ base }) => {
   video.pause = () => { told.order.push('pause'); pause(); };
   window.guard = sdk.attach({
     video, base, kind: 'shaka',
-    player: { unload: async () => told.order.push('unload') },
+    player: {
+      unload: async () => told.order.push('unload'),
+      getNetworkingEngine: () => ({
+        registerResponseFilter: (filter) => told.filters.add(filter),
+        unregisterResponseFilter: (filter) => told.filters.delete(filter),
+      }),
+    },
+    onpolicy: (policy) => told.policies.push(policy),
+    onerror: (error) => told.errors.push(error.name),
     onkeys: ({ kids, dropped }) => { told.handed.push(...kids); told.dropped.push(...dropped); },
     onrevoked: (end) => { told.order.push('revoked'); told.end = end; },
     onrefused: (error) => { told.order.push('refused'); told.refused = error.reason; },
@@ -232,6 +244,110 @@ def test_a_session_that_ended_is_over_and_leaves_the_picture(page: Page, relay: 
     page.wait_for_timeout(2500)
     assert len(relay.asked) == asked, "the channel is closed for good"
     assert told(page, "order") == ["refused"]
+
+
+def test_a_silent_channel_is_given_up(page: Page, relay: ScriptedRelay) -> None:
+    page.clock.install()
+    relay.events.put(("keys", key_push(1, due_in_s=None)))
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+    pass_time(page, 45)
+    assert relay.count("events") == 1
+    pass_time(page, 10)
+    assert relay.count("events") == 2
+
+
+def test_a_changed_policy_is_told_to_the_page(page: Page, relay: ScriptedRelay) -> None:
+    policy = {"stream": "demo", "ceiling": "hd", "rotation_ms": 10000, "pre_delivery_ms": 4000, "limit": None}
+    relay.events.put(("policy", policy))
+    attach(page, relay)
+    wait(page, "window.told.policies.length === 1")
+    assert told(page, "policies") == [policy]
+
+
+CHANNEL_KEY = bytes(range(32))
+
+
+def sealed(number: int, period_s: int, key: bytes = CHANNEL_KEY, stream: str = "demo") -> str:
+    push = json.dumps(key_push(number, period_s=period_s)).encode()
+    return seal_next_keys(key, push, stream, period_s * 1000, bytes(12))
+
+
+def load_with(page: Page, header: str) -> None:
+    """The player loads something that brings a header."""
+    page.evaluate(
+        "(text) => { for (const filter of told.filters) filter(1, { headers: { 'segmentgate-next-keys': text } }); }",
+        header,
+    )
+
+
+def attach_with_key(page: Page, relay: ScriptedRelay) -> None:
+    jwk = {"kty": "oct", "alg": "A256GCM", "k": base64url.encode(CHANNEL_KEY)}
+    relay.events.put(("keys", {**key_push(1, period_s=100), "channel_key": jwk}))
+    attach(page, relay)
+    wait(page, "window.told.handed.length === 1")
+
+
+def test_keys_sealed_in_a_header_are_handed_over_once(page: Page, relay: ScriptedRelay) -> None:
+    attach_with_key(page, relay)
+    for _ in range(3):
+        load_with(page, sealed(2, 110))
+    wait(page, "window.told.handed.length === 2")
+    relay.events.put(("keys", key_push(2, period_s=110)))
+    relay.events.put(("keys", key_push(3, period_s=120)))
+    wait(page, "window.told.handed.length === 3")
+    assert told(page, "handed") == [kid(1), kid(2), kid(3)]
+    assert told(page, "errors") == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "!",
+        "AQ",
+        "AAAA" * 20,
+        sealed(2, 110, bytes(32)),
+        sealed(2, 110, stream="other"),
+        sealed(2, 100),
+        sealed(2, 90),
+    ],
+    ids=["none", "no base64", "short", "no version", "another's", "another stream's", "known", "old"],
+)
+def test_headers_that_bring_nothing_do_no_harm(page: Page, relay: ScriptedRelay, header: str) -> None:
+    attach_with_key(page, relay)
+    load_with(page, header)
+    load_with(page, sealed(3, 120))
+    wait(page, "window.told.handed.length === 2")
+    assert told(page, "handed") == [kid(1), kid(3)]
+
+
+def test_after_a_revocation_no_header_is_read(page: Page, relay: ScriptedRelay) -> None:
+    attach_with_key(page, relay)
+    relay.events.put(("revoked", {"reason": "revoked"}))
+    wait(page, "window.told.end !== null")
+    assert page.evaluate("told.filters.size") == 0
+
+
+LIMITED = """async ([url, ended]) => {
+  const { openSession } = await import('/segmentgate.js');
+  let asked = null;
+  const onlimit = (limit) => { asked = limit; return ended; };
+  const opened = await openSession(url, { onlimit }).then(() => 'opened', (error) => error.reason);
+  return [asked, opened];
+}"""
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [("12345678", "opened"), (None, "concurrency_limit")])
+def test_one_stream_too_many_asks_which_to_end(
+    page: Page, relay: ScriptedRelay, ended: str | None, outcome: str
+) -> None:
+    sessions = [{"session": "12345678", "device": "tv", "stream": "demo", "since": 1}]
+    relay.occupied = {"code": "concurrency_limit", "sessions": sessions}
+    asked, opened = page.evaluate(LIMITED, [f"{relay.url}/watch/demo/index.m3u8?token=t", ended])
+    assert (asked["sessions"], opened) == (sessions, outcome)
+    entered = [query for path, query in zip(relay.asked, relay.queries, strict=True) if path.startswith("/watch/")]
+    assert entered == ["token=t", f"token=t&terminate={ended}"][: 2 if ended else 1]
 
 
 def test_an_entry_url_becomes_a_session(page: Page, relay: ScriptedRelay) -> None:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from relay.edge.hub import MAX_OF_SESSION
 from tests.edge.test_live import LEAD_MS, PERIOD_MS, serve_live
 from tests.edge.world import World
 
@@ -170,13 +171,26 @@ async def test_nothing_of_a_channel_is_left_when_its_player_goes(world: World) -
             return float(found[1])
 
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(20):
+        for _ in range(10):
             events = await stack.enter_async_context(channel(world, session))
             await read_keys(events)
-        assert await count() == 20
-    async with asyncio.timeout(5):
-        while await count():
-            await asyncio.sleep(0.05)
+        assert await count() == 10
+    for _ in range(100):
+        if not await count():
+            break
+        await asyncio.sleep(0.05)
+    assert await count() == 0
+
+
+async def test_one_session_cannot_take_all_channels(world: World) -> None:
+    session = await world.enter("vod")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(MAX_OF_SESSION):
+            await stack.enter_async_context(channel(world, session))
+        status, _, headers = await world.get(urljoin(session, "events"))
+        assert (status, headers["Relay-Reason"]) == (429, "too_many_channels")
+        async with channel(world, await world.enter("vod", sid="session-2")) as events:
+            assert await read_keys(events)
 
 
 async def test_what_a_player_sends_after_its_request_is_ignored(world: World) -> None:

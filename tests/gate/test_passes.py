@@ -112,7 +112,7 @@ def test_what_the_relay_sealed_for_another_purpose_is_no_pass() -> None:
         {**GOOD, "c": "8k"},
         {**GOOD, "z": 1},
         {**GOOD, "n": {"networks": 1}},
-        {**GOOD, "l": {"most": 1, "mode": "maybe"}},
+        {**GOOD, "q": {"most": 1, "mode": "maybe"}},
     ],
 )
 def test_a_pass_of_another_version_is_refused(fields: object) -> None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from relay.errors import JournalError
+from relay.errors import JournalError, KeyPendingError
 from relay.state.events import SaltDrawn
 from relay.state.journal import Journal
-from relay.state.replica import Replica
-from relay.state.salts import SALT_BYTES, Salts
+from relay.state.replica import Replica, new_incarnation
+from relay.state.salts import AHEAD, SALT_BYTES, Salts
 from relay.state.state import State
-from tests.state.test_replica import SlowJournal
+from tests.state.cluster import Node, SlowJournal, until
+from tests.valkey import valkey_server
 
 
 class World:
@@ -23,7 +25,7 @@ class World:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = SlowJournal(path)
-        self.replica = Replica(State(), lambda: 1000.0, self.journal)
+        self.replica = Replica(State(), self.journal, lambda: 1000.0, "one", new_incarnation())
         drawn = count(1)
         self.salts = Salts(self.replica, lambda size: next(drawn).to_bytes(size, "big"))
 
@@ -33,15 +35,20 @@ class World:
         journal.close()
         return found
 
+    async def close(self) -> None:
+        await self.replica.close()
+        self.journal.close()
+
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     world = World(tmp_path / "journal.sqlite")
+    await world.replica.start()
     yield world
-    world.replica.close()
+    await world.close()
 
 
-def test_a_salt_is_drawn_once(world: World) -> None:
+async def test_a_salt_is_drawn_once(world: World) -> None:
     first = world.salts.of("news", 0)
     assert first is not None
     assert len(first) == SALT_BYTES
@@ -49,12 +56,12 @@ def test_a_salt_is_drawn_once(world: World) -> None:
     assert len({first, world.salts.of("news", 600_000), world.salts.of("sport", 0)}) == 3
 
 
-def test_stable_keys_have_no_salt(world: World) -> None:
+async def test_stable_keys_have_no_salt(world: World) -> None:
     assert world.salts.of("news", None) is None
 
 
 def test_a_salt_from_elsewhere_is_taken_over(world: World) -> None:
-    world.replica.apply(SaltDrawn(stream="news", period=0, salt=b"theirs"))
+    world.replica.apply([SaltDrawn(origin="b" * 16, seq=1, stream="news", period=0, salt=b"theirs")])
     assert world.salts.of("news", 0) == b"theirs"
 
 
@@ -62,10 +69,10 @@ async def test_salts_are_durable_once_settled_and_the_same_after_a_restart(world
     before = world.salts.of("news", 0), world.salts.of("news", 600_000)
     await world.salts.settle()
     assert world.durable() == [("news", 0), ("news", 600_000)]
-    world.replica.close()
     again = World(world.path)
+    await again.replica.start()
     assert (again.salts.of("news", 0), again.salts.of("news", 600_000)) == before
-    again.replica.close()
+    await again.close()
 
 
 async def test_settling_waits_for_the_disk_also_where_another_began_it(world: World) -> None:
@@ -113,3 +120,38 @@ async def test_nothing_settles_on_a_full_disk_and_all_of_it_later(world: World) 
     world.journal.full = False
     await world.salts.settle()
     assert world.durable() == [("news", 0)]
+
+
+async def test_all_nodes_use_the_salt_that_one_has_drawn(tmp_path: Path) -> None:
+    with valkey_server() as server:
+        nodes = [Node(name, tmp_path / f"{name}.sqlite", server.url) for name in ("a", "b")]
+        salts = [Salts(node.replica, os.urandom, {"news": 600_000}) for node in nodes]
+
+        def drawn(of: Salts, stream: str, period: int) -> bytes | None:
+            with contextlib.suppress(KeyPendingError):
+                return of.of(stream, period)
+            return None
+
+        for node in nodes:
+            await node.replica.start()
+        for one in salts:
+            with pytest.raises(KeyPendingError):
+                one.of("news", 0)
+        await until(lambda: all(drawn(one, "news", 0) for one in salts))
+        await until(lambda: all(drawn(one, "sport", 7) for one in salts))
+        assert salts[0].of("news", 0) == salts[1].of("news", 0)
+        assert salts[0].of("sport", 7) == salts[1].of("sport", 7)
+        for one in salts:
+            await one.settle()
+        coming = [period * 600_000 for period in range(AHEAD)]
+        await until(lambda: all(node.replica.state.salt("news", coming[-1]) for node in nodes))
+        server.kill()
+        # What was claimed ahead needs no server; what was not waits for it.
+        assert [salts[0].of("news", period) for period in coming] == [salts[1].of("news", period) for period in coming]
+        with pytest.raises(KeyPendingError):
+            salts[0].of("news", 1000 * 600_000)
+        server.start()
+        await until(lambda: drawn(salts[0], "news", 1000 * 600_000))
+        for node in nodes:
+            await node.replica.close()
+            node.journal.close()

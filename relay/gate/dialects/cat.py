@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cbor2
 
@@ -143,7 +144,7 @@ class CatDialect:
         )
 
 
-def mint_cat(claims: Mapping[object, object], kid: str, algorithm: str, key: bytes, short_mac: bool = False) -> str:
+def mint_cat(claims: Mapping[Any, object], kid: str, algorithm: str, key: bytes, short_mac: bool = False) -> str:
     """Sign a CAT as a platform would: claims by label, ``key`` an HS256 secret or a private key's PEM.
 
     Names of claims are taken for their labels. Raises ValueError when the key does not fit the algorithm.

@@ -65,7 +65,7 @@ def seal(header: Mapping[str, Any], claims: Mapping[str, Any], signer: Signer) -
     parts = ({**header, "alg": signer.algorithm}, dict(claims))
     try:
         spelt = [json.dumps(part, separators=(",", ":"), allow_nan=False).encode() for part in parts]
-    except TypeError:
+    except (TypeError, ValueError):
         raise ValueError("claims that JSON cannot spell") from None
     signed = ".".join(map(base64url.encode, spelt))
     return f"{signed}.{base64url.encode(signer.sign(signed.encode()))}"

@@ -42,8 +42,7 @@ class SecureMediaDialect:
         try:
             links.check_text(token)
             parts = token.split(".")
-            # A session id that the token is not bound to may be anything, so it counts for nothing.
-            sid = parts.pop(0) if len(parts) == 4 else ""
+            sid = read.session_id(parts.pop(0)) if len(parts) == 4 else ""
             jws = take_apart(".".join(parts))
             return self._proof(jws, self._key(jws, now), sid, facts, now)
         except BadTokenError as bad:
@@ -75,6 +74,7 @@ class SecureMediaDialect:
             self._terms,
             key.kid,
             expires_at,
+            # One that the token is not bound to is anybody's to choose.
             sid=sid if flags["ssn"] else "",
             issued_at=claims.optional_time("iat"),
             bounds=_bounds(flags, facts),

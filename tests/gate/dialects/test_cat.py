@@ -41,7 +41,7 @@ VECTOR = (
 TAG = bytes.fromhex("d4e5f2a653a1fa83e61bb3194e4de577bd0061ae3e198af009bf32e9efd9be5f")
 K = bytes.fromhex("403697de87af64611c1d32a05dab0fe1fcb715a86ab435f1ec99192d79569388")
 NOW = 1_790_000_000
-CLAIMS: Mapping[int | str, Any] = {
+CLAIMS: Mapping[Any, Any] = {
     1: "https://auth.example",
     2: "acct-42",
     4: NOW + 3600,
@@ -51,7 +51,7 @@ CLAIMS: Mapping[int | str, Any] = {
     312: {1: {0: "edge.example"}, 3: {1: "/live/ch1/"}},
     313: ["GET", "HEAD"],
 }
-FEW: Mapping[int | str, Any] = {1: "https://auth.example", 4: NOW + 3600, 7: b"token-1"}
+FEW: Mapping[Any, Any] = {1: "https://auth.example", 4: NOW + 3600, 7: b"token-1"}
 TERMS = Terms("https://auth.example", "edge", LEEWAY, MAX_LIFETIME)
 SIGNERS = {
     "k1": ("HS256", K),
@@ -84,7 +84,7 @@ def reason_of(text: str, now: float = NOW, by: CatDialect = DIALECT) -> Reason |
     return verdict.reason if isinstance(verdict, Deny) else None
 
 
-def cat(claims: Mapping[int | str, Any] | None = None, kid: str = "k1", **named: Any) -> str:
+def cat(claims: Mapping[Any, Any] | None = None, kid: str = "k1", **named: Any) -> str:
     return mint_cat({**FEW, **(claims or {}), **named}, kid, *SIGNERS[kid])
 
 
@@ -227,7 +227,8 @@ def test_the_algorithm_is_the_keys_not_the_tokens(algorithm: Any) -> None:
 
 
 def test_a_message_without_an_algorithm_is_refused() -> None:
-    for protected in ({}, b"", cbor2.dumps({})):
+    nothing: dict[int, int] = {}
+    for protected in (nothing, b"", cbor2.dumps(nothing)):
         assert reason_of(spelt(message(protected=protected))) is Reason.TOKEN_SIGNATURE
 
 
@@ -492,7 +493,7 @@ def test_a_private_claim_takes_no_label_that_means_something_else(options: dict[
         ({8: {3: bytes(32)}, 321: {1: 1}}, Bounds(proof_key="A" * 43)),
     ],
 )
-def test_restrictions_become_bounds(claims: dict[int | str, Any], bounds: Bounds) -> None:
+def test_restrictions_become_bounds(claims: dict[Any, Any], bounds: Bounds) -> None:
     assert proof_of(cat(claims)).session.bounds == bounds
 
 
@@ -540,7 +541,7 @@ def test_restrictions_become_bounds(claims: dict[int | str, Any], bounds: Bounds
         ({310: None}, "catv"),
     ],
 )
-def test_a_restriction_that_is_not_understood_is_refused_by_name(claims: dict[int | str, Any], name: str) -> None:
+def test_a_restriction_that_is_not_understood_is_refused_by_name(claims: dict[Any, Any], name: str) -> None:
     deny = refusal_of(cat(claims))
     assert deny.reason in (Reason.TOKEN_MALFORMED, Reason.TOKEN_UNSUPPORTED)
     assert name in deny.detail

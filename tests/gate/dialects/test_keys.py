@@ -2,6 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -9,6 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import KeySet, Signer, TokenKey
 from tests.gate.platform import CLAIMS, EC_KEY, ED_KEY, NOW, SECRET, SIGNERS, private_pem, public_pem
+
+ED448_PEM = Ed448PrivateKey.from_private_bytes(bytes(57)).private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,7 @@ def test_keys_do_not_print() -> None:
         ("HS256", private_pem(EC_KEY)),
         ("HS256", public_pem(EC_KEY).encode()),
         ("none", private_pem(EC_KEY)),
+        ("EdDSA", ED448_PEM),
     ],
 )
 def test_minting_names_a_key_that_does_not_fit(algorithm: str, key: bytes) -> None:

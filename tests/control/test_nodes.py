@@ -1,0 +1,90 @@
+"""Two nodes over a real Valkey: what one is told, both do and both can tell of."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from relay.probe import Probe
+from tests.control.desk import Desk, open_desk
+from tests.proxy import Mode, faulty_proxy
+from tests.valkey import valkey_server
+
+PATH = "/api/v1/revocations"
+SESSION = {"type": "session", "value": "session-1"}
+
+
+@pytest.fixture
+async def desks() -> AsyncIterator[Any]:
+    """Two desks; all that the second hears of the log comes through a proxy that may fail."""
+    with valkey_server() as server, faulty_proxy(server.address) as proxy:
+        async with (
+            open_desk(log=server.url) as one,
+            open_desk(name="node-b", log=proxy.url) as two,
+        ):
+            for desk in (one, two):
+                await until(lambda desk=desk: desk.node.replica.ready and len(desk.node.replica.members()) == 1)
+            yield one, two, proxy
+
+
+async def until(met: Any, within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_every_node_proves_what_it_did(desks: tuple[Desk, Desk, Any]) -> None:
+    one, two, _ = desks
+    visitor = two.watch()
+    done = await one.revoke(SESSION, query="?wait=all&timeout_ms=5000")
+    assert [(node["node"], node["state"], node["sessions_cut"]) for node in done["nodes"]] == [
+        ("node-a", "applied", 0),
+        ("node-b", "applied", 1),
+    ]
+    assert done["nodes"][1]["applied_ms"] > done["nodes"][0]["applied_ms"] > 0
+    assert (done["sessions_cut"], two.cut) == (1, ["session-1"])
+    assert two.refuses(visitor)
+    assert await two.get(f"{PATH}/{done['id']}") == await one.get(f"{PATH}/{done['id']}")
+    meta = await one.get(f"{PATH}/meta")
+    assert [(node["node"], node["live"]) for node in meta["nodes"]] == [("node-b", True)]
+
+
+async def test_a_node_out_of_reach_is_asked_for_later(desks: tuple[Desk, Desk, Any]) -> None:
+    one, two, proxy = desks
+    proxy.mode = Mode.BLACKHOLE
+    status, body, headers = await one.call("POST", f"{PATH}?wait=all&timeout_ms=200", [SESSION], Idempotency_Key="k")
+    assert (status, body["complete"], body["nodes"][1]["state"]) == (202, False, "pending")
+    proxy.mode = Mode.PASS
+
+    async def asked() -> int:
+        status, _, _ = await one.call("GET", headers["Location"])
+        return status
+
+    deadline = time.monotonic() + 15
+    while await asked() != 200:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert two.refuses(two.watch())
+
+
+async def test_lists_are_the_same_everywhere(desks: tuple[Desk, Desk, Any]) -> None:
+    one, two, _ = desks
+    lists = "/taas/v2/revocation-lists"
+    _, made, _ = await one.call("POST", lists, {"name": "event"})
+    await one.call("POST", f"{lists}/{made['id']}/identifiers/add", [{"id": "session-1"}])
+    visitor = two.watch()
+    await until(lambda: two.refuses(visitor))
+    await until(lambda: two.node.journal.position == one.node.journal.position)
+    assert [found["name"] for found in await two.get(lists)] == ["event"]
+    await two.call("POST", f"{lists}/{made['id']}/identifiers/remove", ["session-1"])
+    mine = one.watch()
+    await until(lambda: not one.refuses(mine))
+
+
+async def test_the_probe_waits_for_every_node(desks: tuple[Desk, Desk, Any]) -> None:
+    reached = await Probe(desks[0].node, 60.0).probe()
+    assert list(reached) == ["refused", "cut", "everywhere"]
+    assert reached["everywhere"] > reached["cut"]

@@ -1,0 +1,155 @@
+"""Three relay processes that share a real Valkey, each by a proxy of its own that can break, before one origin."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from tests.cluster import cluster, wait_ready
+from tests.faults.viewer import Viewer
+from tests.proxy import FaultyProxy, faulty_proxy
+from tests.relay_process import RelayProcess
+from tests.slow_origin import create_slow_origin
+from tests.valkey import Data, Valkey, valkey_server
+
+STALE_AFTER_S = 1.0
+BOUND_S = 1.5
+"""From the answer to a revocation to the last byte from any node in touch; much, for this machine may be busy."""
+HEALED_S = 2.0
+"""From the end of a fault to the last byte from any node."""
+REPAIRED_S = 4.0
+"""The same where what the log never had must first be found missing, and offered again."""
+_sids = count(1)
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """An answer of the revocation API, and when it came (``time.monotonic``)."""
+
+    status: int
+    body: Any
+    at: float
+
+
+@dataclass
+class Site:
+    """The nodes and what connects them. ``revoked`` are the viewers whose revocation was acknowledged."""
+
+    valkey: Valkey
+    proxies: Sequence[FaultyProxy]
+    nodes: Sequence[RelayProcess]
+    revoked: list[Viewer] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def pirate(self) -> AsyncIterator[Viewer]:
+        """A new viewer whom every node is serving everything."""
+        viewer = await Viewer.enter(self.nodes, f"pirate-{next(_sids)}")
+        async with viewer.taking():
+            yield viewer
+
+    async def revoke(self, viewer: Viewer, at: int = 0, query: str = "", **item: Any) -> Acknowledged:
+        """Revoke (or, by ``action``, restore) a viewer's session through a node's API."""
+        node, key = self.nodes[at], f"call-{next(_sids)}"
+        headers = {"Authorization": f"Bearer {node.api_key}", "Idempotency-Key": key}
+        body = [{"type": "session", "value": viewer.sid, **item}]
+        url = f"{node.control}/api/v1/revocations{query}"
+        async with aiohttp.ClientSession() as client, client.post(url, json=body, headers=headers) as answer:
+            done = Acknowledged(answer.status, await answer.json(content_type=None), time.monotonic())
+        if done.status in (200, 202) and item.get("action") != "restore":
+            self.revoked.append(viewer)
+        return done
+
+    async def records(self, sid: str, at: int) -> Any:
+        """What the journal of a node has of a session."""
+        node = self.nodes[at]
+        headers = {"Authorization": f"Bearer {node.api_key}"}
+        url = f"{node.control}/api/v1/revocations?type=session&value={sid}"
+        async with aiohttp.ClientSession(raise_for_status=True) as client, client.get(url, headers=headers) as answer:
+            return await answer.json()
+
+    async def kill(self, *nodes: int) -> None:
+        """SIGKILL."""
+        await asyncio.gather(*(asyncio.to_thread(self.nodes[at].kill) for at in nodes))
+
+    async def start_again(self, *nodes: int) -> None:
+        """Start nodes that were killed, on what is left of their files. Returns before they are ready."""
+        await asyncio.gather(*(asyncio.to_thread(self.nodes[at].start_again) for at in nodes))
+
+    async def ready(self, *nodes: int) -> None:
+        """Wait until some nodes, or all, say that they have caught up."""
+        await asyncio.gather(*(asyncio.to_thread(wait_ready, self.nodes[at]) for at in nodes or range(len(self.nodes))))
+
+    async def lose_the_log(self, data: Data = Data.LOST) -> None:
+        """Kill the log's server and start it with what it then still knows."""
+        await asyncio.to_thread(self.valkey.kill)
+        await asyncio.to_thread(self.valkey.start, data)
+
+    async def enter(self) -> Viewer:
+        """A new viewer."""
+        return await Viewer.enter(self.nodes, f"viewer-{next(_sids)}")
+
+    async def serves_the_innocent(self) -> None:
+        """Wait until every node serves a viewer whom nobody revoked."""
+        until = time.monotonic() + 15
+        while True:
+            try:
+                viewer = await Viewer.enter(self.nodes, f"innocent-{next(_sids)}")
+                break
+            except aiohttp.ClientResponseError:
+                assert time.monotonic() < until, "no session can begin"
+                await asyncio.sleep(0.1)
+        async with viewer.taking():
+            pass
+
+    async def refuses_all_revoked(self, within_s: float = 10.0) -> None:
+        """Wait until every node says ``revoked`` to everyone whose revocation was ever acknowledged."""
+        until, wanted = time.monotonic() + within_s, ["revoked"] * len(self.nodes)
+        for viewer in self.revoked:
+            while (found := await viewer.verdicts()) != wanted:
+                assert time.monotonic() < until, f"{viewer.sid}: {found}"
+                await asyncio.sleep(0.1)
+
+
+@contextmanager
+def running_site(folder: Path, nodes: int = 3, **settings: str) -> Iterator[Site]:
+    """A site whose stream refuses everyone while a node's state is older than :data:`STALE_AFTER_S`."""
+    with ExitStack() as stack:
+        origin = stack.enter_context(origin_running(lambda: create_slow_origin(pause_s=0.1, fragments=3000)))
+        valkey = stack.enter_context(valkey_server())
+        proxies = [stack.enter_context(faulty_proxy(valkey.address)) for _ in range(nodes)]
+        streams = {"live": {"origin": json.dumps(origin), "hls": '"master.m3u8"', "stale": '"closed"', **settings}}
+        state = {"stale_after": f'"{STALE_AFTER_S:g}s"'}
+        relays = stack.enter_context(cluster(folder, streams, [proxy.url for proxy in proxies], state))
+        yield Site(valkey, proxies, relays)
+
+
+@contextmanager
+def origin_running(app: Callable[[], web.Application]) -> Iterator[str]:
+    """An origin in a thread of its own; its base URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(app(), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner
+
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(5)
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

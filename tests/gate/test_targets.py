@@ -1,0 +1,54 @@
+"""Targets and subjects: what a revocation names, and what of a session it may hit."""
+
+from itertools import combinations
+
+from relay.gate.targets import Target, TargetType, subject_of
+from relay.model import Session
+
+KINDS = TargetType
+SESSION = Session(
+    "sid", "account", "issuer", 1, token_id="jti", device="tv", key_id="k1", issued_at=5, version=3, watermark="w"
+)  # fmt: skip
+
+
+def test_different_targets_have_different_digests() -> None:
+    """Also where one field's end is another's beginning."""
+    targets = [Target(kind, "ab", "c") for kind in KINDS]
+    targets += [Target(KINDS.ACCOUNT, "a", "bc"), Target(KINDS.ACCOUNT, "abc"), Target(KINDS.ACCOUNT, "", "abc")]
+    targets += [Target(KINDS.STREAM, "ab"), Target(KINDS.STREAM, "ab", viewer="c"), Target(KINDS.STREAM, "a", "b", "c")]
+    for one, other in combinations(targets, 2):
+        assert one.digest() != other.digest(), (one, other)
+
+
+def test_the_limit_is_no_part_of_the_name() -> None:
+    """A later limit takes the place of the one before."""
+    assert Target(KINDS.SESSION_VERSION, "a", limit=1).digest() == Target(KINDS.SESSION_VERSION, "a", limit=2).digest()
+
+
+def test_a_session_is_hit_by_everything_it_belongs_to() -> None:
+    subject = subject_of(SESSION, "news")
+    outright = [
+        Target(KINDS.SESSION, "sid"),
+        Target(KINDS.ACCOUNT, "account"),
+        Target(KINDS.ACCOUNT, "account", "issuer"),
+        Target(KINDS.DEVICE, "tv"),
+        Target(KINDS.DEVICE, "tv", "issuer"),
+        Target(KINDS.TOKEN, "jti"),
+        Target(KINDS.TOKEN, "jti", "issuer"),
+        Target(KINDS.ISSUER_KEY, "k1"),
+        Target(KINDS.ISSUER_KEY, "k1", "issuer"),
+        Target(KINDS.WATERMARK, "w"),
+        Target(KINDS.STREAM, "news"),
+        Target(KINDS.STREAM, "news", viewer="account"),
+    ]
+    assert set(subject.exact) == {target.digest() for target in outright}
+    assert Target(KINDS.SESSION_VERSION, "sid").digest() in subject.versions
+    assert Target(KINDS.SESSION_VERSION, "account", "issuer").digest() in subject.versions
+    assert Target(KINDS.ISSUED_BEFORE, "", "issuer").digest() in subject.cutoffs
+    assert (subject.version, subject.issued_at) == (3, 5)
+
+
+def test_what_a_session_does_not_have_is_not_looked_up() -> None:
+    subject = subject_of(Session("sid", "account", "issuer", 1), "news")
+    assert len(subject.exact) == 5
+    assert Target(KINDS.DEVICE, "").digest() not in subject.exact
