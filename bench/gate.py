@@ -12,7 +12,7 @@ from hashlib import blake2b
 from statistics import median
 
 from keys.seal import Sealer
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.gate import Gate, GatePolicy, Visitor
 from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec

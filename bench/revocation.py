@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -160,7 +161,7 @@ class Run:
         callers = []
         for _ in range(8):
             _, caller = await loop.create_connection(
-                lambda: Caller(host.netloc, self._nodes[0].api_key), host.hostname, host.port
+                lambda: Caller(host.netloc, self._nodes[0].api_key), str(host.hostname), host.port or 0
             )
             callers.append(caller)
         begin, calls = time.perf_counter(), 0
@@ -175,7 +176,7 @@ class Run:
                 else:
                     sid, sent = f"nobody-{calls}", time.perf_counter()
                 answer = callers[calls % len(callers)].call(json.dumps({"session_id": sid}).encode())
-                answer.add_done_callback(lambda done, sent=sent: self._answered(done.result(), sent))
+                answer.add_done_callback(partial(self._answered, sent))
                 pending.append(answer)
                 calls += 1
             await asyncio.sleep(0.001)
@@ -183,7 +184,8 @@ class Run:
         await asyncio.sleep(0.5)
         self.running = False
 
-    def _answered(self, body: bytes, sent: float) -> None:
+    def _answered(self, sent: float, answer: "asyncio.Future[bytes]") -> None:
+        body = answer.result()
         self.answered.samples.append(time.perf_counter() - sent)
         self.applied.samples.append(json.loads(body)["applied_ms"] / 1000)
 
@@ -239,7 +241,7 @@ async def _bus_alone(log: str) -> Tail:
     writer, reader = Redis.from_url(log), Redis.from_url(log)
     tail, last = Tail(), b"$"
     for _ in range(300):
-        read: asyncio.Task[Any] = asyncio.create_task(reader.xread({"bench": last}, block=2000))
+        read: asyncio.Future[Any] = asyncio.ensure_future(reader.xread({"bench": last}, block=2000))
         await asyncio.sleep(0.003)
         sent = time.perf_counter()
         await writer.xadd("bench", {"e": b"x" * 150})

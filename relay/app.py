@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
@@ -57,6 +57,7 @@ CONTROL_DRAIN_S = 2.0
 CATCH_UP_S = 5.0
 """How long a worker's connections wait for it to learn what was revoked, before the streams' policies decide."""
 OBSERVE_EVERY_S = 5.0
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,9 @@ async def running_node(
         journal = _journal(config, base)
         stack.callback(journal.close)
         log, store = _shared(config, secrets, incarnation := new_incarnation())
-        replica = Replica(State(), journal, clock, _name(config), incarnation, log)
-        salts = Salts(replica, os.urandom)
+        replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
+        rotating = {name: stream.rotation for name, stream in config.streams.items() if stream.rotation.salt}
+        salts = Salts(replica, os.urandom, {name: int(rotation.interval) for name, rotation in rotating.items()})
         builder = NodeBuilder(replica, salts)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
@@ -216,6 +218,11 @@ async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _journal(config: Config, base: Path) -> Journal:
     directory = config.state.directory
     return Journal(base / directory / "journal.sqlite" if directory else MEMORY)
+
+
+def _snapshot(config: Config, base: Path) -> Path | None:
+    directory = config.state.directory
+    return base / directory / "snapshot" if directory else None
 
 
 def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedLog | None, LeaseStore | None]:
@@ -296,10 +303,10 @@ async def listening(
 
 async def _catch_up(node: Node) -> None:
     # Connections to a worker wait in its socket: better there than to be told that revocations may be missing here.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CATCH_UP_S):
-            while not node.replica.ready:
-                await asyncio.sleep(0.01)
+    for _ in range(round(CATCH_UP_S / _POLL_S)):
+        if node.replica.ready:
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 async def _keep_observing(node: Node) -> None:

@@ -170,9 +170,10 @@ def token_mint(
     kid: str | None,
     private_key: Path | None,
 ) -> None:
-    """Mint a session token as the platform would, for trying things out."""
+    """Mint a token in the issuer's dialect as the platform would, for trying things out."""
     from relay.config import read_secret
-    from relay.gate.dialects.jwt import mint_token
+    from relay.minting import mint
+    from relay.secrets import read_options
 
     config = load_config(config_file)
     unknown = set(streams) - set(config.streams)
@@ -206,8 +207,10 @@ def token_mint(
         raise click.UsageError(f"key {key.kid!r} is {key.alg}: give --private-key with its PEM file.")
     else:
         secret = private_key.read_bytes()
+    with _naming(config_file):
+        options = read_options(config_file.parent, chosen, "tokens.issuers.options")
     try:
-        click.echo(mint_token(claims, key.kid, key.alg, secret))
+        click.echo(mint(chosen.dialect, options, claims, key.kid, key.alg, secret))
     except ValueError as err:
         raise click.UsageError(f"{private_key or key.file}: {err}.") from None
 

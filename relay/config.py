@@ -399,7 +399,7 @@ def _check_issuer(where: str, issuer: IssuerConfig) -> None:
     given = {name: value for name, value in issuer.options.items() if name.removesuffix("_file") not in kind.secrets}
     for name in kind.secrets:
         if name in issuer.options:
-            raise ConfigError(f"{where}.options.{name}: a secret. Put it in a file and give '{name}_file'.")
+            raise ConfigError(f"{where}.options.{name}: a secret. Give a file that holds it as '{name}_file'.")
     try:
         options_of(issuer.dialect, given)
     except ValueError as err:

@@ -5,8 +5,8 @@ from enum import StrEnum
 from functools import lru_cache
 
 from keys.model import Scheme, TrackType
+from relay.bounds import Bounds
 from relay.errors import UrlError
-from relay.gate.bounds import Bounds
 
 
 class Signalling(StrEnum):

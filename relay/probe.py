@@ -7,7 +7,7 @@ from secrets import token_hex
 import structlog
 
 from relay.errors import RelayError
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.gate import Visitor
 from relay.gate.targets import Target, TargetType
 from relay.model import Session

@@ -55,7 +55,7 @@ def read_secrets(config: Config, base: Path) -> Secrets:
         issuers[issuer.iss] = [
             _token_key(base, key, f"{where}.keys[{at}].file", least) for at, key in enumerate(issuer.keys)
         ]
-        options[issuer.iss] = _options(base, issuer, f"{where}.options")
+        options[issuer.iss] = read_options(base, issuer, f"{where}.options")
     return Secrets(
         ring=ring,
         issuers=issuers,
@@ -69,6 +69,20 @@ def read_secrets(config: Config, base: Path) -> Secrets:
     )
 
 
+def read_options(base: Path, issuer: IssuerConfig, where: str) -> object:
+    """The options of an issuer's dialect, secret ones from their files. Raises :class:`ConfigError`."""
+    given: dict[str, object] = dict(issuer.options)
+    for name, is_text in DIALECTS[issuer.dialect].secrets.items():
+        file = given.pop(f"{name}_file", "")
+        if file:
+            path = f"{where}.{name}_file"
+            given[name] = _text(base, str(file), path) if is_text else read_secret(base, str(file), path)
+    try:
+        return options_of(issuer.dialect, given)
+    except ValueError as err:
+        raise ConfigError(f"{where}: {err}. Put another key there.") from None
+
+
 def _token_key(base: Path, key: TokenKeyConfig, where: str, least: int = MIN_SECRET_BYTES) -> TokenKey:
     try:
         if key.alg == SYMMETRIC:
@@ -80,19 +94,6 @@ def _token_key(base: Path, key: TokenKeyConfig, where: str, least: int = MIN_SEC
         return TokenKey.public(key.kid, key.alg, read_text(base, key.file, where, remedy), key.retire_at)
     except ValueError as err:
         raise ConfigError(f"{base / key.file}: {where}: {err}. Put the key of {key.kid!r} there.") from None
-
-
-def _options(base: Path, issuer: IssuerConfig, where: str) -> object:
-    given: dict[str, object] = dict(issuer.options)
-    for name, is_text in DIALECTS[issuer.dialect].secrets.items():
-        file = given.pop(f"{name}_file", "")
-        if file:
-            path = f"{where}.{name}_file"
-            given[name] = _text(base, str(file), path) if is_text else read_secret(base, str(file), path)
-    try:
-        return options_of(issuer.dialect, given)
-    except ValueError as err:
-        raise ConfigError(f"{where}: {err}. Put another key there.") from None
 
 
 def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> TransmitterSecrets:

@@ -11,11 +11,13 @@ from click.testing import CliRunner, Result
 from keys.model import Scheme, TrackType
 from relay.cli import main
 from relay.config import load_config
+from relay.facts import Facts
+from relay.gate.carriers import Carrier, Credential
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.jwt import JwtDialect
 from relay.gate.dialects.keys import KeySet
-from relay.gate.facts import Facts
+from relay.issuing import issuers_of
 from relay.model import Session
 from relay.secrets import read_secrets
 from tests.gate.platform import EC_KEY, ED_KEY, private_pem
@@ -200,7 +202,10 @@ def test_a_token_is_minted_with_a_private_key(folder: Path, kid: str, key: objec
         (("--kid", "none"), "no such issuer or kid. Name one that is there."),
         (("--issuer", "none"), "no such issuer or kid. Name one that is there."),
         (("--kid", "es"), "key 'es' is ES256: give --private-key with its PEM file."),
-        (("--kid", "es", "--private-key", "relay.toml"), "relay.toml: the key does not fit ES256: not a PEM private key"),
+        (
+            ("--kid", "es", "--private-key", "relay.toml"),
+            "relay.toml: the key does not fit ES256: not a PEM private key",
+        ),
         (("--kid", "es", "--private-key", "none.pem"), "does not exist"),
         (("--ttl", "0"), "Invalid value for '--ttl'"),
         (("--max-track", "8k"), "Invalid value for '--max-track'"),
@@ -363,3 +368,35 @@ def test_a_protected_manifest_is_refused() -> None:
 def test_every_command_explains_itself() -> None:
     for command in ((), ("serve",), ("demo",), ("check-config",), ("token", "mint"), ("keys", "derive"), ("protect",)):
         assert "Usage:" in good(*command, "--help")
+
+
+def with_dialect(folder: Path, dialect: str) -> Path:
+    """The configuration with its issuer speaking another dialect, by its shared secret alone."""
+    file, iss = folder / "relay.toml", 'iss = "https://platform.example"'
+    lines = file.read_text().replace(iss, f'{iss}\ndialect = "{dialect}"').splitlines()
+    file.write_text("\n".join(line for line in lines if 'alg = "E' not in line))
+    return file
+
+
+@pytest.mark.parametrize("dialect", ["jwt", "cat", "akamai"])
+def test_a_token_is_minted_in_its_issuers_dialect(folder: Path, dialect: str) -> None:
+    file = with_dialect(folder, dialect)
+    minted = good(*mint(folder, "--stream", "news", "--session", "s-1")).strip()
+    config = load_config(file)
+    issuers, _ = issuers_of(config.tokens, read_secrets(config, folder))
+    credential = Credential(minted, Carrier.QUERY, "x", ("https://platform.example",))
+    here, elsewhere = Facts("GET", "/watch/news/index.mpd"), Facts("GET", "/watch/films/index.mpd")
+    proof = issuers.verify(credential, here, "news", time.time())
+    assert isinstance(proof, Proof), proof
+    assert proof.session.sid == "s-1"
+    assert proof.session.streams == frozenset({"news"}) or proof.scope.check(elsewhere)
+    assert proof.scope.check(here) is None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "message"),
+    [("akamai", "cannot say claim did"), ("fastly", "are not minted here, only those of jwt, cat, akamai")],
+)
+def test_what_a_dialect_cannot_say_is_named(folder: Path, dialect: str, message: str) -> None:
+    with_dialect(folder, dialect)
+    assert message in failed(*mint(folder, "--device", "tv"))

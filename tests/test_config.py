@@ -25,6 +25,15 @@ GOOD: dict[str, Any] = {
 }
 
 
+KEY = {"kid": "k1", "alg": "ES256", "file": "k1.pem"}
+SIGNALS = {"iss": "s", "audience": "a", "keys": [KEY], "push_token_file": "push.key"}
+
+
+def issuer(alg: str = "HS256", **settings: Any) -> dict[str, Any]:
+    """An issuer with one key."""
+    return {"iss": "https://platform.example", "keys": [{"kid": "k1", "alg": alg, "file": "key"}], **settings}
+
+
 def with_value(path: str, value: Any) -> dict[str, Any]:
     """The good configuration with one value set; ``path`` as errors write it, ``None`` removes it."""
     raw = deepcopy(GOOD)
@@ -97,6 +106,40 @@ def test_every_unit_of_time(written: str, ms: int) -> None:
             [{"kid": "k", "alg": "HS256", "file": "a"}, {"kid": "k", "alg": "ES256", "file": "b"}],
             "tokens.issuers[0].keys: two have the same 'kid'",
         ),
+        ("tokens.issuers[0].keys", [], "tokens.issuers[0]: nothing would verify its tokens. Give 'keys' or 'jwks'"),
+        ("tokens.issuers[0].dialect", "saml", "tokens.issuers[0].dialect: Invalid enum value 'saml'"),
+        ("tokens.issuers[0].streams", ["films"], "tokens.issuers[0].streams: no stream 'films'"),
+        ("tokens.issuers[0].path", "a/b", "tokens.issuers[0].path: "),
+        ("tokens.issuers[0].header", ["a b"], "tokens.issuers[0].header["),
+        ("tokens.issuers[0].options", {"plian": True}, "tokens.issuers[0].options: plian: no such option; jwt knows"),
+        ("tokens.issuers[0].options", {"plain": "yes"}, "tokens.issuers[0].options: plain: Expected `bool`"),
+        ("tokens.issuers[0]", issuer(dialect="fastly", alg="ES256"), "keys[0].alg: ES256 does not fit fastly"),
+        ("tokens.issuers[0]", issuer(dialect="media-cdn", alg="ES256"), "Choose from HS256, EdDSA"),
+        ("tokens.issuers[0]", issuer(dialect="akamai", jwks={"url": "https://a/k"}), "jwks: akamai has shared secrets"),
+        (
+            "tokens.issuers[0]",
+            issuer(dialect="akamai", options={"salt": "s"}),
+            "options.salt: a secret. Give a file that holds it",
+        ),
+        ("tokens.issuers[0]", issuer(dialect="secure-link", query=["t"]), "query: a secure link has two parts"),
+        (
+            "tokens.issuers[0]",
+            issuer(dialect="secure-link", options={"text": "{uri}"}),
+            "options: it must hold {expires}",
+        ),
+        ("tokens.issuers[0]", issuer(jwks={"url": "http://keys.example/k"}), "jwks.url: whoever is on the way"),
+        ("tokens.issuers[0]", issuer(jwks={"url": "https://a.example"}), "jwks.url: "),
+        (
+            "tokens.issuers[0]",
+            issuer(jwks={"url": "https://a.example/k", "refresh": "5s"}),
+            "jwks.refresh: less than 10s",
+        ),
+        ("tokens.issuers[0]", issuer(jwks={"url": "https://a.example/k", "keep": "1m"}), "jwks.keep: shorter than"),
+        ("transmitters", [{"iss": "s", "audience": "a"}], "transmitters[0]: nothing would verify its events. Give"),
+        ("transmitters", [SIGNALS | {"push_token_file": ""}], "transmitters[0]: its events cannot come. Give"),
+        ("transmitters", [SIGNALS, SIGNALS], "transmitters: two have the same 'iss'. Give"),
+        ("transmitters", [SIGNALS | {"keys": [KEY, KEY]}], "transmitters[0].keys: two have the same 'kid'. Give"),
+        ("transmitters", [SIGNALS | {"jwks": {"url": "http://s.example/k"}}], "transmitters[0].jwks.url: whoever"),
         ("origin.connect_timeout", "0s", "origin.connect_timeout: 0 would"),
         ("origin.read_timeout", "0s", "origin.read_timeout: 0 would"),
         ("origin.max_manifest", "32MiB", "origin.max_manifest: the parsers take at most 8MiB"),
@@ -150,6 +193,19 @@ def test_a_bad_value_is_named_with_its_place(path: str, value: Any, message: str
     assert text.startswith("relay.toml: ")
     assert message in text
     assert re.search(r"\. (Add|Choose|Give|Make|See|Set|Shorten|Write)\b", text), "a remedy"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000/k", "http://127.0.0.1/k", "http://[::1]:1/k", "https://a/k?x=1"]
+)
+def test_keys_come_by_a_way_that_nobody_else_is_on(url: str) -> None:
+    config = parsed("tokens.issuers[0]", issuer(jwks={"url": url}))
+    assert config.tokens.issuers[0].jwks is not None
+
+
+@pytest.mark.parametrize("path", ["*", "", "hdntl", "edge-cache-token"])
+def test_where_a_token_stands_in_a_path(path: str) -> None:
+    assert parsed("tokens.issuers[0]", issuer(path=path)).tokens.issuers[0].path == path
 
 
 def test_an_interval_of_zero_keeps_one_key() -> None:

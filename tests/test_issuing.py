@@ -5,10 +5,10 @@ from typing import Any
 from keys.material import RootKey
 from keys.ring import KeyRing
 from relay.config import Config, parse_config
+from relay.facts import Facts
 from relay.gate.carriers import Credential, Names, Presented
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.keys import TokenKey
-from relay.gate.facts import Facts
 from relay.issuing import issuers_of, names_of
 from relay.secrets import Secrets
 from tests.gate.platform import NOW, SECRET, token

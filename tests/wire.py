@@ -30,6 +30,7 @@ class Wire:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    patience_s: float = TIMEOUT_S
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are. A server that has closed already takes nothing more: that is for replies to show."""
@@ -39,7 +40,7 @@ class Wire:
 
     async def reply(self, method: str = "GET") -> Reply | None:
         """The next answer; None when the server closed instead. Raises AssertionError where it is not HTTP."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(self.patience_s):
             head = b""
             with contextlib.suppress(ConnectionError):
                 while not head.endswith(b"\r\n\r\n") and (line := await self.reader.readline()):
@@ -62,7 +63,7 @@ class Wire:
 
     async def closed(self) -> bool:
         """Whether the server closes without a further byte."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(self.patience_s):
             try:
                 return await self.reader.read(1) == b""
             except ConnectionError:
@@ -84,11 +85,13 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(address: tuple[str, int], tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
+async def wire(
+    address: tuple[str, int], tls: ssl.SSLContext | None = None, patience_s: float = TIMEOUT_S
+) -> AsyncIterator[Wire]:
     """A connection to a listener, broken off in the end."""
     reader, writer = await asyncio.open_connection(*address, ssl=tls, limit=1 << 20)
     try:
-        yield Wire(reader, writer)
+        yield Wire(reader, writer, patience_s)
     finally:
         writer.transport.abort()
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from aiohttp import web
 
 from relay.config import EdgeConfig
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.node import NODE
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network

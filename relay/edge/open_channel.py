@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from relay.edge.visit import Visit, reset
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.open_responses import OpenResponse
 from relay.told import Told
 from relay.verdict import Deny, Reason

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import unquote
 
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.verdict import Deny, Reason
 
 MAX_TOKEN = 4096

@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects.claims import BadTokenError, Claims
 from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.jws import Jws, take_apart
 from relay.gate.dialects.keys import TokenKey
-from relay.gate.facts import Facts
 from relay.gate.replay import SeenOnce
 from relay.gate.uri import Part, spellings
 from relay.verdict import Deny, Reason

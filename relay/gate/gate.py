@@ -10,10 +10,10 @@ from functools import lru_cache
 from math import inf
 
 from keys.model import TrackType
+from relay.facts import Facts
 from relay.gate.carriers import Credential, Presented
 from relay.gate.dialects.base import Proof, Use
 from relay.gate.dpop import check_proof
-from relay.gate.facts import Facts
 from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Live

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from relay.facts import Facts
 from relay.gate.carriers import Carriers, Credential, Names, Presented
 from relay.gate.dialects.base import Dialect, Proof
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
 from relay.gate.dialects.registry import DIALECTS
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 
 MAX_CACHED = 4096

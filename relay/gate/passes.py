@@ -10,7 +10,7 @@ from msgspec import Struct
 from keys.errors import SealError
 from keys.model import TrackType
 from keys.seal import Sealer
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.model import Session, StreamLimit
 
 MAX_PASS = 8192

@@ -11,7 +11,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512_256, Hash
 
 from keys import base64url
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.globs import Glob
 from relay.gate.patterns import PatternError, compile_pattern
 from relay.gate.uri import Part, sorted_query, spellings

@@ -4,7 +4,7 @@ from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from relay.gate.facts import Facts
+from relay.facts import Facts
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _HEX = frozenset("0123456789abcdefABCDEF")

@@ -30,7 +30,7 @@ class Action(StrEnum):
 class _Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="event", omit_defaults=True):
     """``origin`` is the incarnation of the node that made it: 16 hex digits, new at each start."""
 
-    origin: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    origin: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
     seq: Annotated[int, Meta(ge=1, lt=2**53)]
 
     @property

@@ -17,8 +17,8 @@ from relay.app import running_node
 from relay.config import parse_config
 from relay.control.app import create_control
 from relay.control.transmitters import Transmitter
+from relay.facts import Facts
 from relay.gate.dialects.keys import TokenKey
-from relay.gate.facts import Facts
 from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.node import Node

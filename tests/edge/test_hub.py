@@ -17,7 +17,7 @@ from relay.edge.hub import Hub
 from relay.edge.open_channel import MAX_QUEUED, Channel
 from relay.edge.visit import Visit
 from relay.errors import OriginError
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.manifest.context import Clock, Observed
 from relay.model import Session
 from relay.node import Node

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from relay.facts import Facts
 from relay.gate.dialects.base import Dialect, Proof
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 
 NOW = 1_790_000_100

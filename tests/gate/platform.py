@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from keys import base64url
+from relay.facts import Facts
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.jwt import JwtDialect, mint_token
 from relay.gate.dialects.keys import KeySet, Signer
-from relay.gate.facts import Facts
 
 NOW = 1_790_000_000
 ISSUER = "https://platform.example"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from relay.facts import Facts
 from relay.gate.carriers import (
     ANY_PATH,
     DEFAULT_NAMES,
@@ -18,7 +19,6 @@ from relay.gate.carriers import (
     Presented,
     strip,
 )
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 
 CARRIERS = Carriers(DEFAULT_NAMES)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects.jws import seal
 from relay.gate.dialects.keys import Signer
 from relay.gate.dpop import AHEAD_S, check_proof, thumbprint
-from relay.gate.facts import Facts
 from relay.gate.replay import SeenOnce
 from relay.verdict import Reason
 from tests.gate import negatives

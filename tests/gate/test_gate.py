@@ -7,8 +7,8 @@ import pytest
 
 from keys.model import TrackType
 from keys.seal import Sealer
+from relay.facts import Facts
 from relay.gate.carriers import DEFAULT_NAMES, Presented
-from relay.gate.facts import Facts
 from relay.gate.gate import Admission, Gate, GatePolicy, Stale, Visitor
 from relay.gate.issuers import IssuerSpec, build_issuers
 from relay.gate.passes import PassCodec

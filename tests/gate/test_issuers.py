@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from relay.facts import Facts
 from relay.gate.carriers import DEFAULT_NAMES, Carrier, Credential, Names, Presented
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.cat import mint_cat
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.issuers import MAX_CACHED, Issuer, Issuers, IssuerSpec, build_issuers
 from relay.verdict import Deny, Reason
 from tests.gate.platform import CLAIMS, NOW, SECRET

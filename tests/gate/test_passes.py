@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from keys.model import TrackType
 from keys.seal import Sealer
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.passes import MAX_PASS, PassCodec
 from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
 

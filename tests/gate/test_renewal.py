@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from relay.facts import Facts
 from relay.gate.carriers import DEFAULT_NAMES, Carrier, Credential, Names
 from relay.gate.dialects.base import Proof, Renewal
 from relay.gate.dialects.cat import CatDialect, mint_cat
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.renewal import COOKIE_PARAMETERS, RenewalAnswer, renewal_of
 from relay.model import Session
 from relay.verdict import Deny

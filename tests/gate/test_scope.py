@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA512_256, Hash
 from multidict import CIMultiDict
 
 from keys import base64url
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.scope import (
     MAX_HEADERS,
     MAX_RULES,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.uri import Part, normal_path, sorted_query, spellings
 
 HERE = Facts("GET", "/live/ch1/seg.1.m4s", "b=2&a=1", "HTTPS", "Edge.Example.:8443")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.scope import Scope
 from relay.model import Session
 from relay.verdict import Answer, Deny

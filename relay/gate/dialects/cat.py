@@ -7,6 +7,7 @@ from typing import Any
 import cbor2
 
 from keys import base64url
+from relay.facts import Facts
 from relay.gate.dialects import cat_claims
 from relay.gate.dialects import claims as read
 from relay.gate.dialects.base import Proof
@@ -15,7 +16,6 @@ from relay.gate.dialects.cbor import CborError, read_map
 from relay.gate.dialects.claims import BadTokenError, Claims, Terms
 from relay.gate.dialects.cose import Cose, seal, take_apart
 from relay.gate.dialects.keys import KeySet, Signer
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 
 MAX_CLAIMS = 64

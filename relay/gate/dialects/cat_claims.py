@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from keys import base64url
-from relay.gate.bounds import DEFAULT_PROOF_WINDOW, Bounds
+from relay.bounds import DEFAULT_PROOF_WINDOW, Bounds
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import renewals
 from relay.gate.dialects.base import Renewal, Use

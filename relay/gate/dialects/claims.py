@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from keys import base64url
 from keys.model import TrackType
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.scope import ScopeError, UnenforcedError
 from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
 from relay.verdict import Answer, Deny, Reason

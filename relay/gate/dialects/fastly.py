@@ -7,12 +7,12 @@ the token in newer ones; the two agree for URLs without a query.
 import re
 from dataclasses import dataclass
 
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import links
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.claims import BadTokenError, Terms
 from relay.gate.dialects.keys import KeySet
-from relay.gate.facts import Facts
 from relay.verdict import Deny
 
 _TOKEN = re.compile(r"([1-9][0-9]{9,10})_([0-9a-f]{40})")

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import renewals
 from relay.gate.dialects.base import Proof, Renewal, Use
 from relay.gate.dialects.claims import BadTokenError, Claims, Terms
 from relay.gate.dialects.jws import Jws, seal, take_apart
 from relay.gate.dialects.keys import KeySet, Signer
-from relay.gate.facts import Facts
 from relay.gate.scope import Scope, headers_from_json, uris_from_json
 from relay.model import Session
 from relay.verdict import Deny

@@ -12,12 +12,12 @@ from hashlib import blake2b
 from urllib.parse import unquote
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.carriers import MAX_TOKEN
 from relay.gate.dialects import claims as read
 from relay.gate.dialects.claims import BadTokenError, Claims, Terms
 from relay.gate.dialects.keys import SYMMETRIC, KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.globs import Glob
 from relay.gate.scope import Kind, Match, Scope, UriRule
 from relay.gate.uri import Part

@@ -14,13 +14,13 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Meta
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import links
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.claims import BadTokenError, Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.globs import Glob
 from relay.gate.scope import Kind, Match, Scope, UriRule
 from relay.gate.uri import Part

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from hashlib import md5
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import links
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.claims import BadTokenError, Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.uri import normal_path
 from relay.verdict import Deny, Reason
 

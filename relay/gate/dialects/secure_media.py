@@ -9,14 +9,14 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import links
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.claims import BadTokenError, Claims, Terms
 from relay.gate.dialects.jws import Jws, take_apart
 from relay.gate.dialects.keys import SYMMETRIC, KeySet, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.scope import Kind, Match
 from relay.verdict import Deny, Reason
 

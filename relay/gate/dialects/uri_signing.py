@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects import claims as read
 from relay.gate.dialects import jwe, links
 from relay.gate.dialects.base import Proof, Renewal, Use
 from relay.gate.dialects.claims import BadTokenError, Claims, Terms
 from relay.gate.dialects.jws import Jws, seal, take_apart
 from relay.gate.dialects.keys import KeySet, Signer, TokenKey
-from relay.gate.facts import Facts
 from relay.gate.patterns import PatternError, compile_pattern
 from relay.gate.uri import normal_path
 from relay.verdict import Deny, Reason

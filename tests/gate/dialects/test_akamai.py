@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.carriers import MAX_TOKEN
 from relay.gate.dialects.akamai import AkamaiDialect, AkamaiOptions, mint_acl_token
 from relay.gate.dialects.keys import KeySet, TokenKey

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.dialects.base import Proof, Renewal, Use
 from relay.gate.dialects.cat import CatDialect, CatOptions, mint_cat
 from relay.gate.dialects.cat_claims import REFUSED, Deadline

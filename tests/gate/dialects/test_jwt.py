@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keys import base64url
 from keys.model import TrackType
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.carriers import MAX_TOKEN
 from relay.gate.dialects.base import Proof, Renewal, Use
 from relay.gate.dialects.claims import Terms

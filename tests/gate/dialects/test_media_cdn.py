@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects.keys import KeySet, TokenKey
 from relay.gate.dialects.media_cdn import MediaCdnDialect, MediaCdnOptions
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 from tests.gate import negatives
 from tests.gate.links import END, KEY, NOW, SID, TERMS, TIMES, at, proven, refused, secrets

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet
 from relay.gate.dialects.secure_link import SecureLinkDialect, SecureLinkOptions

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.jws import seal
 from relay.gate.dialects.keys import KeySet, Signer, TokenKey
 from relay.gate.dialects.secure_media import SecureMediaDialect
-from relay.gate.facts import Facts
 from relay.verdict import Deny, Reason
 from tests.gate import negatives
 from tests.gate.links import END, KEY, NOW, TERMS, TIMES, at, proven, refused, secrets

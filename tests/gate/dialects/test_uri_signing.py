@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys import base64url
-from relay.gate.bounds import Bounds
+from relay.bounds import Bounds
+from relay.facts import Facts
 from relay.gate.carriers import Carrier, Credential, Names
 from relay.gate.dialects.base import Proof, Use
 from relay.gate.dialects.claims import Terms
@@ -17,7 +18,6 @@ from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.jws import seal, take_apart
 from relay.gate.dialects.keys import KeySet, Signer, TokenKey
 from relay.gate.dialects.uri_signing import UriSigningDialect, UriSigningOptions
-from relay.gate.facts import Facts
 from relay.gate.renewal import renewal_of
 from relay.verdict import Deny, Reason
 from tests.gate import negatives

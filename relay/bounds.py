@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.verdict import Deny, Reason
 
 DEFAULT_PROOF_WINDOW = 300
