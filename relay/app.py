@@ -18,17 +18,16 @@ from relay.broadcast import Broadcast
 from relay.config import Config, LimitConfig
 from relay.control.app import create_control
 from relay.control.status import observe
+from relay.control.transmitters import obeyed
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.errors import ConfigError
-from relay.gate.carriers import DEFAULT_NAMES, Names
-from relay.gate.dialects.keys import KeySet
 from relay.gate.gate import Gate, GatePolicy, Stale
-from relay.gate.issuers import IssuerSpec, build_issuers
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
 from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
+from relay.issuing import issuers_of
 from relay.jwks import JwksRefresher, PinnedSet
 from relay.lease_store import LeaseStore
 from relay.leases import StreamLeases
@@ -84,10 +83,10 @@ class NodeBuilder:
 
     async def policies(self, config: Config, secrets: Secrets, before: Policies | None = None) -> Policies:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
-        specs, pinned = _issuers(config, secrets, self._pinned)
         tokens, state = config.tokens, config.state
+        issuers, pinned = issuers_of(tokens, secrets, self._pinned)
         gate = Gate(
-            build_issuers(specs, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds),
+            issuers,
             PassCodec(Sealer(secrets.ring.service_keys("pass"))),
             self._replica.state.revocations,
             GatePolicy(
@@ -245,29 +244,6 @@ def _stream_limits(config: Config) -> dict[str, LimitConfig]:
     return {name: stream.limit for name, stream in config.streams.items()}
 
 
-def _issuers(config: Config, secrets: Secrets, before: Sequence[PinnedSet]) -> tuple[list[IssuerSpec], list[PinnedSet]]:
-    specs, pinned = [], []
-    for issuer in config.tokens.issuers:
-        fixed = tuple(secrets.issuers[issuer.iss])
-        keys, usual = KeySet(fixed), DEFAULT_NAMES[issuer.dialect]
-        names = Names(
-            header=usual.header if issuer.header is None else issuer.header,
-            cookie=usual.cookie if issuer.cookie is None else issuer.cookie,
-            query=usual.query if issuer.query is None else issuer.query,
-            path=usual.path if issuer.path is None else issuer.path,
-            joined=usual.joined,
-        )
-        if issuer.jwks:
-            times = issuer.jwks.refresh.seconds, issuer.jwks.keep.seconds
-            # A set that stays keeps what was fetched: its issuer may be out of reach just now.
-            same = (one.keys for one in before if (one.url, one.fixed) == (issuer.jwks.url, fixed))
-            keys = next(same, keys)
-            pinned.append(PinnedSet(keys, issuer.jwks.url, fixed, refresh_s=times[0], keep_s=times[1]))
-        options = secrets.options.get(issuer.iss)
-        specs.append(IssuerSpec(issuer.iss, issuer.dialect, keys, names, frozenset(issuer.streams), options))
-    return specs, pinned
-
-
 @asynccontextmanager
 async def listening(
     config: Config, secrets: Secrets, base: Path, sockets: tuple[socket.socket, socket.socket] | None = None
@@ -286,7 +262,11 @@ async def listening(
         at_edge, at_control = sockets or (bind(config.edge.listen), bind(config.control.listen))
         edge_limits, control_limits = _limits(config)
         # The first to open is the last to close: while viewers are let go, they can still be revoked.
-        control = await open_listener(create_control(node), at_control, control_limits)
+        trusted = obeyed(config, secrets)
+        keys = JwksRefresher(trusted.pinned, "transmitters")
+        stack.push_async_callback(keys.close)
+        await keys.start()
+        control = await open_listener(create_control(node, trusted.transmitters), at_control, control_limits)
         stack.push_async_callback(control.close, CONTROL_DRAIN_S)
         edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)
         stack.push_async_callback(lambda: edge.close(node.config.edge.drain.seconds))

@@ -45,10 +45,15 @@ class PinnedSet:
 
 
 class JwksRefresher:
-    """Keeps pinned key sets fresh. ``clock`` gives seconds that never go back."""
+    """Keeps pinned key sets fresh. ``clock`` gives seconds that never go back.
 
-    def __init__(self, sets: Sequence[PinnedSet], clock: Callable[[], float] = time.monotonic) -> None:
-        self._sets = [_Refresh(pinned, str(index), clock) for index, pinned in enumerate(sets)]
+    In metrics and the log a set is told by ``whose`` they are and its place among them.
+    """
+
+    def __init__(
+        self, sets: Sequence[PinnedSet], whose: str = "issuers", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sets = [_Refresh(pinned, f"{whose}[{index}]", clock) for index, pinned in enumerate(sets)]
         self._tasks: list[asyncio.Task[None]] = []
         self._client: aiohttp.ClientSession | None = None
 
@@ -72,20 +77,33 @@ class JwksRefresher:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        for one in self._sets:
+            one.forget()
         if self._client is not None:
             await self._client.close()
+
+
+_shown: dict[str, "_Refresh"] = {}
+"""Whose age each label of the metric shows."""
 
 
 class _Refresh:
     """One set's refreshing."""
 
-    def __init__(self, pinned: PinnedSet, index: str, clock: Callable[[], float]) -> None:
+    def __init__(self, pinned: PinnedSet, label: str, clock: Callable[[], float]) -> None:
         self._pinned = pinned
-        self._index = index
+        self._label = label
         self._clock = clock
         self._fetched_at = clock()
         self._failures = 0
-        KEY_SET_AGE.labels(index).set_function(lambda: clock() - self._fetched_at)
+        _shown[label] = self
+        KEY_SET_AGE.labels(label).set_function(lambda: clock() - self._fetched_at)
+
+    def forget(self) -> None:
+        # After a reload the label may be that of a set that took this one's place.
+        if _shown.get(self._label) is self:
+            del _shown[self._label]
+            KEY_SET_AGE.remove(self._label)
 
     async def run(self, client: aiohttp.ClientSession) -> None:
         while True:
@@ -117,7 +135,7 @@ class _Refresh:
         # Neither the URL, whose query may be a secret, nor the text of a client's error, which repeats it.
         what = str(err) if type(err) is ValueError else type(err).__name__
         host = urlsplit(self._pinned.url).hostname
-        _log.warning("key_set_not_refreshed", set=self._index, host=host, error=what, failures=self._failures)
+        _log.warning("key_set_not_refreshed", set=self._label, host=host, error=what, failures=self._failures)
 
 
 async def _fetch(client: aiohttp.ClientSession, url: str) -> bytes:

@@ -158,7 +158,7 @@ async def test_an_issuer_that_stalls_is_given_up(issuer: Issuer, url: str, monke
 async def test_old_keys_are_dropped_in_the_end_and_come_back(issuer: Issuer, url: str) -> None:
     clock = Clock()
     one = pinned(url, keep_s=60.0)
-    refresher = JwksRefresher([one], clock)
+    refresher = JwksRefresher([one], clock=clock)
     await refresher.start()
     issuer.status = 500
     clock.now += 59
@@ -190,15 +190,23 @@ async def test_a_configured_key_stands_where_a_fetched_one_has_its_id(issuer: Is
     await refresher.close()
 
 
-async def test_the_age_of_each_set_is_a_metric(url: str) -> None:
+def ages() -> dict[str, float]:
+    return {sample.labels["set"]: sample.value for metric in KEY_SET_AGE.collect() for sample in metric.samples}
+
+
+async def test_the_age_of_each_set_is_a_metric_while_it_is_refreshed(url: str) -> None:
     clock = Clock()
-    refresher = JwksRefresher([pinned(url, refresh_s=60), pinned("http://127.0.0.1:1/", refresh_s=60)], clock)
+    sets = [pinned(url, refresh_s=60), pinned("http://127.0.0.1:1/", refresh_s=60)]
+    refresher = JwksRefresher(sets, "signals", clock)
     clock.now += 10
     await refresher.start()
     clock.now += 5
-    ages = {sample.labels["set"]: sample.value for metric in KEY_SET_AGE.collect() for sample in metric.samples}
-    assert (ages["0"], ages["1"]) == (5.0, 15.0)
+    assert ages() == {"signals[0]": 5.0, "signals[1]": 15.0}
+    successor = JwksRefresher(sets[:1], "signals", clock)
     await refresher.close()
+    assert ages() == {"signals[0]": 0.0}
+    await successor.close()
+    assert ages() == {}
 
 
 async def test_without_sets_nothing_is_done() -> None:

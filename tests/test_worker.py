@@ -1,6 +1,7 @@
 """Relay processes from start to end: reload, drain, several workers under one supervisor."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -87,20 +87,21 @@ async def ask(peer: Wire, path: str = OK, *fields: str) -> Reply | None:
     return await peer.reply()
 
 
-async def fetch(url: str, path: str = OK, patience_s: float = 5.0) -> Reply:
+async def fetch(url: str, path: str = OK, tls: ssl.SSLContext | None = None, patience_s: float = 5.0) -> Reply:
     """One request on a connection of its own."""
-    async with wire(address(url), patience_s=patience_s) as peer:
+    async with wire(address(url), tls, patience_s) as peer:
         reply = await ask(peer, path, "Connection: close")
         assert reply is not None
         return reply
 
 
-async def enter(relay: RelayProcess, name: str = "vod") -> Reply:
-    return await fetch(relay.edge, f"/watch/{name}/index.m3u8?token={relay.token()}")
+async def enter(relay: RelayProcess, name: str = "vod", tls: ssl.SSLContext | None = None) -> Reply:
+    return await fetch(relay.edge, f"/watch/{name}/index.m3u8?token={relay.token()}", tls)
 
 
-async def revoke(relay: RelayProcess, api_key: str) -> int:
-    fields = (f"Authorization: Bearer {api_key}", "Content-Length: 24", "", '{"session_id":"unknown"}')
+async def revoke(relay: RelayProcess, api_key: str, session: str = "unknown") -> int:
+    body = json.dumps({"session_id": session})
+    fields = (f"Authorization: Bearer {api_key}", f"Content-Length: {len(body)}", "", body)
     async with wire(address(relay.control)) as peer:
         await peer.send("\r\n".join(["POST /api/v1/drm/revoke HTTP/1.1", "Host: a", *fields]).encode())
         reply = await peer.reply()
@@ -224,25 +225,47 @@ async def test_draining_waits_for_a_response_under_way_and_takes_revocations_mea
         assert await asyncio.to_thread(relay.process.wait, 5) == 0
 
 
-async def growing_segment(relay: RelayProcess) -> str:
+async def growing_segment(relay: RelayProcess, tls: ssl.SSLContext | None = None) -> str:
     """The path of a segment that its origin is still making."""
-    master = (await enter(relay)).headers["location"]
-    for line in (await fetch(relay.edge, master)).body.decode().split("\n"):
+    master = (await enter(relay, tls=tls)).headers["location"]
+    for line in (await fetch(relay.edge, master, tls)).body.decode().split("\n"):
         if match := re.search(r'TYPE=AUDIO.*URI="([^"]+)"', line):
             playlist = URL(master, encoded=True).join(URL(match[1], encoded=True))
-            text = (await fetch(relay.edge, str(playlist))).body.decode()
+            text = (await fetch(relay.edge, str(playlist), tls)).body.decode()
             last = [entry for entry in text.split("\n") if "a_3.m4s" in entry and not entry.startswith("#")][-1]
             return str(playlist.join(URL(last, encoded=True)))
     raise AssertionError("no audio")
 
 
-async def test_a_renewed_certificate_is_used_and_old_connections_stay(folder: Path) -> None:
-    for name, serial in (("tls", 1), ("next", 2)):
-        write_certificate(folder / f"{name}.pem", folder / f"{name}.key", serial)
+def with_tls(folder: Path) -> ssl.SSLContext:
+    """Turn TLS on, and what a client trusts then."""
+    write_certificate(folder / "tls.pem", folder / "tls.key")
     rewrite(folder, "edge = { ", 'edge = { tls_certificate = "tls.pem", tls_key = "tls.key", ')
     trust = ssl.create_default_context(cafile=str(folder / "tls.pem"))
-    trust.load_verify_locations(str(folder / "next.pem"))
     trust.check_hostname = False
+    return trust
+
+
+async def test_a_revocation_cuts_a_response_over_tls(folder: Path) -> None:
+    trust = with_tls(folder)
+    with relay_process(folder) as relay:
+        path = await growing_segment(relay, trust)
+        async with wire(address(relay.edge), trust) as peer:
+            await peer.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert await peer.reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            assert await revoke(relay, relay.api_key, "session") == 200
+            started = time.perf_counter()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                async with asyncio.timeout(5):
+                    while await peer.reader.read(1 << 20):
+                        pass
+            assert time.perf_counter() - started < 0.4
+
+
+async def test_a_renewed_certificate_is_used_and_old_connections_stay(folder: Path) -> None:
+    trust = with_tls(folder)
+    write_certificate(folder / "next.pem", folder / "next.key", serial=2)
+    trust.load_verify_locations(str(folder / "next.pem"))
     with relay_process(folder) as relay:
         async with wire(address(relay.edge), trust) as old:
             assert (await ask(old)) is not None
@@ -294,7 +317,7 @@ def shared(folder: Path, log_url: str) -> Path:
     return folder
 
 
-@contextmanager
+@contextlib.contextmanager
 def supervised(folder: Path, workers: int = 2) -> Iterator[RelayProcess]:
     """A supervisor with its workers; it must end well."""
     with (folder / "log").open("a+") as log:
@@ -345,13 +368,7 @@ async def test_a_revocation_reaches_every_worker(shared: Path) -> None:
     with supervised(shared) as relay:
         location = (await enter(relay)).headers["location"]
         assert {(await fetch(relay.edge, location)).status for _ in range(20)} == {200}
-        body = '{"session_id":"session"}'
-        fields = (f"Authorization: Bearer {relay.api_key}", f"Content-Length: {len(body)}", "", body)
-        async with wire(address(relay.control)) as peer:
-            await peer.send("\r\n".join(["POST /api/v1/drm/revoke HTTP/1.1", "Host: a", *fields]).encode())
-            reply = await peer.reply()
-            assert reply is not None
-            assert reply.status == 200
+        assert await revoke(relay, relay.api_key, "session") == 200
         await asyncio.sleep(0.3)
         assert {(await fetch(relay.edge, location)).status for _ in range(20)} == {403}
 

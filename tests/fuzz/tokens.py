@@ -30,7 +30,7 @@ from relay.gate.dialects.media_cdn import MediaCdnDialect, MediaCdnOptions
 from relay.gate.dialects.secure_link import SecureLinkDialect
 from relay.gate.dialects.secure_media import SecureMediaDialect
 from relay.gate.dialects.uri_signing import UriSigningDialect, UriSigningOptions
-from relay.gate.facts import Facts
+from relay.facts import Facts
 from relay.gate.gate import Visitor
 from relay.gate.passes import PassCodec
 from relay.model import Session

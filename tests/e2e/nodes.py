@@ -1,0 +1,119 @@
+"""Nodes that share a Valkey, pages that play from one of them, and revoking through another."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+
+from playwright.sync_api import Page
+
+from relay.demo.clip import Clip
+from relay.demo.origin import create_origin
+from relay.demo.page import create_page
+from tests.cluster import cluster
+from tests.e2e.browser import until
+from tests.e2e.demo_page import seen
+from tests.e2e.link import Link
+from tests.e2e.local import CONSOLE, NODE_MODULES, Server
+from tests.e2e.network import Network
+from tests.relay_process import RelayProcess
+from tests.valkey import valkey_server
+
+RATE = 90_000
+"""Bytes a second of a slow viewer's line. The clip's smaller rendition needs half, so a segment takes a while."""
+LATE_S = 1.5
+"""For so long after the picture has stopped nothing more may come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How one revocation went, in milliseconds from the moment that the call was sent."""
+
+    answered_ms: float
+    reset_ms: float
+    """Until the node that served the player reset its connection."""
+    last_byte_ms: float
+    """Until the last byte of a manifest, segment, key or licence came; never, if it came before."""
+    picture_ms: float
+    """Until the last frame was shown and the SDK had ended playback."""
+
+    def __str__(self) -> str:
+        return (
+            f"API answered {self.answered_ms:.1f} ms, connection reset {self.reset_ms:.1f} ms, "
+            f"last byte {self.last_byte_ms:.1f} ms, picture stopped {self.picture_ms:.1f} ms after the call"
+        )
+
+
+@contextmanager
+def live_nodes(folder: Path, clip: Clip, server: Server, count: int) -> Iterator[list[RelayProcess]]:
+    """Nodes before the demo's live origin."""
+    settings = {
+        "origin": json.dumps(server.start(create_origin(clip, time.time)) + "/live/"),
+        "hls": '"master.m3u8"',
+        "dash": '"manifest.mpd"',
+        "window": '"2m"',
+    }
+    with valkey_server() as valkey, cluster(folder, {"demo": settings}, [valkey.url] * count) as nodes:
+        yield nodes
+
+
+def page_for(server: Server, edge: str, token: str) -> str:
+    """Serve the demo page for a session that begins at ``edge``; its URL."""
+
+    async def session() -> dict[str, object]:
+        return {
+            "hls": f"{edge}/watch/demo/index.m3u8?token={token}",
+            "dash": f"{edge}/watch/demo/index.mpd?token={token}",
+            "session_id": "session",
+            "account_id": "account",
+            "stream_id": "demo",
+        }
+
+    async def no_button(_: str) -> None:
+        raise AssertionError("nobody presses the button here")
+
+    return server.start(create_page(CONSOLE, NODE_MODULES, session, no_button)) + "/"
+
+
+def ask(url: str, body: str = "", key: str = "") -> tuple[int, str]:
+    """GET a URL, or POST a body to it; the status, and the reason of a refusal."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, body.encode() or None, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            answer.read()
+            return answer.status, ""
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.headers.get("Relay-Reason", "")
+
+
+def revoke(node: RelayProcess, sid: str) -> None:
+    """Revoke a session through a node's API; returns when it has answered."""
+    status, _ = ask(f"{node.control}/api/v1/drm/revoke", json.dumps({"session_id": sid}), node.api_key)
+    assert status == 200
+
+
+def stop(page: Page, network: Network, link: Link, node: RelayProcess, sid: str) -> Stopped:
+    """Revoke the session that plays on a page in the middle of a segment, and see how it ends."""
+    end = time.monotonic() + 15
+    while (flying := network.segment_in_flight) is None:
+        assert time.monotonic() < end, "no segment was under way"
+        page.wait_for_timeout(5)
+    origin_ms = float(page.evaluate("performance.timeOrigin"))
+    wall, sent, resets = time.time(), time.monotonic(), len(link.resets)
+    revoke(node, sid)
+    answered = time.monotonic()
+    until(page, "window.__demo.stoppedAt !== null", 10)
+    page.wait_for_timeout(1000 * LATE_S)
+    assert flying.error, "the segment came through whole"
+    return Stopped(
+        answered_ms=1000 * (answered - sent),
+        reset_ms=1000 * (link.resets[resets] - sent),
+        last_byte_ms=1000 * (network.last_byte_at - sent),
+        picture_ms=origin_ms + seen(page)["stoppedAt"] - 1000 * wall,
+    )
