@@ -24,6 +24,8 @@ from relay.verdict import Deny, Reason
 MAX_WAIT_S = 0.25
 MAX_LEASES = 200_000
 PROBE_EVERY_S = 1.0
+SEGMENTS_HELD = 2
+"""Segments that a lease outlasts: a player asks for one each time that one has played."""
 RENEWALS = 3
 """Renewals within the time of a lease, so that one may be lost or late."""
 _MAX_TERMINATE = 128
@@ -111,13 +113,14 @@ class StreamLeases:
             for name, limit in limits.items()
         }
 
-    async def enter(self, visitor: Guest, terminate: str, now: float) -> Occupied | None:
+    async def enter(self, visitor: Guest, terminate: str, now: float, segment_s: float = 0.0) -> Occupied | None:
         """Take a slot for a session that begins, or say who holds them all.
 
-        ``terminate`` names a session to end first, as one of :class:`Occupied` was named.
+        ``segment_s`` is how long a segment plays, 0 if unknown: a lease lasts two of them at least. ``terminate``
+        names a session to end first, as one of :class:`Occupied` was named.
         """
         wanted = terminate if terminate.isprintable() and len(terminate) <= _MAX_TERMINATE else ""
-        ask = self._ask_of(visitor, entering=True, terminate=wanted)
+        ask = self._ask_of(visitor, segment_s, entering=True, terminate=wanted)
         if ask is None:
             return None
         key = group_of(visitor.session, visitor.stream, ask.limit.scope)
@@ -125,12 +128,12 @@ class StreamLeases:
         self._settle(key, ask, outcome, now)
         return outcome if isinstance(outcome, Occupied) else None
 
-    def heartbeat(self, visitor: Guest, now: float) -> Deny | Later | None:
+    def heartbeat(self, visitor: Guest, now: float, segment_s: float = 0.0) -> Deny | Later | None:
         """Renew a session's lease for a segment request, or refuse it; to be awaited at its first on this node."""
         lease = self._latest.get(visitor.session.sid)
         if lease is not None and now < lease.renew_at and lease.stream == visitor.stream:
             return _REFUSED if lease.refused else None
-        ask = self._ask_of(visitor)
+        ask = self._ask_of(visitor, segment_s)
         return None if ask is None else self._beat(visitor, ask, now)
 
     def refused(self, visitor: Guest, now: float) -> Deny | None:
@@ -160,7 +163,7 @@ class StreamLeases:
         if self._store is not None:
             await self._store.close()
 
-    def _ask_of(self, visitor: Guest, entering: bool = False, terminate: str = "") -> Ask | None:
+    def _ask_of(self, visitor: Guest, segment_s: float, entering: bool = False, terminate: str = "") -> Ask | None:
         session, stream = visitor.session, visitor.stream
         rule = self._rules.get(stream)
         if rule is None:
@@ -168,7 +171,8 @@ class StreamLeases:
         limit = session.limit or rule.limit
         if limit is None:
             return None
-        return Ask(session.sid, session.device, stream, limit, rule.lease_s, entering, terminate)
+        lease_s = max(rule.lease_s, SEGMENTS_HELD * segment_s)
+        return Ask(session.sid, session.device, stream, limit, lease_s, entering, terminate)
 
     def _beat(self, visitor: Guest, ask: Ask, now: float) -> Deny | Later | None:
         key = group_of(visitor.session, visitor.stream, ask.limit.scope)

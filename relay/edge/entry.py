@@ -36,7 +36,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     cls = wanted_class(request, stream, visitor.session.ceiling)
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get("X-Terminate", "")
-    occupied = await node.leases.enter(visitor, terminate, node.clock())
+    occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)
     if occupied:
         return _occupied(request, occupied)
     location = f"/p/{node.gate.pass_of(visitor)}/{quote(stream.name)}/{cls}/{index}"

@@ -92,7 +92,7 @@ async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Resul
 async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | None:
     """Note that a viewer plays: that holds his slot. Only the first request on a node may wait for others' word."""
     node, now = visit.node, visit.node.clock()
-    beat = node.leases.heartbeat(visit.visitor, now)
+    beat = node.leases.heartbeat(visit.visitor, now, visit.stream.timeline.segment_s)
     signals = node.presence.played(
         visit.visitor,
         now,

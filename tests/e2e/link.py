@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.e2e.local import Server
 
-PIECE = 4096
+PIECE = 1024
 
 
 class Link:

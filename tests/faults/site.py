@@ -28,6 +28,7 @@ HEALED_S = 2.0
 """From the end of a fault to the last byte from any node."""
 REPAIRED_S = 4.0
 """The same where what the log never had must first be found missing, and offered again."""
+_PATIENCE = aiohttp.ClientTimeout(total=20)
 _sids = count(1)
 
 
@@ -62,7 +63,7 @@ class Site:
         headers = {"Authorization": f"Bearer {node.api_key}", "Idempotency-Key": key}
         body = [{"type": "session", "value": viewer.sid, **item}]
         url = f"{node.control}/api/v1/revocations{query}"
-        async with aiohttp.ClientSession() as client, client.post(url, json=body, headers=headers) as answer:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as client, client.post(url, json=body, headers=headers) as answer:
             done = Acknowledged(answer.status, await answer.json(content_type=None), time.monotonic())
         if done.status in (200, 202) and item.get("action") != "restore":
             self.revoked.append(viewer)
@@ -73,7 +74,7 @@ class Site:
         node = self.nodes[at]
         headers = {"Authorization": f"Bearer {node.api_key}"}
         url = f"{node.control}/api/v1/revocations?type=session&value={sid}"
-        async with aiohttp.ClientSession(raise_for_status=True) as client, client.get(url, headers=headers) as answer:
+        async with aiohttp.ClientSession(timeout=_PATIENCE, raise_for_status=True) as client, client.get(url, headers=headers) as answer:
             return await answer.json()
 
     async def kill(self, *nodes: int) -> None:
