@@ -39,6 +39,8 @@ OPEN = 1000
 HIT_EVERY = 5
 """One revocation in so many names a session that is open here; the others, sessions that are not."""
 RATE = 500
+CALLERS = 64
+"""Connections that the revocations come by: each call is answered when it is durable, and others must not wait."""
 LOCAL_LIMIT_MS = 2.0
 CUT_LIMIT_MS = 20.0
 
@@ -159,7 +161,7 @@ class Run:
         host = urlsplit(self._nodes[0].control)
         loop = asyncio.get_running_loop()
         callers = []
-        for _ in range(8):
+        for _ in range(CALLERS):
             _, caller = await loop.create_connection(
                 lambda: Caller(host.netloc, self._nodes[0].api_key), str(host.hostname), host.port or 0
             )
@@ -194,7 +196,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=10.0)
     seconds = options.parse_args().seconds
-    with tempfile.TemporaryDirectory() as folder, valkey_server() as valkey:
+    with tempfile.TemporaryDirectory() as folder, valkey_server(sync="everysec") as valkey:
         uvloop.run(_measure(Path(folder), valkey.url, seconds))
 
 

@@ -15,11 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from yarl import URL
 
+from relay.gate.dialects.jwt import mint_token
 from tests.certificate import write_certificate
 from tests.e2e.local import Server, free_port
-from tests.relay_process import RelayProcess, relay_process, write_configuration
+from tests.relay_process import AUDIENCE, ISSUER, RelayProcess, relay_process, write_configuration
 from tests.slow_origin import create_slow_origin
 from tests.valkey import valkey_server
 from tests.wire import Reply, Wire, wire
@@ -141,6 +146,41 @@ async def test_a_reload_takes_over_streams_and_secrets(folder: Path, origin: str
         assert (await enter(relay, "more")).status == 302
         assert (await fetch(relay.edge, f"/watch/vod/index.m3u8?token={old_token}")).status == 401
         assert (await revoke(relay, old_key), await revoke(relay, relay.api_key)) == (401, 200)
+
+
+async def test_a_token_that_was_used_stays_used_over_a_reload(folder: Path) -> None:
+    with relay_process(folder) as relay:
+        path = f"/watch/vod/index.m3u8?token={relay.token(use='once')}"
+        assert (await fetch(relay.edge, path)).status == 302
+        rewrite(folder, "[streams.vod]", "[streams.vod]\nwindow = '60m'")
+        hang_up(relay, "reloaded")
+        assert (await fetch(relay.edge, path)).headers["relay-reason"] == "replayed"
+
+
+async def test_keys_that_were_fetched_outlive_a_reload_while_their_issuer_is_away(folder: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = {**ECAlgorithm.to_jwk(private.public_key(), as_dict=True), "kid": "fetched", "alg": "ES256"}
+    answers = [web.json_response({"keys": [public]})]
+
+    async def publish(_: web.Request) -> web.Response:
+        return answers.pop() if answers else web.Response(status=503)
+
+    issuer = web.Application()
+    issuer.router.add_get("/jwks", publish)
+    server = Server()
+    rewrite(folder, "issuers = [{ ", f'issuers = [{{ jwks = {{ url = "{server.start(issuer)}/jwks" }}, ')
+    with relay_process(folder) as relay:
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "a", "sid": "s", "jti": "t", "exp": int(time.time()) + 600}
+        path = f"/watch/vod/index.m3u8?token={mint_token(claims, 'fetched', 'ES256', pem)}"
+        assert (await fetch(relay.edge, path)).status == 302
+        rewrite(folder, "[streams.vod]", "[streams.vod]\nwindow = '60m'")
+        await asyncio.to_thread(hang_up, relay, "reloaded")
+        assert not answers
+        assert (await fetch(relay.edge, path)).status == 302
+    server.stop()
 
 
 async def test_sessions_outlive_a_reload_and_a_stream_that_left_does_not(folder: Path, origin: str) -> None:

@@ -25,9 +25,10 @@ class Data(Enum):
 class Valkey:
     """A Valkey server on one port; it keeps every write on disk, so that :meth:`kill` loses nothing by itself."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, sync: str = "always") -> None:
         self.port = port
         self.url = f"redis://127.0.0.1:{port}/0"
+        self._sync = sync
         self._folder = folder / "data"
         self._checkpoint = folder / "checkpoint"
         self._server: ValkeyServer | None = None
@@ -46,7 +47,7 @@ class Valkey:
         if data is Data.CHECKPOINT:
             shutil.copytree(self._checkpoint, appended)
         self._server = ValkeyServer(
-            self.port, data_dir=self._folder, config={"appendonly": "yes", "appendfsync": "always"}
+            self.port, data_dir=self._folder, config={"appendonly": "yes", "appendfsync": self._sync}
         )
         self._server.start()
 
@@ -63,10 +64,10 @@ class Valkey:
 
 
 @contextmanager
-def valkey_server(port: int | None = None) -> Iterator[Valkey]:
-    """A running server on ``port`` or a free one; it dies with the block."""
+def valkey_server(port: int | None = None, sync: str = "always") -> Iterator[Valkey]:
+    """A running server on ``port`` or a free one; it dies with the block. ``sync`` is its ``appendfsync``."""
     with tempfile.TemporaryDirectory(prefix="valkey-") as folder:
-        server = Valkey(port or _free_port(), Path(folder))
+        server = Valkey(port or _free_port(), Path(folder), sync)
         server.start()
         try:
             yield server

@@ -52,28 +52,24 @@ async def get_snapshot(request: web.Request) -> web.StreamResponse:
     if lock.locked():
         raise BusyError("another snapshot is being taken", 10.0)
     async with lock:
-        folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="segmentgate-")
-        try:
-            path = Path(folder.name) / "snapshot"
+        # Made and removed without waiting, for a cancelled wait would leave it behind.
+        with tempfile.TemporaryDirectory(prefix="segmentgate-") as folder:
+            path = Path(folder) / "snapshot"
             # What is written was applied before, so the state holds at least what the journal's vector covers.
             await save_snapshot(path, node.replica.state, node.journal.vector())
-            return await _send(request, path)
-        finally:
-            await asyncio.to_thread(folder.cleanup)
+            file = path.open("rb")  # noqa: ASYNC230 - written just now, so nothing is waited for
+        with file:
+            return await _send(request, file)
 
 
-async def _send(request: web.Request, path: Path) -> web.StreamResponse:
+async def _send(request: web.Request, file: BinaryIO) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Cache-Control": "no-store"})
     response.content_type = "application/octet-stream"
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        response.content_length = os.fstat(file.fileno()).st_size
-        await response.prepare(request)
-        blocks = _blocks(file)
-        while block := await asyncio.to_thread(next, blocks, b""):
-            await response.write(block)
-    finally:
-        file.close()
+    response.content_length = os.fstat(file.fileno()).st_size
+    await response.prepare(request)
+    blocks = _blocks(file)
+    while block := await asyncio.to_thread(next, blocks, b""):
+        await response.write(block)
     return response
 
 

@@ -21,6 +21,9 @@ from relay.telemetry.metrics import JOURNAL_OWED
 GROUP_EVENTS = 4096
 MAX_OWED = 200_000
 RETRY_S = 1.0
+LINGER_S = 0.1
+"""How long events that nobody waits for may wait for others: their author's journal has them, and each transaction
+costs a write to the disk that those who do wait are waiting for."""
 _log = structlog.get_logger()
 
 
@@ -44,6 +47,7 @@ class GroupCommit:
         self._waiting: deque[_Entry] = deque()
         self._owed: dict[tuple[str, int], Event] = {}
         self._arrived = asyncio.Event()
+        self._awaited = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -92,6 +96,8 @@ class GroupCommit:
     def _take(self, entry: _Entry) -> None:
         self._waiting.append(entry)
         self._arrived.set()
+        if entry.written is not None:
+            self._awaited.set()
         self.owe(entry.events)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
@@ -103,6 +109,10 @@ class GroupCommit:
                 self._arrived.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), RETRY_S)
+            if all(entry.written is None for entry in self._waiting):
+                self._awaited.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._awaited.wait(), LINGER_S)
             await self._write_group(self._next_group())
 
     def _next_group(self) -> list[_Entry]:

@@ -67,9 +67,10 @@ class Repair:
         for origin, _, last in spans:
             self._offered[origin] = last, time.monotonic()
 
-    async def keep(self) -> None:
-        """Call the roll every second. Never returns."""
-        gone: list[str] = []
+    async def keep(self, former: str = "") -> None:
+        """Call the roll every second. Never returns. ``former`` is the incarnation of this node that was before."""
+        # Who was killed has left a heartbeat. Nobody should wait for him, nor leave what he knew alone to him to offer.
+        gone = [former] if former else []
         while True:
             began = time.monotonic()
             mine = self._vector.extent

@@ -130,11 +130,12 @@ class Replica:
         Raises :class:`relay.errors.ConfigError` for a journal that cannot be read.
         """
         await asyncio.to_thread(self._upkeep.load)
+        former = await asyncio.to_thread(self._upkeep.succeed, self.origin)
         self._stamps.observe(self.state.latest, self._clock())
         self._loaded = True
         loops = [self._upkeep.keep()]
         if self._log is not None and self._repair is not None:
-            loops += [self._log.follow(self._receive, self._hear), self._log.send(), self._repair.keep()]
+            loops += [self._log.follow(self._receive, self._hear), self._log.send(), self._repair.keep(former)]
         loops += [work() for work in self.background]
         self._tasks = [asyncio.ensure_future(loop) for loop in loops]
 

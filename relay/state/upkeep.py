@@ -13,6 +13,7 @@ from relay.state.snapshot import SnapshotError, load_snapshot, save_snapshot
 from relay.state.state import State
 from relay.state.vector import Vector
 
+_INCARNATION = "incarnation"
 COMPACT_S = 60.0
 SNAPSHOT_S = 600.0
 _STEP_PAUSE_S = 0.05
@@ -54,6 +55,17 @@ class Upkeep:
             replayed += 1
         seconds = round(time.monotonic() - began, 3)
         _log.info("state_loaded", revocations=len(self._state.revocations), replayed=replayed, seconds=seconds)
+
+    def succeed(self, incarnation: str) -> str:
+        """Put down that these files are now this incarnation's. Returns whose they were; empty if nobody's."""
+        former = ""
+        try:
+            former = (self._journal.meta(_INCARNATION) or b"").decode()
+            self._journal.set_meta(_INCARNATION, incarnation.encode())
+        except JournalError as err:
+            # The next incarnation will then not know of this one, and wait until it has been silent for long enough.
+            _log.error("succession_unwritten", error=str(err))
+        return former
 
     async def keep(self) -> None:
         """Compact every minute and take a snapshot every ten. Never returns."""

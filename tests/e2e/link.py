@@ -2,12 +2,11 @@
 
 import asyncio
 import socket
-import time
 from urllib.parse import urlsplit
 
 from tests.e2e.local import Server
 
-PIECE = 1024
+PIECE = 4096
 
 
 class Link:
@@ -25,8 +24,6 @@ class Link:
         self._loop = server.loop
         self._listener: asyncio.Server | None = None
         self.url = ""
-        self.resets: list[float] = []
-        """When the node reset a connection (``time.monotonic``)."""
 
     def __enter__(self) -> "Link":
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(5)
@@ -72,14 +69,10 @@ class Link:
         raise EOFError
 
     async def _answer(self, node: asyncio.StreamReader, viewer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await node.read(PIECE):
-                now = self._loop.time()
-                self._free_at = max(now, self._free_at) + len(data) / self._rate
-                await asyncio.sleep(self._free_at - now)
-                viewer.write(data)
-                await viewer.drain()
-        except ConnectionResetError:
-            self.resets.append(time.monotonic())
-            raise
+        while data := await node.read(PIECE):
+            now = self._loop.time()
+            self._free_at = max(now, self._free_at) + len(data) / self._rate
+            await asyncio.sleep(self._free_at - now)
+            viewer.write(data)
+            await viewer.drain()
         raise EOFError

@@ -1,14 +1,18 @@
 """Nodes that share a Valkey, pages that play from one of them, and revoking through another."""
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from struct import pack
 from urllib.error import HTTPError
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
 from playwright.sync_api import Page
 
 from relay.demo.clip import Clip
@@ -17,14 +21,15 @@ from relay.demo.page import create_page
 from tests.cluster import cluster
 from tests.e2e.browser import until
 from tests.e2e.demo_page import seen
-from tests.e2e.link import Link
 from tests.e2e.local import CONSOLE, NODE_MODULES, Server
 from tests.e2e.network import Network
 from tests.relay_process import RelayProcess
 from tests.valkey import valkey_server
 
-RATE = 90_000
-"""Bytes a second of a slow viewer's line. The clip's smaller rendition needs half, so a segment takes a while."""
+RATE = 2_000_000
+"""Bytes a second of a viewer's line."""
+PADDING = 1_000_000
+"""Bytes by which each segment of the clip is heavier than it need be: it takes half a second on the line."""
 LATE_S = 1.5
 """For so long after the picture has stopped nothing more may come."""
 
@@ -34,8 +39,6 @@ class Stopped:
     """How one revocation went, in milliseconds from the moment that the call was sent."""
 
     answered_ms: float
-    reset_ms: float
-    """Until the node that served the player reset its connection."""
     last_byte_ms: float
     """Until the last byte of a manifest, segment, key or licence came; never, if it came before."""
     picture_ms: float
@@ -43,16 +46,26 @@ class Stopped:
 
     def __str__(self) -> str:
         return (
-            f"API answered {self.answered_ms:.1f} ms, connection reset {self.reset_ms:.1f} ms, "
-            f"last byte {self.last_byte_ms:.1f} ms, picture stopped {self.picture_ms:.1f} ms after the call"
+            f"API answered {self.answered_ms:.1f} ms, last byte {self.last_byte_ms:.1f} ms, "
+            f"picture stopped {self.picture_ms:.1f} ms after the call"
         )
+
+
+@web.middleware
+async def _heavier(request: web.Request, handler: Handler) -> web.StreamResponse:
+    answer = await handler(request)
+    if request.path.endswith(".m4s") and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+        answer.body += pack(">I4s", PADDING, b"free") + bytes(PADDING - 8)
+    return answer
 
 
 @contextmanager
 def live_nodes(folder: Path, clip: Clip, server: Server, count: int) -> Iterator[list[RelayProcess]]:
-    """Nodes before the demo's live origin."""
+    """Nodes before the demo's live origin, with heavier segments."""
+    origin = create_origin(clip, time.time)
+    origin.middlewares.append(_heavier)
     settings = {
-        "origin": json.dumps(server.start(create_origin(clip, time.time)) + "/live/"),
+        "origin": json.dumps(server.start(origin) + "/live/"),
         "hls": '"master.m3u8"',
         "dash": '"manifest.mpd"',
         "window": '"2m"',
@@ -98,14 +111,22 @@ def revoke(node: RelayProcess, sid: str) -> None:
     assert status == 200
 
 
-def stop(page: Page, network: Network, link: Link, node: RelayProcess, sid: str) -> Stopped:
+def cut(node: RelayProcess) -> int:
+    """How many responses and channels a node has cut in flight."""
+    with urllib.request.urlopen(f"{node.control}/metrics", timeout=5) as answer:
+        found = re.search(r"(?m)^segmentgate_cut_total (\d+)", answer.read().decode())
+    assert found
+    return int(found[1])
+
+
+def stop(page: Page, network: Network, node: RelayProcess, sid: str) -> Stopped:
     """Revoke the session that plays on a page in the middle of a segment, and see how it ends."""
     end = time.monotonic() + 15
     while (flying := network.segment_in_flight) is None:
         assert time.monotonic() < end, "no segment was under way"
         page.wait_for_timeout(5)
     origin_ms = float(page.evaluate("performance.timeOrigin"))
-    wall, sent, resets = time.time(), time.monotonic(), len(link.resets)
+    wall, sent = time.time(), time.monotonic()
     revoke(node, sid)
     answered = time.monotonic()
     until(page, "window.__demo.stoppedAt !== null", 10)
@@ -113,7 +134,6 @@ def stop(page: Page, network: Network, link: Link, node: RelayProcess, sid: str)
     assert flying.error, "the segment came through whole"
     return Stopped(
         answered_ms=1000 * (answered - sent),
-        reset_ms=1000 * (link.resets[resets] - sent),
         last_byte_ms=1000 * (network.last_byte_at - sent),
         picture_ms=origin_ms + seen(page)["stoppedAt"] - 1000 * wall,
     )

@@ -53,7 +53,7 @@ class Site:
     @asynccontextmanager
     async def pirate(self) -> AsyncIterator[Viewer]:
         """A new viewer whom every node is serving everything."""
-        viewer = await Viewer.enter(self.nodes, f"pirate-{next(_sids)}")
+        viewer = await self.enter("pirate")
         async with viewer.taking():
             yield viewer
 
@@ -94,20 +94,19 @@ class Site:
         await asyncio.to_thread(self.valkey.kill)
         await asyncio.to_thread(self.valkey.start, data)
 
-    async def enter(self) -> Viewer:
-        """A new viewer."""
-        return await Viewer.enter(self.nodes, f"viewer-{next(_sids)}")
-
-    async def serves_the_innocent(self) -> None:
-        """Wait until every node serves a viewer whom nobody revoked."""
+    async def enter(self, who: str = "viewer") -> Viewer:
+        """A new viewer, as soon as sessions can begin."""
         until = time.monotonic() + 15
         while True:
             try:
-                viewer = await Viewer.enter(self.nodes, f"innocent-{next(_sids)}")
-                break
-            except aiohttp.ClientResponseError:
+                return await Viewer.enter(self.nodes, f"{who}-{next(_sids)}")
+            except aiohttp.ClientError:
                 assert time.monotonic() < until, "no session can begin"
                 await asyncio.sleep(0.1)
+
+    async def serves_the_innocent(self) -> None:
+        """Wait until every node serves a viewer whom nobody revoked."""
+        viewer = await self.enter("innocent")
         async with viewer.taking():
             pass
 

@@ -255,7 +255,7 @@ def _documents(found: dict[str, dict[str, bytes]]) -> None:
     found["set-claims"] = _sets()
     found["set"] = {"session": _signed_set(_sets()["session"]).encode()}
     found["network"] = {"four": b"192.0.2.0/24", "six": b"2001:db8::/32", "one": b"::ffff:192.0.2.1", "as": b"AS64500"}
-    slot, source = SlotRef(TrackType.HD, 1, 600_000), Source("a/v 1.m4s", "sig=x")
+    slot, source = SlotRef(TrackType.HD, 1, 600_000), Source("a/v%201.m4s", "sig=x")
     refs = {
         "playlist": PlaylistRef(source, TrackType.HD),
         "init": InitRef(source, replace(slot, period=None), ByteRange(0, 100)),
@@ -270,8 +270,9 @@ def _documents(found: dict[str, dict[str, bytes]]) -> None:
 def _media(found: dict[str, dict[str, bytes]]) -> None:
     for kind, suffix in (("hls", "m3u8"), ("dash", "mpd")):
         found[kind] = {path.stem.removesuffix(".in"): path.read_bytes() for path in (_GOLDEN / kind).glob(f"*.in.{suffix}")}
+    del found["hls"]["variables"]  # imports what only its multivariant playlist knows
     found["init"] = {name: (VECTORS / f"clear/{name}_init.mp4").read_bytes() for name in ("a", "v")}
-    found["segment"] = {"a": (VECTORS / "clear/a_1.m4s").read_bytes()[:6000]}
+    found["segment"] = {"a": (VECTORS / "clear/a_6.m4s").read_bytes()}
 
 
 def seeds() -> dict[str, dict[str, bytes]]:
