@@ -5,6 +5,7 @@ files, relative to the configuration file. ``deploy/relay.toml`` shows every set
 """
 
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -296,7 +297,9 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
         _check_transmitter(f"{name}: transmitters[{number}]", transmitter)
     if len({transmitter.iss for transmitter in config.transmitters}) != len(config.transmitters):
         raise ConfigError(f"{name}: transmitters: two have the same 'iss'. Give each its own.")
+    _check_edge(f"{name}: edge", config.edge)
     _check_origin(f"{name}: origin", config.origin)
+    _check_state(f"{name}: state", config.state)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
         if stream.rotation.salt and not config.state.directory:
@@ -362,6 +365,23 @@ def _check_origin(where: str, origin: OriginConfig) -> None:
     for key, limit in most.items():
         if getattr(origin, key) > limit:
             raise ConfigError(f"{where}.{key}: the parsers take at most {limit >> 20}MiB. Give that or less.")
+
+
+def _check_edge(where: str, edge: EdgeConfig) -> None:
+    if not edge.head_timeout:
+        raise ConfigError(f"{where}.head_timeout: 0 would close every connection. Give a duration above it.")
+    for number, proxy in enumerate(edge.trusted_proxies):
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            raise ConfigError(f"{where}.trusted_proxies[{number}]: {proxy!r} is no network. Write CIDR.") from None
+
+
+def _check_state(where: str, state: StateConfig) -> None:
+    if not state.stale_after:
+        raise ConfigError(f"{where}.stale_after: 0 would take every state for stale. Give a duration above it.")
+    if state.grace < state.stale_after:
+        raise ConfigError(f"{where}.grace: shorter than stale_after. Give that or more.")
 
 
 def _check_tokens(where: str, tokens: TokensConfig, streams: frozenset[str]) -> None:

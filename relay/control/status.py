@@ -19,6 +19,8 @@ from relay.telemetry import metrics
 from relay.telemetry.exposition import exposition, shared
 
 BLOCK = 256 * 1024
+MAX_STALL_S = 10.0
+"""A client that takes nothing of a snapshot for so long makes room for the next."""
 SNAPSHOTTING = web.AppKey("snapshotting", asyncio.Lock)
 
 
@@ -57,7 +59,7 @@ async def get_snapshot(request: web.Request) -> web.StreamResponse:
             path = Path(folder) / "snapshot"
             # What is written was applied before, so the state holds at least what the journal's vector covers.
             await save_snapshot(path, node.replica.state, node.journal.vector())
-            file = path.open("rb")  # noqa: ASYNC230 - written just now, so nothing is waited for
+            file = path.open("rb")
         with file:
             return await _send(request, file)
 
@@ -68,8 +70,13 @@ async def _send(request: web.Request, file: BinaryIO) -> web.StreamResponse:
     response.content_length = os.fstat(file.fileno()).st_size
     await response.prepare(request)
     blocks = _blocks(file)
-    while block := await asyncio.to_thread(next, blocks, b""):
-        await response.write(block)
+    try:
+        while block := await asyncio.to_thread(next, blocks, b""):
+            async with asyncio.timeout(MAX_STALL_S):
+                await response.write(block)
+    except TimeoutError:
+        # Too few bytes came, and the client sees that.
+        response.force_close()
     return response
 
 

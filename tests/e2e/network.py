@@ -60,11 +60,10 @@ class Network:
         """When the last byte of these came, but for the channel, which tells of the revocation itself."""
         return max(exchange.last_byte_at for exchange in self.served if not exchange.is_channel)
 
-    @property
-    def segment_in_flight(self) -> Exchange | None:
-        """A segment of which a part has come."""
+    def segment_in_flight(self, most: int) -> Exchange | None:
+        """A segment of which something has come, but no more than ``most`` bytes."""
         flying = (exchange for exchange in self.served if ".m4s" in exchange.url and not exchange.over)
-        return next((exchange for exchange in flying if exchange.received), None)
+        return next((exchange for exchange in flying if 0 < exchange.received <= most), None)
 
     def _sent(self, event: dict[str, Any]) -> None:
         request = event["request"]
