@@ -21,10 +21,11 @@ def cluster(
     logs: Sequence[str],
     state: dict[str, str] | None = None,
     control: dict[str, str] | None = None,
+    ahead_s: Sequence[float] = (),
 ) -> Iterator[list[RelayProcess]]:
     """One relay for each URL in ``logs``, by which it reaches the shared log. All hold the same secrets.
 
-    The nodes are named a, b, c and are ready when this yields.
+    The nodes are named a, b, c and are ready when this yields. ``ahead_s`` says how wrong their clocks are.
     """
     with ExitStack() as stack:
         nodes = []
@@ -36,7 +37,7 @@ def cluster(
                 shutil.copy(folder / "a" / secret, home / secret)
             shared = {"log": json.dumps(log), "node": json.dumps(name), **(state or {})}
             write_configuration(home, streams, state=shared, control={"probe": '"0s"', **(control or {})})
-            nodes.append(stack.enter_context(relay_process(home)))
+            nodes.append(stack.enter_context(relay_process(home, ahead_s[number] if ahead_s else 0.0)))
         for node in nodes:
             wait_ready(node)
         yield nodes

@@ -16,16 +16,27 @@ from relay.gate.dialects.jwt import mint_token
 
 ISSUER = "https://platform.example"
 AUDIENCE = "edge"
+_SKEWED = """
+import sys, time
+right, ahead_s = time.time, float(sys.argv.pop(1))
+time.time = lambda: right() + ahead_s
+from relay.cli import main
+main()
+"""
 
 
 @dataclass
 class RelayProcess:
-    """A running ``segmentgate serve``. ``folder`` holds its configuration, secrets and journal."""
+    """A running ``segmentgate serve``. ``folder`` holds its configuration, secrets and journal.
+
+    Its clock is ``ahead_s`` ahead of this machine's.
+    """
 
     folder: Path
     process: "subprocess.Popen[str]"
     edge: str
     control: str
+    ahead_s: float = 0.0
 
     @property
     def api_key(self) -> str:
@@ -50,12 +61,12 @@ class RelayProcess:
 
     def start_again(self) -> None:
         """Start another on the same configuration and journal, after :meth:`kill`."""
-        self.process, self.edge, self.control = _start(self.folder)
+        self.process, self.edge, self.control = _start(self.folder, self.ahead_s)
 
     def restart(self) -> None:
         """End it and start another on the same configuration, journal and, where they are fixed, ports."""
         self.stop()
-        self.process, self.edge, self.control = _start(self.folder)
+        self.process, self.edge, self.control = _start(self.folder, self.ahead_s)
 
     def resident_bytes(self) -> int:
         """Its resident memory."""
@@ -99,10 +110,10 @@ def _inline(settings: dict[str, str] | None) -> str:
 
 
 @contextmanager
-def relay_process(folder: Path) -> Iterator[RelayProcess]:
+def relay_process(folder: Path, ahead_s: float = 0.0) -> Iterator[RelayProcess]:
     """Run ``segmentgate serve`` on the configuration in ``folder``; it ends by SIGTERM."""
-    process, edge, control = _start(folder)
-    relay = RelayProcess(folder, process, edge, control)
+    process, edge, control = _start(folder, ahead_s)
+    relay = RelayProcess(folder, process, edge, control, ahead_s)
     try:
         yield relay
     finally:
@@ -110,8 +121,11 @@ def relay_process(folder: Path) -> Iterator[RelayProcess]:
             relay.stop()
 
 
-def _start(folder: Path) -> tuple["subprocess.Popen[str]", str, str]:
-    command = [str(Path(sys.executable).with_name("segmentgate")), "serve", "--config", str(folder / "relay.toml")]
+def _start(folder: Path, ahead_s: float) -> tuple["subprocess.Popen[str]", str, str]:
+    program = [str(Path(sys.executable).with_name("segmentgate"))]
+    if ahead_s:
+        program = [sys.executable, "-c", _SKEWED, str(ahead_s)]
+    command = [*program, "serve", "--config", str(folder / "relay.toml")]
     with (folder / "log").open("a+") as log:
         start = log.tell()
         process = subprocess.Popen(command, stderr=log, text=True)

@@ -34,6 +34,11 @@ class Valkey:
         self._server: ValkeyServer | None = None
 
     @property
+    def running(self) -> bool:
+        """Whether it has been started, and not killed since."""
+        return self._server is not None
+
+    @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
         return "127.0.0.1", self.port

@@ -1,6 +1,8 @@
 """Wildcard patterns as link tokens write them: ``*`` for any run of characters, ``?`` for one."""
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_TEXT = 2048
 """A longer text fits no pattern."""
@@ -20,23 +22,32 @@ class Glob:
 def glob_matches(pattern: str, text: str) -> bool:
     """Whether a whole text fits a pattern; ``*`` takes slashes, too.
 
-    Two pointers and one place to go back to: at most ``len(pattern) * len(text)`` steps, and one pass over the text
-    for a pattern with a single ``*``. A regular expression could be made to backtrack exponentially.
+    Every way to match is followed at once, each a bit of one number: four operations on it for a character of the
+    text, whatever the pattern. Backtracking, by hand or in a regular expression, took a third of a second for a
+    pattern of a thousand characters.
     """
-    at, star, resume = 0, -1, 0
-    place = 0
-    while place < len(text):
-        wanted = pattern[at] if at < len(pattern) else ""
-        if wanted == "*":
-            star, resume = at, place
-            at += 1
-        elif wanted in ("?", text[place]):
-            at += 1
-            place += 1
-        elif star >= 0:
-            # Only the last star needs to give back: what an earlier one took leaves the rest no more room.
-            resume += 1
-            at, place = star + 1, resume
-        else:
+    wanted, stars, end = _compiled(pattern)
+    anything = wanted["?"]
+    # Bit n: the first n characters of the pattern are matched, its stars not counted.
+    reached = 1
+    for character in text:
+        here = wanted[character] if character in wanted else anything
+        reached = (reached & here) << 1 | reached & stars
+        if not reached:
             return False
-    return all(left == "*" for left in pattern[at:])
+    return bool(reached & end)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> tuple[dict[str, int], int, int]:
+    """Where each character is wanted, where a star stands, and where the pattern ends, as bits."""
+    places: dict[str, int] = defaultdict(int)
+    stars, bit = 0, 1
+    for character in pattern:
+        if character == "*":
+            stars |= bit
+        else:
+            places[character] |= bit
+            bit <<= 1
+    anything = places.pop("?", 0)
+    return {"?": anything, **{character: place | anything for character, place in places.items()}}, stars, bit

@@ -226,6 +226,8 @@ class Replica:
                     await question.changed.wait()
                     question.changed.clear()
                     found = self._reported(question, self._repair, started)
+        # Once more: somebody who was waited for may have left meanwhile.
+        found = self._reported(question, self._repair, started)
         if enough(found, wait):
             # Otherwise it stays open for a while: the caller may ask again later.
             self._questions.close(events)

@@ -58,7 +58,7 @@ async def save_snapshot(path: Path, state: State, vector: Mapping[str, int]) -> 
 def load_snapshot(path: Path, state: State) -> dict[str, int]:
     """Load a snapshot into an empty state; returns its vector: the events that it does not cover are to be replayed.
 
-    Raises :class:`SnapshotError` where none can be used; the state is then empty still.
+    Raises :class:`SnapshotError` where none can be used; what the state then holds, the journal holds as well.
     """
     try:
         with path.open("rb") as file:
@@ -73,6 +73,8 @@ def load_snapshot(path: Path, state: State) -> dict[str, int]:
         raise SnapshotError(f"{path}: {err.strerror}") from None
     except SnapshotError as err:
         raise SnapshotError(f"{path}: {err}") from None
+    except (StopIteration, ValueError) as err:
+        raise SnapshotError(f"{path}: whole, but not of this relay: {err}") from None
     return vector
 
 

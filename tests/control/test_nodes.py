@@ -47,6 +47,8 @@ async def test_every_node_proves_what_it_did(desks: tuple[Desk, Desk, Any]) -> N
     assert done["nodes"][1]["applied_ms"] > done["nodes"][0]["applied_ms"] > 0
     assert (done["sessions_cut"], two.cut) == (1, ["session-1"])
     assert two.refuses(visitor)
+    # Applied is what counts elsewhere; another node writes it down a moment later.
+    await until(lambda: two.node.journal.find(done["id"]) is not None)
     assert await two.get(f"{PATH}/{done['id']}") == await one.get(f"{PATH}/{done['id']}")
     meta = await one.get(f"{PATH}/meta")
     assert [(node["node"], node["live"]) for node in meta["nodes"]] == [("node-b", True)]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,13 +15,15 @@ import aiohttp
 from aiohttp import web
 
 from tests.cluster import cluster, wait_ready
+from tests.edge.test_live import INIT, SEGMENT, live_playlist
 from tests.faults.viewer import Viewer
-from tests.proxy import FaultyProxy, faulty_proxy
+from tests.proxy import FaultyProxy, Mode, faulty_proxy
 from tests.relay_process import RelayProcess
 from tests.slow_origin import create_slow_origin
 from tests.valkey import Data, Valkey, valkey_server
 
 STALE_AFTER_S = 1.0
+PERIOD_S = 3
 BOUND_S = 1.5
 """From the answer to a revocation to the last byte from any node in touch; much, for this machine may be busy."""
 HEALED_S = 2.0
@@ -89,6 +91,19 @@ class Site:
         """Wait until some nodes, or all, say that they have caught up."""
         await asyncio.gather(*(asyncio.to_thread(wait_ready, self.nodes[at]) for at in nodes or range(len(self.nodes))))
 
+    def mend(self) -> None:
+        """Put right what a test left broken."""
+        for proxy in self.proxies:
+            proxy.delay_s = 0.0
+            proxy.mode = Mode.PASS
+        if not self.valkey.running:
+            self.valkey.start()
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                node.start_again()
+        for node in self.nodes:
+            wait_ready(node)
+
     async def lose_the_log(self, data: Data = Data.LOST) -> None:
         """Kill the log's server and start it with what it then still knows."""
         await asyncio.to_thread(self.valkey.kill)
@@ -120,27 +135,48 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, nodes: int = 3, **settings: str) -> Iterator[Site]:
-    """A site whose stream refuses everyone while a node's state is older than :data:`STALE_AFTER_S`."""
+def running_site(folder: Path, ahead_s: Sequence[float] = (0.0, 0.0, 0.0)) -> Iterator[Site]:
+    """A site of a node for each clock; its streams refuse everyone while a node's state is older than it should be.
+
+    Stream "live" has a segment that is still being made, "rolling" changes keys every :data:`PERIOD_S`.
+    """
     with ExitStack() as stack:
-        origin = stack.enter_context(origin_running(lambda: create_slow_origin(pause_s=0.1, fragments=3000)))
+        origin = stack.enter_context(_origin())
         valkey = stack.enter_context(valkey_server())
-        proxies = [stack.enter_context(faulty_proxy(valkey.address)) for _ in range(nodes)]
-        streams = {"live": {"origin": json.dumps(origin), "hls": '"master.m3u8"', "stale": '"closed"', **settings}}
+        proxies = [stack.enter_context(faulty_proxy(valkey.address)) for _ in ahead_s]
+        closed = {"stale": '"closed"'}
+        rotation = f'{{ interval = "{PERIOD_S}s", pre_delivery = "1s" }}'
+        streams = {
+            "live": {"origin": json.dumps(origin), "hls": '"master.m3u8"', **closed},
+            "rolling": {"origin": json.dumps(f"{origin}rolling/"), "hls": '"live.m3u8"', "rotation": rotation, "window": '"2m"', **closed},
+        }
         state = {"stale_after": f'"{STALE_AFTER_S:g}s"'}
-        relays = stack.enter_context(cluster(folder, streams, [proxy.url for proxy in proxies], state))
-        yield Site(valkey, proxies, relays)
+        nodes = stack.enter_context(cluster(folder, streams, [proxy.url for proxy in proxies], state, None, ahead_s))
+        yield Site(valkey, proxies, nodes)
+
+
+def create_origin() -> web.Application:
+    """The slow origin, and below ``rolling/`` a playlist that ends now."""
+
+    async def serve(request: web.Request) -> web.Response:
+        if request.match_info["name"] == "live.m3u8":
+            return web.Response(text=live_playlist(time.time()))
+        return web.Response(body=INIT if request.match_info["name"] == "init.mp4" else SEGMENT)
+
+    app = create_slow_origin(pause_s=0.1, fragments=3000)
+    app.router.add_get("/rolling/{name}", serve)
+    return app
 
 
 @contextmanager
-def origin_running(app: Callable[[], web.Application]) -> Iterator[str]:
+def _origin() -> Iterator[str]:
     """An origin in a thread of its own; its base URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def start() -> web.AppRunner:
-        runner = web.AppRunner(app(), shutdown_timeout=0.1)
+        runner = web.AppRunner(create_origin(), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner

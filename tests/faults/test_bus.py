@@ -1,24 +1,16 @@
 """The way to the shared log fails, in every manner that networks and servers know."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import pytest
-
 from tests.faults.course import Learns, go_through
-from tests.faults.site import BOUND_S, REPAIRED_S, Site, running_site
+from tests.faults.site import BOUND_S, REPAIRED_S, Site
 from tests.proxy import Mode
 from tests.valkey import Data
 
 A, B, C = range(3)
 AT_ONCE, BY_AGE, IN_THE_END = Learns
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("bus")) as site:
-        yield site
 
 
 def all_ways(site: Site, mode: Mode, *nodes: int) -> Callable[[], Awaitable[None]]:
@@ -114,13 +106,3 @@ async def test_failover_that_lost_the_last_writes(site: Site) -> None:
         site.proxies[C].mode = Mode.PASS
 
     await go_through(site, fail_over, end, {A: (AT_ONCE, AT_ONCE, BY_AGE)}, REPAIRED_S)
-
-
-async def test_nothing_was_lost(site: Site) -> None:
-    """Not even if now the log loses everything and all nodes are killed at once."""
-    assert site.revoked or (await site.revoke(await site.enter())).status == 200
-    await site.kill(A, B, C)
-    await site.lose_the_log()
-    await site.start_again(A, B, C)
-    await site.refuses_all_revoked()
-    await site.serves_the_innocent()

@@ -40,7 +40,7 @@ class Taken:
         return len(self.refused) == len(self.served) and all(at > since and why == reason for at, why in found)
 
 
-@dataclass
+@dataclass(eq=False)
 class Viewer:
     """One session, which asks all nodes for a segment, keys and licences, and holds a running segment open at each.
 

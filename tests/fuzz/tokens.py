@@ -122,7 +122,8 @@ class Tokens:
         assert verdict.session in self.known, "a token that nobody signed"
         if verdict.scope.check(facts) or verdict.session.bounds.check(facts):
             return False
-        path = posixpath.normpath(unquote(facts.path, errors="strict"))
+        # POSIX keeps two slashes in front; a URL's dot segments take one away (RFC 3986 §5.2.4).
+        path = "/" + posixpath.normpath(unquote(facts.path, errors="strict")).lstrip("/")
         assert self._place.fullmatch(path), f"a good token for a place it is not for: {path}"
         return True
 
