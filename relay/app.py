@@ -142,8 +142,7 @@ async def running_node(
         stack.callback(journal.close)
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
-        rotating = {name: stream.rotation for name, stream in config.streams.items() if stream.rotation.salt}
-        salts = Salts(replica, os.urandom, {name: int(rotation.interval) for name, rotation in rotating.items()})
+        salts = Salts(replica, os.urandom, _salted(config))
         builder = NodeBuilder(replica, salts)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
@@ -177,6 +176,7 @@ async def running_node(
             changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             policies.replace(fresh)
             leases.configure(_stream_limits(config))
+            salts.configure(_salted(config))
             secrets = new
             node.changed.send(changed)
 
@@ -238,6 +238,10 @@ def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedL
 
 def _name(config: Config) -> str:
     return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _salted(config: Config) -> dict[str, int]:
+    return {name: int(stream.rotation.interval) for name, stream in config.streams.items() if stream.rotation.salt}
 
 
 def _stream_limits(config: Config) -> dict[str, LimitConfig]:

@@ -32,6 +32,7 @@ MAX_HEAD = 64 * 1024
 """A whole request head. Met by the peer's reads, so one read more than this may be held."""
 MIN_BODY_PROGRESS = 16 * 1024
 """Bytes of a body that must come in each head timeout, if it is not complete by then."""
+SERVER = "segmentgate"
 LAST_CALL_S = 1.0
 """How long an idle connection stays while draining: a request may be on its way."""
 LINGER_S = 2.0
@@ -52,7 +53,7 @@ _HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Cache-Control": "no-store",
     "Connection": "close",
-    "Server": "segmentgate",
+    "Server": SERVER,
 }
 _OVERLOAD = "\r\n".join(
     [
@@ -379,6 +380,8 @@ def _is_misframed(message: RawRequestMessage | _ErrInfo) -> bool:
 
 async def _end_with(request: web.Request, response: web.StreamResponse) -> None:
     connection = request.protocol
+    # Which software it is may be known; which version of what it builds on is nobody's business.
+    response.headers["Server"] = SERVER
     if not isinstance(connection, Connection):
         return
     connection.endless = response.content_type == "text/event-stream"

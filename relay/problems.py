@@ -56,6 +56,7 @@ _STATUS = {
     Reason.KEY_PENDING: 503,
 }
 
+_PROOFS = (Reason.PROOF_MISSING, Reason.PROOF_INVALID)
 _REQUEST_ID = web.RequestKey("request_id", str)
 SHOW_REASON = web.AppKey("show_reason", bool)
 _log = structlog.get_logger()
@@ -78,7 +79,7 @@ def problem(
     if request.app.get(SHOW_REASON, True):
         headers[REASON_HEADER] = code
     if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = "DPoP" if code in _PROOFS else "Bearer"
     members = dict(members or {})
     if status in (429, 503):
         wait_ms = members.setdefault("retry_after_ms", RETRY_AFTER_MS)
@@ -116,7 +117,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return denied(request, Deny(err.reason, str(err)))
     except RelayError as err:
         FAILED.labels(err.code).inc()
-        _log.warning("request_failed", code=err.code, detail=str(err), request_id=_id_of(request))
+        # What a client may read may quote what it sent, a token in the wrong place among it: not for the log.
+        told = {} if err.public else {"detail": str(err)}
+        _log.warning("request_failed", code=err.code, request_id=_id_of(request), **told)
         detail = str(err) if err.public else err.code.replace("_", " ")
         return problem(request, err.status, err.code, detail, err.members)
     except Exception:

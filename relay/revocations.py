@@ -16,6 +16,8 @@ from relay.state.events import Action, Event, Revocation
 from relay.state.replica import SLICE, Draft, NodeReport, Replica, Wait, enough
 from relay.telemetry.metrics import CUT, REVOCATION_CUT
 
+OLD_S = 1.0
+"""State of this age is no longer as good as new."""
 LOOK_EVERY_S = 0.25
 """How late, at worst, a scheduled revocation takes effect, or what flows from a node gone stale is cut."""
 
@@ -141,15 +143,14 @@ class Revocations:
             await asyncio.sleep(min(max(self.revoked.next_change - now, 0.01), LOOK_EVERY_S))
             now = self._clock()
             came_due = bool(self.revoked.advance(now)) if now >= self.revoked.next_change else False
-            stale = self._replica.age(now) > self._stale_after
+            # A session may ask for fresher state than its stream does.
+            stale = self._replica.age(now) > min(self._stale_after, OLD_S)
             if came_due or stale:
-                self._open.cut_all(self._is_refused)
+                CUT.inc(self._open.cut_all(self._is_refused).responses)
 
     def cut(self, events: Sequence[Event], via: str) -> Cut:
         """Stop what events just applied have revoked; called by the replica for events from anywhere."""
-        targets = [
-            event.target for event in events if isinstance(event, Revocation) and event.action is Action.REVOKE
-        ]
+        targets = [event.target for event in events if isinstance(event, Revocation) and event.action is Action.REVOKE]
         with REVOCATION_CUT.time():
             cut = self._open.cut(targets, self._is_refused) if targets else Cut()
         CUT.inc(cut.responses)

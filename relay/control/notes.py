@@ -42,7 +42,7 @@ class Notes:
         _log.info("control_action", who=who, what=what, id=effect.get("id"))
         if len(self._entries) >= MAX_OWED:
             FAILED.labels("audit_lost").inc()
-            _log.error("audit_lost", entry=self._entries.pop(0))
+            _log.error("audit_lost", what=self._entries.pop(0).what)
         self._entries.append(AuditEntry(self._node.clock(), who, what, msgspec.json.encode(effect).decode()))
         self._filled.set()
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from relay.edge.admission import TOKEN_IN_PATH
 from relay.edge.channel import add_channels, get_events, get_keys
-from relay.edge.entry import enter
+from relay.edge.entry import TERMINATE_HEADER, enter
 from relay.edge.licence import LICENCE_PATH, post_licence
 from relay.edge.next_keys import NEXT_KEYS_HEADER
 from relay.edge.resources import get_resource
+from relay.issuing import names_of
 from relay.node import NODE, Node
 from relay.problems import REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
@@ -18,11 +20,17 @@ _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
 _PASS = "/p/{pass}/{stream}/{cls}"
 _TOKEN = "/t/{stream}/{cls}"
-_PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Range, If-None-Match, Last-Event-ID, Cache-Control",
-    "Access-Control-Max-Age": "86400",
-}
+_PREFLIGHT = {"Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS", "Access-Control-Max-Age": "86400"}
+_ALLOWED = (
+    "Authorization",
+    "Content-Type",
+    "Range",
+    "If-None-Match",
+    "Last-Event-ID",
+    "Cache-Control",
+    "DPoP",
+    TERMINATE_HEADER,
+)
 _EXPOSED = ", ".join(
     [
         REASON_HEADER,
@@ -44,6 +52,7 @@ def create_edge(node: Node) -> web.Application:
     app[SHOW_REASON] = node.config.edge.show_reason
     app.on_response_prepare.append(_add_cors)
     app.router.add_get("/watch/{stream}/{index}", enter)
+    app.router.add_get(f"/watch/{{{TOKEN_IN_PATH}}}/{{stream}}/{{index}}", enter)
     for prefix in (_PASS, _TOKEN):
         app.router.add_get(prefix + "/events", get_events, allow_head=False)
         app.router.add_get(prefix + "/keys", get_keys)
@@ -59,7 +68,9 @@ def create_edge(node: Node) -> web.Application:
 async def _preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
     # Asks for no token: browsers send none with a preflight.
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers=_PREFLIGHT)
+        named = [name for issuer in request.app[NODE].config.tokens.issuers for name in names_of(issuer).header]
+        allowed = ", ".join(dict.fromkeys([*_ALLOWED, *named]))
+        return web.Response(status=204, headers={**_PREFLIGHT, "Access-Control-Allow-Headers": allowed})
     return await handler(request)
 
 
@@ -71,7 +82,6 @@ async def _add_cors(request: web.Request, response: web.StreamResponse) -> None:
     # On every answer: without them an error reaches the player as status 0, which it retries for ever.
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
     response.headers["Timing-Allow-Origin"] = "*"
-    response.headers["Server"] = "segmentgate"
     origin = request.headers.get("Origin")
     if origin and origin in request.app[NODE].config.edge.credentialed_origins:
         # A credentialed answer must name the origin (Fetch standard, CORS protocol); only one that the operator

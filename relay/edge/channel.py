@@ -15,7 +15,7 @@ from relay.edge.hub import Hub
 from relay.edge.key_bodies import keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
 from relay.edge.respond import SECRET
-from relay.edge.visit import Result, Visit, serve, visit_of
+from relay.edge.visit import Result, Visit, serve, unproven, visit_of
 from relay.grants import grant
 from relay.node import NODE
 from relay.problems import denied, problem
@@ -54,6 +54,9 @@ async def get_keys(request: web.Request) -> web.StreamResponse:
     visit = visit_of(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
+    refused = unproven(request, visit)
+    if refused:
+        return denied(request, refused)
     return await serve(request, visit, lambda: _keys(visit), "keys")
 
 
@@ -67,6 +70,9 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     visit = visit_of(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
+    refused = unproven(request, visit)
+    if refused:
+        return denied(request, refused)
     hub = request.app[HUB]
     if hub.full:
         return problem(request, 503, "overload", "too many channels are open; try again")

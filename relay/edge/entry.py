@@ -16,6 +16,7 @@ from relay.streams import ENTRY_HLS, Stream
 from relay.telemetry.metrics import DENIED
 from relay.verdict import Deny, Reason
 
+TERMINATE_HEADER = "X-Terminate"
 _WITHOUT_CDM = ("Lavf/", "VLC/", "libmpv")
 
 
@@ -35,7 +36,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     stream.entry(index)
     cls = wanted_class(request, stream, visitor.session.ceiling)
     stream.check_class(cls)
-    terminate = request.query.get("terminate", "") or request.headers.get("X-Terminate", "")
+    terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")
     occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)
     if occupied:
         return _occupied(request, occupied)

@@ -12,7 +12,7 @@ from relay.edge.facts import client_address, client_asn
 from relay.edge.licence import licence_url
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
-from relay.edge.visit import Result, Visit, serve, visit_of
+from relay.edge.visit import Result, Visit, serve, unproven, visit_of
 from relay.manifest.context import LICENCE_URL
 from relay.manifests import Manifest, ManifestRequest
 from relay.problems import denied
@@ -45,7 +45,7 @@ async def get_resource(request: web.Request) -> web.StreamResponse:
         case ClearRef():
             return await serve(request, visit, lambda: _clear(visit, ref), "clear")
         case KeyRef():
-            return await serve(request, visit, lambda: _key(visit, ref), "key")
+            return await serve(request, visit, lambda: _key(request, visit, ref), "key")
 
 
 async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Result:
@@ -111,12 +111,12 @@ async def _clear(visit: Visit, ref: ClearRef) -> Result:
     return Answer(await visit.node.delivery.clear(visit.stream, ref), MEDIA)
 
 
-async def _key(visit: Visit, ref: KeyRef) -> Result:
+async def _key(request: web.Request, visit: Visit, ref: KeyRef) -> Result:
     node, stream = visit.node, visit.stream
-    await node.manifests.ensure_timeline(stream)
-    refused = _check_slot(visit, ref.slot)
+    refused = unproven(request, visit) or _check_slot(visit, ref.slot)
     if refused:
         return refused
+    await node.manifests.ensure_timeline(stream)
     period = ref.slot.period
     if period is not None and not stream.timeline.released(period, node.clock()):
         return Deny(Reason.KEY_PENDING, "this key is not released yet")

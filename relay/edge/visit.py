@@ -76,6 +76,16 @@ async def serve(
         return result if isinstance(result, web.StreamResponse) else await send(request, result)
 
 
+def unproven(request: web.Request, visit: Visit) -> Deny | None:
+    """Whether a request for keys lacks the proof of possession its session is bound to (RFC 9449).
+
+    With a token it was asked for already, and a proof holds once.
+    """
+    if "pass" not in request.match_info:
+        return None
+    return visit.node.gate.check_possession(visit.visitor, visit.facts(), visit.node.clock())
+
+
 def note_presence(request: web.Request, visit: Visit) -> None:
     """Note that a session is live, and the signs of sharing that its request gives."""
     node = visit.node
@@ -110,7 +120,10 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def visit_of(request: web.Request) -> Visit | Deny:
-    """Gate a request of ``/p/{pass}/…`` or, with a token on each request, ``/t/…``."""
+    """Gate a request of ``/p/{pass}/…`` or, with a token on each request, ``/t/…``.
+
+    Who is bound to a key has to prove it with a token, and by pass for keys: see :func:`unproven`.
+    """
     node = request.app[NODE]
     match = request.match_info
     stream = node.stream(match["stream"])

@@ -120,7 +120,7 @@ class Replica:
         self._log = log
         self._repair = Repair(name, origin, log, self._commit, self._vector) if log else None
         self._upkeep = Upkeep(state, self._vector, journal, snapshot, clock)
-        self._questions = Questions()
+        self._questions = Questions(origin)
         self._loaded = False
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -76,9 +76,10 @@ class Question:
 
 
 class Questions:
-    """The open questions of one node."""
+    """The open questions of one node, whose own events have ``origin``."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str) -> None:
+        self._origin = origin
         self._open: dict[str, Question] = {}
 
     def ask(self, events: Sequence[Event]) -> None:
@@ -96,8 +97,8 @@ class Questions:
         self._open.pop(events[0].id, None)
 
     def hear(self, report: Report, arrived: float) -> None:
-        """Take in a report."""
-        reported = _numbers(report)
+        """Take in a report. What it says of another node's events is no answer, whoever passed it on to us."""
+        reported = _numbers(report, self._origin)
         for question in self._open.values():
             told = question.seqs & reported
             if told:
@@ -110,6 +111,6 @@ class Questions:
                     question.changed.set()
 
 
-def _numbers(report: Report) -> frozenset[int]:
-    spans: Iterable[tuple[int, int]] = ((first, last) for _, first, last in report.spans)
+def _numbers(report: Report, asked: str) -> frozenset[int]:
+    spans: Iterable[tuple[int, int]] = ((first, last) for origin, first, last in report.spans if origin == asked)
     return frozenset(seq for first, last in spans for seq in range(first, min(last, first + MAX_BATCH) + 1))

@@ -40,6 +40,10 @@ class Salts:
         if replica.shared:
             replica.background.append(self._keep_claiming)
 
+    def configure(self, intervals: Mapping[str, int]) -> None:
+        """Replace the streams that rotate with salt, and how often (ms)."""
+        self._intervals = intervals
+
     def of(self, stream: str, period: int | None) -> bytes | None:
         """The salt of a period; stable keys have none.
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 from contextlib import suppress
+from traceback import StackSummary, walk_tb
 from typing import TextIO
 
 import structlog
@@ -15,9 +16,10 @@ def set_up_logging(level: str = "info") -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(_without_texts),
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _Printer(sys.stderr),
         cache_logger_on_first_use=True,
@@ -28,6 +30,16 @@ def set_up_logging(level: str = "info") -> None:
         structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared)
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+
+
+def _without_texts(exc_info: structlog.typing.ExcInfo) -> str:
+    """The types of an exception and of those behind it, and where each was raised. Their texts may quote a request."""
+    told, err, seen = [], exc_info[1], set[int]()
+    while err is not None and id(err) not in seen:
+        seen.add(id(err))
+        told.append(type(err).__name__ + "\n" + "".join(StackSummary.extract(walk_tb(err.__traceback__)).format()))
+        err = err.__cause__ or (None if err.__suppress_context__ else err.__context__)
+    return "\n".join(told)
 
 
 class _Printer:

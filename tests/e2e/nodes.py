@@ -129,7 +129,7 @@ class Call:
 
 
 def revoke_in_mid_segment(page: Page, network: Network, node: RelayProcess, sid: str) -> Call:
-    """Revoke the session that plays on a page when a segment has begun to come, and wait a while for what still comes."""
+    """Revoke the session that plays on a page when a segment has begun to come; wait a while for what still comes."""
     end = time.monotonic() + 15
     while (flying := network.segment_in_flight(PADDING // 4)) is None:
         assert time.monotonic() < end, "no segment was under way"

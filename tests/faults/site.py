@@ -61,23 +61,27 @@ class Site:
 
     async def revoke(self, viewer: Viewer, at: int = 0, query: str = "", **item: Any) -> Acknowledged:
         """Revoke (or, by ``action``, restore) a viewer's session through a node's API."""
-        node, key = self.nodes[at], f"call-{next(_sids)}"
-        headers = {"Authorization": f"Bearer {node.api_key}", "Idempotency-Key": key}
-        body = [{"type": "session", "value": viewer.sid, **item}]
-        url = f"{node.control}/api/v1/revocations{query}"
-        async with aiohttp.ClientSession(timeout=_PATIENCE) as client, client.post(url, json=body, headers=headers) as answer:
-            done = Acknowledged(answer.status, await answer.json(content_type=None), time.monotonic())
-        if done.status in (200, 202) and item.get("action") != "restore":
+        done = await self.order(at, query, value=viewer.sid, **item)
+        if item.get("action") == "restore":
+            self.revoked = [one for one in self.revoked if one is not viewer]
+        elif done.status in (200, 202):
             self.revoked.append(viewer)
         return done
 
+    async def order(self, at: int, query: str = "", **item: Any) -> Acknowledged:
+        """Send one item, of a session unless it says otherwise, to a node's API."""
+        headers = {"Idempotency-Key": f"call-{next(_sids)}"}
+        return await self._call(at, "POST", query, headers, json=[{"type": "session", **item}])
+
+    async def get(self, at: int, path: str) -> Acknowledged:
+        """Read something below the resource of revocations of a node's API."""
+        return await self._call(at, "GET", path, {})
+
     async def records(self, sid: str, at: int) -> Any:
         """What the journal of a node has of a session."""
-        node = self.nodes[at]
-        headers = {"Authorization": f"Bearer {node.api_key}"}
-        url = f"{node.control}/api/v1/revocations?type=session&value={sid}"
-        async with aiohttp.ClientSession(timeout=_PATIENCE, raise_for_status=True) as client, client.get(url, headers=headers) as answer:
-            return await answer.json()
+        found = await self.get(at, f"?type=session&value={sid}")
+        assert found.status == 200, found
+        return found.body
 
     async def kill(self, *nodes: int) -> None:
         """SIGKILL."""
@@ -90,6 +94,15 @@ class Site:
     async def ready(self, *nodes: int) -> None:
         """Wait until some nodes, or all, say that they have caught up."""
         await asyncio.gather(*(asyncio.to_thread(wait_ready, self.nodes[at]) for at in nodes or range(len(self.nodes))))
+
+    async def _call(self, at: int, method: str, path: str, headers: dict[str, str], **body: Any) -> Acknowledged:
+        node = self.nodes[at]
+        url, headers = f"{node.control}/api/v1/revocations{path}", {"Authorization": f"Bearer {node.api_key}", **headers}
+        async with (
+            aiohttp.ClientSession(timeout=_PATIENCE) as client,
+            client.request(method, url, headers=headers, **body) as answer,
+        ):
+            return Acknowledged(answer.status, await answer.json(content_type=None), time.monotonic())
 
     def mend(self) -> None:
         """Put right what a test left broken."""

@@ -322,10 +322,32 @@ _JSON_WORDS = tuple(
     rb'"\ud800" 1e999 -0 9007199254740993 null true [] {} "" [[]] {"a":1} -1 1.5 "keys" "complex" "opaque"'.split()
 ) + (b"9" * 5000, b"[" * 300, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\0", b"\n", b'"' + b"x" * 600 + b'"', b"\\u0000")
 _URL_WORDS = (b"%2f", b"%2e%2e", b"/../", b"%", b"%00", b"%c0%af", b"\\", b"&", b"=", b"\xff", b"?", b"//", b";", b",")
-_PATTERN_WORDS = (b"(a*)*", b"{256}", b"{0,256}", b"(" * 20, b"[^a-z]", b"\\d", b"|", b".*" * 40, b"a" * 2100, b"$", b"^")
+_PATTERN_WORDS = (
+    b"(a*)*",
+    b"{256}",
+    b"{0,256}",
+    b"(" * 20,
+    b"[^a-z]",
+    b"\\d",
+    b"|",
+    b".*" * 40,
+    b"a" * 2100,
+    b"$",
+    b"^",
+)
 _names = [b"token", b"CAT", b"hdnts", b"md5", b"expires", b"URISigningPackage", b"edge-cache-token"]
 _HEADER_WORDS = tuple(_URL_WORDS) + tuple(b"Cookie: " + name + b"=" for name in _names) + (b"Bearer ", b"\n", b'"')
-_NETWORK_WORDS = (b"::ffff:1.2.3.4/96", b"AS0", b"/0", b"/129", b"%eth0", b"\xd9\xa1", b"0x7f", b"AS4294967295", b"/032")
+_NETWORK_WORDS = (
+    b"::ffff:1.2.3.4/96",
+    b"AS0",
+    b"/0",
+    b"/129",
+    b"%eth0",
+    b"\xd9\xa1",
+    b"0x7f",
+    b"AS4294967295",
+    b"/032",
+)
 
 DOCUMENT_TARGETS = [
     Target("scope-json", _scope(json.loads, uris_from_json, headers_from_json), _JSON_WORDS + _PATTERN_WORDS),

@@ -225,7 +225,18 @@ _PACK_WORDS = tuple(
     bytes.fromhex(word)
     for word in "c0 c2 c3 cb7ff8000000000000 cb7ff0000000000000 cfffffffffffffffff d3ffffffffffffffff dcffff ddffffffff".split()
 ) + (b"\x91" * 200, b"\x81\xa1a" * 200, b"\xa4\xed\xa0\x80a", b"\xd6\xff\x00\x00\x00\x00", b"\xdbffff", b"\xc6ffff")
-_PLAYLIST_WORDS = (b"#EXT-X-KEY:", b"#EXT-X-DEFINE:", b"{$a}", b"\r", b"\n\n", b'"', b"9" * 30, b"0x", b"://", b"../" * 9)
+_PLAYLIST_WORDS = (
+    b"#EXT-X-KEY:",
+    b"#EXT-X-DEFINE:",
+    b"{$a}",
+    b"\r",
+    b"\n\n",
+    b'"',
+    b"9" * 30,
+    b"0x",
+    b"://",
+    b"../" * 9,
+)
 _MPD_WORDS = (b"<!DOCTYPE", b"&lt;", b"&#0;", b"<Period>", b"$Number%0999d$", b"PT1E9S", b"-1", b"9" * 30, b"<a>" * 40)
 _BOX_WORDS = (b"moof", b"traf", b"senc", b"sidx", b"\0\0\0\1", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\x08free" * 50)
 

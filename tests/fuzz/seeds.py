@@ -47,7 +47,10 @@ def _json(*values: Any) -> bytes:
 
 
 def _jwt_claims() -> dict[str, bytes]:
-    paths = [{"path": {"prefix": "/live/"}}, {"host": {"exact": "edge.example"}, "filename": {"regex": ["[a-z]+[.]mpd"]}}]
+    paths = [
+        {"path": {"prefix": "/live/"}},
+        {"host": {"exact": "edge.example"}, "filename": {"regex": ["[a-z]+[.]mpd"]}},
+    ]
     narrow = {
         "ent": ["vod", "news"], "mth": ["GET"], "net": ["192.0.2.0/24", "AS64500"], "geo": ["DE", "FR-75"], "sver": 3,
         "hdr": {"X-Tier": {"exact": "gold"}}, "did": "device-1", "wmid": "mark-1", "reval": 5, "req": ["paths", "net"],
@@ -88,7 +91,9 @@ def _cat_bytes(claims: Mapping[Any, Any]) -> bytes:
 def _jwe(text: str) -> str:
     protected = base64url.encode(b'{"enc":"A128GCM","alg":"dir"}')
     sealed = AESGCM(ENCRYPTION_KEY).encrypt(bytes(12), text.encode(), protected.encode())
-    return f"{protected}..{base64url.encode(bytes(12))}.{base64url.encode(sealed[:-16])}.{base64url.encode(sealed[-16:])}"
+    return (
+        f"{protected}..{base64url.encode(bytes(12))}.{base64url.encode(sealed[:-16])}.{base64url.encode(sealed[-16:])}"
+    )
 
 
 def _uri_claims() -> dict[str, bytes]:
@@ -139,16 +144,26 @@ def _fastly() -> bytes:
 
 
 def _sets() -> dict[str, bytes]:
-    caep, risc = "https://schemas.openid.net/secevent/caep/event-type/", "https://schemas.openid.net/secevent/risc/event-type/"
+    caep, risc = (
+        "https://schemas.openid.net/secevent/caep/event-type/",
+        "https://schemas.openid.net/secevent/risc/event-type/",
+    )
     base = {"iss": "https://idp.example", "aud": "edge", "jti": "set-1", "iat": NOW - 10}
-    opaque, user = {"format": "opaque", "id": "session-1"}, {"format": "iss_sub", "iss": "https://idp.example", "sub": "u"}
+    opaque, user = (
+        {"format": "opaque", "id": "session-1"},
+        {"format": "iss_sub", "iss": "https://idp.example", "sub": "u"},
+    )
     cases: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "session": (opaque, caep + "session-revoked", {"reason_admin": {"en": "left"}, "event_timestamp": NOW - 20}),
         "complex": ({"format": "complex", "user": user, "device": opaque}, caep + "session-revoked", {}),
         "credential": (user, caep + "credential-change", {"change_type": "revoke"}),
         "device": (opaque, caep + "device-compliance-change", {"current_status": "not-compliant"}),
         "token": ({"format": "jwt_id", "iss": "i", "jti": "t"}, caep + "session-revoked", {}),
-        "disabled": ({"format": "account", "uri": "acct:a@b.example"}, risc + "account-disabled", {"reason_admin": "x"}),
+        "disabled": (
+            {"format": "account", "uri": "acct:a@b.example"},
+            risc + "account-disabled",
+            {"reason_admin": "x"},
+        ),
     }
     return {name: _json({**base, "sub_id": sub, "events": {kind: event}}) for name, (sub, kind, event) in cases.items()}
 
@@ -220,12 +235,20 @@ def _documents(found: dict[str, dict[str, bytes]]) -> None:
     }
     found["scope-cbor"] = {
         name: cbor2.dumps(claims[label])
-        for name, claims, label in (("uris", _cat_claims()["narrow"], "catu"), ("headers", _cat_claims()["narrow"], "cath"))
+        for name, claims, label in (
+            ("uris", _cat_claims()["narrow"], "catu"),
+            ("headers", _cat_claims()["narrow"], "cath"),
+        )
     }
-    found["pattern"] = {"path": b"/live/[a-z0-9_-]{1,32}/(a|b(c|d)*)?[^/]+\\.m3u8\n/live/ch1/bcdx.m3u8", "any": b".*\nA"}
+    found["pattern"] = {
+        "path": b"/live/[a-z0-9_-]{1,32}/(a|b(c|d)*)?[^/]+\\.m3u8\n/live/ch1/bcdx.m3u8",
+        "any": b".*\nA",
+    }
     found["glob"] = {"path": b"/live/*/a?.m4s\n/live/ch1/x/a1.m4s"}
     found["path"] = {"plain": b"/live/ch1/%41.m3u8\nedge.example:8443", "dots": b"/a/./b/../c\n[::1]:443"}
-    tokens = {name: next(iter(found[name].values())).decode() for name in ("jwt", "cat", "akamai", "fastly", "media-cdn")}
+    tokens = {
+        name: next(iter(found[name].values())).decode() for name in ("jwt", "cat", "akamai", "fastly", "media-cdn")
+    }
     link = found["secure-link"]["link"].decode().split(",")
     found["carriers"] = {
         "header": f"\n\nAuthorization: Bearer {tokens['jwt']}".encode(),
@@ -240,7 +263,14 @@ def _documents(found: dict[str, dict[str, bytes]]) -> None:
     good = proof("EdDSA")
     found["dpop"] = {"proof": good.encode()}
     found["dpop-claims"] = {"proof": _json(head, json.loads(base64url.decode(good.split(".")[1])))}
-    rsa = {"kty": "RSA", "n": base64url.encode(bytes([255]) * 256), "e": "AQAB", "kid": "r", "use": "sig", "alg": "PS256"}
+    rsa = {
+        "kty": "RSA",
+        "n": base64url.encode(bytes([255]) * 256),
+        "e": "AQAB",
+        "kid": "r",
+        "use": "sig",
+        "alg": "PS256",
+    }
     jwks = [{**JWKS["ES256"], "kid": "e", "key_ops": ["verify"]}, {**JWKS["EdDSA"], "kid": "o"}, rsa, {"kty": "oct"}]
     found["jwks"] = {"set": _json({"keys": jwks})}
     found["items-array"] = {"array": _json(_ITEMS), "one": _json(_ITEMS[0])}
@@ -264,12 +294,16 @@ def _documents(found: dict[str, dict[str, bytes]]) -> None:
         "key": KeyRef(slot),
     }
     found["url"] = {name: URLS.write(ref).replace("?", "\n", 1).encode() for name, ref in refs.items()}  # type: ignore[arg-type]
-    found["clear-key"] = {"two": _json({"kids": [base64url.encode(bytes([at]) * 16) for at in (1, 2)], "type": "temporary"})}
+    found["clear-key"] = {
+        "two": _json({"kids": [base64url.encode(bytes([at]) * 16) for at in (1, 2)], "type": "temporary"})
+    }
 
 
 def _media(found: dict[str, dict[str, bytes]]) -> None:
     for kind, suffix in (("hls", "m3u8"), ("dash", "mpd")):
-        found[kind] = {path.stem.removesuffix(".in"): path.read_bytes() for path in (_GOLDEN / kind).glob(f"*.in.{suffix}")}
+        found[kind] = {
+            path.stem.removesuffix(".in"): path.read_bytes() for path in (_GOLDEN / kind).glob(f"*.in.{suffix}")
+        }
     del found["hls"]["variables"]  # imports what only its multivariant playlist knows
     found["init"] = {name: (VECTORS / f"clear/{name}_init.mp4").read_bytes() for name in ("a", "v")}
     found["segment"] = {"a": (VECTORS / "clear/a_6.m4s").read_bytes()}

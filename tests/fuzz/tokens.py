@@ -215,7 +215,9 @@ _LINK_WORDS = tuple(
 TOKEN_TARGETS = [
     *(Target(name, Tokens(name).run, _LINK_WORDS) for name in DIALECTS),
     Target("cat-message", Tokens("cat", _cose_text, "cat-message").run, _heads()),
-    Target("jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, _JSON_WORDS),
+    Target(
+        "jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, _JSON_WORDS
+    ),
     Target("cat-claims", Signed("cat", _sign_cat).run, _heads()),
     Target("uri-signing-claims", Signed("uri-signing", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
     Target("secure-media-claims", Signed("secure-media", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
