@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 
-.PHONY: demo test check bench setup browser clean
+.PHONY: demo test check bench fuzz setup browser clean
 
 demo: $(VENV)/.demo node_modules/.installed  ## a live origin, the relay and a page that plays it
 	$(BIN)/segmentgate demo $(DEMO)
@@ -20,6 +20,9 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts
 
 bench: $(VENV)/.dev  ## comparisons, each printing ratios against a peer in the same run
 	for bench in $$(ls bench/*.py | grep -v __init__); do $(BIN)/python -m bench.$$(basename $$bench .py) || exit 1; done
+
+fuzz: $(VENV)/.fuzz  ## every parser for FUZZ_SECONDS (60), or those that FUZZ_TARGET names; finds go to build/fuzz
+	$(BIN)/python -m tests.fuzz.engine --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGET)
 
 setup: $(VENV)/.dev node_modules/.installed browser
 
@@ -39,6 +42,11 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@# Apart from the rest of what developers need: its wheels are for Linux alone.
+	$(BIN)/pip install --quiet --disable-pip-version-check 'atheris>=3.0.0'
+	@touch $@
 
 node_modules/.installed: package.json package-lock.json | $(BIN)/python
 	@# The system's npm, else the one that a PyPI package carries.

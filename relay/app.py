@@ -42,7 +42,7 @@ from relay.revocations import Order, Revocations
 from relay.secrets import Secrets
 from relay.signals import SharingSignals
 from relay.state.database import MEMORY
-from relay.state.events import Event, Revocation
+from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
 from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
@@ -158,8 +158,12 @@ async def running_node(
 
         def release(events: Sequence[Event], _: str) -> Cut:
             for event in events:
-                if isinstance(event, Revocation) and event.type is TargetType.SESSION:
+                if not isinstance(event, Revocation) or event.type is not TargetType.SESSION:
+                    continue
+                if revocations.stands(event.target):
                     leases.release(event.value)
+                elif event.action is Action.RESTORE:
+                    leases.forgive(event.value)
             return Cut()
 
         replica.on_applied.append(release)

@@ -155,6 +155,16 @@ class StreamLeases:
             self._store.end(lease.group.key, sid, rest_s).add_done_callback(_look_at)
         self._refuse(lease, rest_s)
 
+    def forgive(self, sid: str) -> None:
+        """Let a session come back that had to give way: it was restored, and may ask for a slot like anyone."""
+        lease = self._latest.get(sid)
+        if lease is None or not lease.refused:
+            return
+        del self._latest[sid]
+        lease.group.resting.pop(sid, None)
+        if self._store is not None and not self._alone:
+            self._store.end(lease.group.key, sid, 0.0).add_done_callback(_look_at)
+
     async def close(self) -> None:
         """Stop what runs in the background."""
         for task in list(self._tasks):

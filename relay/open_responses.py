@@ -1,13 +1,15 @@
 """What is flowing now, by whom: so that a revocation can cut it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+import structlog
 
 from relay.gate.gate import FactsOf, Visitor
 from relay.gate.targets import Target, TargetType
 from relay.model import Cut
 
+_log = structlog.get_logger()
 FOUND_BY_NAME = {
     TargetType.SESSION,
     TargetType.ACCOUNT,
@@ -41,16 +43,6 @@ class OpenResponses:
         """How many are open."""
         return len(self._all)
 
-    @contextmanager
-    def holding(self, visitor: Visitor, facts: FactsOf, cut: Callable[[], None]) -> Iterator[None]:
-        """Keep a response in the registry while the block runs."""
-        entry = OpenResponse(visitor, facts, cut)
-        self.add(entry)
-        try:
-            yield
-        finally:
-            self.discard(entry)
-
     def add(self, entry: OpenResponse) -> None:
         """Register a response until :meth:`discard`."""
         self._all.add(entry)
@@ -76,7 +68,7 @@ class OpenResponses:
             else:
                 found = self._all
                 break
-        return [entry for entry in found if revoked(entry)]
+        return [entry for entry in found if _holds(revoked, entry)]
 
     def cut(self, targets: Iterable[Target], revoked: Callable[[OpenResponse], bool]) -> Cut:
         """Stop everything that revocations of ``targets`` hit."""
@@ -84,7 +76,7 @@ class OpenResponses:
 
     def cut_all(self, refused: Callable[[OpenResponse], bool]) -> Cut:
         """Stop every open response that is ``refused``."""
-        return self._cut([entry for entry in self._all if refused(entry)])
+        return self._cut([entry for entry in self._all if _holds(refused, entry)])
 
     def cut_session(self, sid: str) -> Cut:
         """Stop all of one session."""
@@ -92,8 +84,21 @@ class OpenResponses:
 
     def _cut(self, entries: list[OpenResponse]) -> Cut:
         for entry in entries:
-            entry.cut()
+            try:
+                entry.cut()
+            except Exception:
+                # One that cannot be cut must not save the others.
+                _log.exception("cut_failed")
         return Cut(len({entry.visitor.session.sid for entry in entries}), len(entries))
 
 
 _NONE: set[OpenResponse] = set()
+
+
+def _holds(predicate: Callable[[OpenResponse], bool], entry: OpenResponse) -> bool:
+    try:
+        return predicate(entry)
+    except Exception:
+        # Whoever cannot be judged is not let off.
+        _log.exception("not_judged")
+        return True

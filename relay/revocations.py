@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.config import Config
 from relay.gate.gate import Gate
@@ -83,6 +83,7 @@ class Revocations:
         self._open = open_responses
         self._presence = presence
         self._clock = clock
+        self._widening: set[asyncio.Task[Outcome]] = set()
         replica.on_applied.append(self.cut)
 
     @property
@@ -90,13 +91,22 @@ class Revocations:
         """What is revoked now."""
         return self._replica.state.revocations
 
+    def stands(self, target: Target) -> bool:
+        """Whether a target is revoked now, not only from some later time on."""
+        found, now = self.revoked.get(target), self._clock()
+        return found is not None and found.revoked and found.effective_at <= now < found.expires_at
+
     async def submit(
         self, orders: Sequence[Order], actor: str, wait: Wait = Wait.LOCAL, timeout_s: float = 2.0
     ) -> Outcome:
         """Refuse the targets from now on and cut what they have open; durable here when this returns.
 
-        Raises :class:`relay.errors.JournalError`: then it holds here, but was not promised to last.
+        Goes on to the end even if the caller is cancelled. Raises :class:`relay.errors.JournalError`: then it holds
+        here, but was not promised to last.
         """
+        return await asyncio.shield(asyncio.ensure_future(self._submit(orders, actor, wait, timeout_s)))
+
+    async def _submit(self, orders: Sequence[Order], actor: str, wait: Wait, timeout_s: float) -> Outcome:
         started, now = time.perf_counter(), self._clock()
         events: list[Revocation] = []
         cut = Cut()
@@ -107,8 +117,7 @@ class Revocations:
             cut += self._replica.apply(stamped)
             events += stamped
         applied_ms = (time.perf_counter() - started) * 1000
-        # Whatever happens: refused here must also mean written and told. Shielded, for the caller may hang up now.
-        await asyncio.shield(asyncio.ensure_future(self._settle(events, wait is not Wait.LOCAL)))
+        await self._settle(events, wait is not Wait.LOCAL)
         here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
         others = [] if wait is Wait.LOCAL else await self._replica.reports(events, wait, timeout_s, started)
         return Outcome(tuple(events), now, applied_ms, cut, (here, *others), enough(others, wait))
@@ -142,7 +151,9 @@ class Revocations:
             now = self._clock()
             await asyncio.sleep(min(max(self.revoked.next_change - now, 0.01), LOOK_EVERY_S))
             now = self._clock()
-            came_due = bool(self.revoked.advance(now)) if now >= self.revoked.next_change else False
+            # While a node catches up, an expired restore must outlast the older revocation that has yet to come.
+            due = now >= self.revoked.next_change
+            came_due = bool(self.revoked.advance(now, sweep=self._replica.ready)) if due else False
             # A session may ask for fresher state than its stream does.
             stale = self._replica.age(now) > min(self._stale_after, OLD_S)
             if came_due or stale:
@@ -151,10 +162,29 @@ class Revocations:
     def cut(self, events: Sequence[Event], via: str) -> Cut:
         """Stop what events just applied have revoked; called by the replica for events from anywhere."""
         targets = [event.target for event in events if isinstance(event, Revocation) and event.action is Action.REVOKE]
+        self._widen(via)
         with REVOCATION_CUT.time():
             cut = self._open.cut(targets, self._is_refused) if targets else Cut()
         CUT.inc(cut.responses)
         return cut
+
+    def _widen(self, via: str) -> None:
+        """Take back what another node's newer revocation let go of: made at the same time, it knew nothing of ours."""
+        narrowed = self.revoked.take_narrowed()
+        if via == "local" or not narrowed or not self._replica.ready:
+            return
+        orders = [
+            Order(
+                replace(target, limit=before.limit),
+                reason="widened",
+                effective_at=before.effective_at,
+                expires_at=before.expires_at,
+            )
+            for target, before in narrowed
+        ]
+        task = asyncio.ensure_future(self.submit(orders, self._replica.name))
+        self._widening.add(task)
+        task.add_done_callback(self._widening.discard)
 
     def _is_refused(self, entry: OpenResponse) -> bool:
         return self._gate().recheck(entry.visitor, entry.facts, self._clock()) is not None

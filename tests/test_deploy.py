@@ -1,5 +1,6 @@
-"""The sample configuration is complete, loads, and tells the truth about the defaults."""
+"""What is deployed: the sample configuration tells the truth, and the rest fits it."""
 
+import json
 import re
 import tomllib
 from dataclasses import fields
@@ -7,14 +8,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from relay import config as sections
 from relay.config import load_config, parse_config
 from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.issuing import names_of
+from relay.supervisor import STOP_GRACE_S
+from relay.telemetry import metrics
 
-SAMPLE = Path(__file__).parent.parent / "deploy" / "relay.toml"
+DEPLOY = Path(__file__).parent.parent / "deploy"
+SAMPLE = DEPLOY / "relay.toml"
+SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 SECTIONS = [
     section
     for section in vars(sections).values()
@@ -64,3 +70,82 @@ def test_there_is_an_example_of_each_dialect_which_names_its_carriers_and_option
 def test_no_dialect_lacks_names() -> None:
     assert DEFAULT_NAMES.keys() == DIALECTS.keys()
     assert Names() not in DEFAULT_NAMES.values()
+
+
+def exported(suffixes: dict[str, list[str]]) -> set[str]:
+    """The names of all series, of each family with the suffixes of its type."""
+    families = [
+        family
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+        for family in metric.describe()
+    ]
+    return {family.name + suffix for family in families for suffix in suffixes[family.type]}
+
+
+@pytest.mark.parametrize("path", ["monitoring/alerts.yaml", "monitoring/dashboard.json", "../docs/operations.md"])
+def test_every_metric_named_exists(path: str) -> None:
+    named = set(re.findall(r"\bsegmentgate_[a-z_]+", (DEPLOY / path).read_text()))
+    assert len(named) > 5
+    # People speak of a histogram by its family's name.
+    assert named <= exported(SUFFIXES if "docs" not in path else {**SUFFIXES, "histogram": [""]})
+
+
+def test_the_dashboard_shows_series_of_the_chosen_source() -> None:
+    dashboard = json.loads((DEPLOY / "monitoring" / "dashboard.json").read_text())
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) > 5
+    for panel in dashboard["panels"]:
+        assert panel["datasource"]["uid"] == "${source}"
+        assert all("segmentgate_" in target["expr"] for target in panel["targets"])
+
+
+def test_the_promises_have_alerts() -> None:
+    rules = (DEPLOY / "monitoring" / "alerts.yaml").read_text()
+    expressions = re.findall(r"(?s)expr: (.*?)\n        (?:for|labels):", rules)
+    assert len(expressions) == rules.count("- alert:")
+    for promise in ("probe_failed", "probe_last_success", "probe_seconds", "ready", "log_age", "key_set_age"):
+        assert any(f"segmentgate_{promise}" in expression for expression in expressions), promise
+
+
+def test_the_nodes_of_the_compose_file_share_a_log_and_keep_journals_of_their_own() -> None:
+    config = load_config(DEPLOY / "compose" / "relay.toml")
+    compose = (DEPLOY / "compose.yaml").read_text()
+    assert config.state.log == "redis://valkey:6379/0"
+    assert not config.state.node, "two nodes would have one name"
+    for node in ("node-a", "node-b"):
+        assert f"{node}:{config.state.directory}" in compose
+        assert f"server {node} {node}:{config.edge.listen.port}" in (DEPLOY / "compose" / "haproxy.cfg").read_text()
+
+
+def test_the_compose_file_brings_the_secrets_that_its_configuration_names() -> None:
+    compose = (DEPLOY / "compose.yaml").read_text()
+    shared = re.search(r"(?m)^  secrets: \[(.*)\]$", compose)
+    assert shared
+    named = re.findall(r'"/run/secrets/([^"]+)"', (DEPLOY / "compose" / "relay.toml").read_text())
+    assert sorted(named) == sorted(shared[1].split(", "))
+    for name in [*named, "site.pem"]:
+        assert f"  {name}: {{file: secrets/{name}}}" in compose
+
+
+def test_the_front_alone_says_who_the_client_is() -> None:
+    config = load_config(DEPLOY / "compose" / "relay.toml")
+    front = (DEPLOY / "compose" / "haproxy.cfg").read_text()
+    assert f"http-request set-header {config.edge.address_header} %[src]" in front
+    assert f"subnet: {config.edge.trusted_proxies[0]}" in (DEPLOY / "compose.yaml").read_text()
+    assert re.search(rf"httpchk GET /readyz\n(.*\n)*.* check port {config.control.listen.port} ", front)
+
+
+def test_a_node_has_the_time_to_drain() -> None:
+    needed = max(
+        load_config(DEPLOY / path).edge.drain.seconds + STOP_GRACE_S for path in ("relay.toml", "compose/relay.toml")
+    )
+    unit = (DEPLOY / "segmentgate.service").read_text()
+    for pattern, text in (
+        (r"(?m)^TimeoutStopSec=(\d+)$", unit),
+        (r"(?m)^  stop_grace_period: (\d+)s$", (DEPLOY / "compose.yaml").read_text()),
+    ):
+        given = re.search(pattern, text)
+        assert given
+        assert int(given[1]) >= needed
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in unit
+    assert re.search(r"(?m)^LimitNOFILE=\d{6,}$", unit)

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from relay.edge.visit import reset
+from relay.edge.connection import reset
 from relay.errors import ConfigError
 from relay.listener import MAX_HEAD, Limits, Listener, bind, open_listener, tls_context
 from relay.units import Address

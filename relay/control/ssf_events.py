@@ -30,7 +30,7 @@ _TEXT_OF = {
     "did": "url",
 }
 """Subject identifier formats (RFC 9493 §3.2) by the member that holds the one text they are."""
-_GONE = {"revoke", "delete"}
+_GONE = ("revoke", "delete")
 """Changes of a credential after which sessions begun with it must end (CAEP §3.4)."""
 
 

@@ -1,27 +1,32 @@
 """The facts of a request, as the socket or a trusted front tells them."""
 
 import ipaddress
+import re
 from functools import lru_cache
 
 from aiohttp import web
 
 from relay.config import EdgeConfig
 from relay.facts import Facts
+from relay.gate.networks import unmapped, unmapped_block
 from relay.node import NODE
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 16
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 
 
 def facts_of(request: web.Request) -> Facts:
     """What a request shows of itself. What a header says of the client counts only from a trusted proxy."""
     edge = request.app[NODE].config.edge
-    peer = request.remote or ""
-    trusted = _is_trusted(peer, edge.trusted_proxies)
+    trusted = _is_trusted(_peer(request), edge.trusted_proxies)
     path, _, query = request.raw_path.partition("?")
 
-    def told(name: str) -> str:
-        return request.headers.get(name, "").strip() if trusted and name else ""
+    def told(name: str, form: re.Pattern[str]) -> str:
+        text = _last(request, name).upper() if trusted and name else ""
+        # Part of something else would be another place.
+        return text if form.fullmatch(text) else ""
 
     return Facts(
         method=request.method,
@@ -32,40 +37,58 @@ def facts_of(request: web.Request) -> Facts:
         headers=request.headers,
         address=client_address(request),
         asn=client_asn(request),
-        country=told(edge.country_header).upper()[:2],
-        region=told(edge.region_header).upper()[:6],
+        country=told(edge.country_header, _COUNTRY),
+        region=told(edge.region_header, _REGION),
     )
 
 
 def client_address(request: web.Request) -> str:
-    """The client's own address. Most relays stand before no proxy, and then it is the socket's."""
+    """The client's own address. Most relays stand before no proxy, and then it is the socket's.
+
+    One that is IPv4-mapped (RFC 4291 §2.5.5.2) is given as the IPv4 address it is.
+    """
     edge = request.app[NODE].config.edge
-    peer = request.remote or ""
+    peer = _peer(request)
     if not edge.trusted_proxies or not _is_trusted(peer, edge.trusted_proxies):
         return peer
-    return _client(peer, request.headers.get(edge.address_header, ""), edge.trusted_proxies)
+    return _client(peer, _lines(request, edge.address_header), edge.trusted_proxies)
 
 
 def client_asn(request: web.Request) -> int:
     """The AS number of the client's network, as a trusted proxy tells it; 0 where none does."""
     edge = request.app[NODE].config.edge
-    if not edge.asn_header or not _is_trusted(request.remote or "", edge.trusted_proxies):
+    if not edge.asn_header or not _is_trusted(_peer(request), edge.trusted_proxies):
         return 0
-    text = request.headers.get(edge.asn_header, "").strip().upper().removeprefix("AS")
+    text = _last(request, edge.asn_header).upper().removeprefix("AS")
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= 10 else 0
+
+
+def _peer(request: web.Request) -> str:
+    address = request.remote or ""
+    # Of a listener for both IP versions every IPv4 client looks mapped.
+    return _normal(address) if ":" in address else address
+
+
+def _lines(request: web.Request, name: str) -> str:
+    """All of a header: a front may add its own line below what a client made up (RFC 9110 §5.3)."""
+    return ", ".join(request.headers.getall(name, ()))
+
+
+def _last(request: web.Request, name: str) -> str:
+    return _lines(request, name).rpartition(",")[2].strip()
 
 
 def _scheme(request: web.Request, edge: EdgeConfig, trusted: bool) -> str:
     if edge.public_url:
         return edge.public_url.partition(":")[0]
-    told = request.headers.get("X-Forwarded-Proto", "") if trusted else ""
+    told = _last(request, "X-Forwarded-Proto") if trusted else ""
     return told if told in ("http", "https") else request.scheme
 
 
 def _client(peer: str, forwarded: str, proxies: tuple[str, ...]) -> str:
     """The last address in the chain that no trusted proxy has: whatever stands before it, a client may have made up."""
-    for hop in [part.strip() for part in forwarded.split(",")][: -_MAX_HOPS - 1 : -1]:
-        if not _is_address(hop):
+    for hop in [_normal(part.strip()) for part in forwarded.split(",")[: -_MAX_HOPS - 1 : -1]]:
+        if not hop:
             return peer
         if not _is_trusted(hop, proxies):
             return hop
@@ -73,17 +96,18 @@ def _client(peer: str, forwarded: str, proxies: tuple[str, ...]) -> str:
     return peer
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(maxsize=4096)
+def _normal(address: str) -> str:
+    """An address without IPv4 mapping; empty for what is none."""
     try:
-        ipaddress.ip_address(text)
+        return str(unmapped(ipaddress.ip_address(address)))
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 @lru_cache(maxsize=4096)
 def _is_trusted(address: str, proxies: tuple[str, ...]) -> bool:
-    if not proxies or not _is_address(address):
+    if not proxies or not address:
         return False
     here = ipaddress.ip_address(address)
     return any(here in network for network in _networks(proxies))
@@ -91,4 +115,4 @@ def _is_trusted(address: str, proxies: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=8)
 def _networks(proxies: tuple[str, ...]) -> tuple[_Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in proxies)
+    return tuple(unmapped_block(ipaddress.ip_network(text, strict=False)) for text in proxies)

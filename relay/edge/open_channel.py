@@ -5,7 +5,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from relay.edge.visit import Visit, reset
+from relay.edge.connection import reset, unsent
+from relay.edge.visit import Visit
 from relay.facts import Facts
 from relay.open_responses import OpenResponse
 from relay.told import Told
@@ -85,7 +86,7 @@ class Channel(asyncio.Protocol):
 
     def cut(self) -> None:
         """End it for a revocation."""
-        if self._transport is not None and self._transport.get_write_buffer_size():
+        if self._transport is not None and unsent(self._transport):
             # A reader this slow would still be handed keys that were queued for him.
             self.drop()
         else:

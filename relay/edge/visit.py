@@ -5,28 +5,24 @@ until its last byte, and is gated again if revocations came while it was being p
 """
 
 import asyncio
-import os
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import structlog
 from aiohttp import web
 
 from relay.edge.admission import admit, renewal_headers
+from relay.edge.connection import discard_when_sent, reset
 from relay.edge.facts import client_address, client_asn, facts_of
 from relay.edge.respond import Answer, send
 from relay.gate.gate import FactsOf, Visitor
 from relay.model import ManifestClass
 from relay.node import NODE, Node
+from relay.open_responses import OpenResponse
 from relay.problems import denied
 from relay.streams import Stream
 from relay.telemetry.metrics import SERVED
 from relay.verdict import Deny
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +58,29 @@ async def serve(
         if task:
             task.cancel()
 
-    with node.open_responses.holding(visit.visitor, visit.facts, cut):
+    entry = OpenResponse(visit.visitor, visit.facts, cut)
+    node.open_responses.add(entry)
+    try:
         version = node.gate.revocation_version
         result = await work()
         if node.gate.revocation_version != version:
             result = node.gate.recheck(visit.visitor, visit.facts, node.clock()) or result
         if isinstance(result, Deny):
             return denied(request, result)
-        note_presence(request, visit)
+        if kind != "segment":
+            note_presence(request, visit)
         if visit.renewed:
             result = _with_headers(result, visit.renewed)
         SERVED.labels(kind).inc()
-        return result if isinstance(result, web.StreamResponse) else await send(request, result)
+        if isinstance(result, Answer):
+            return await send(request, result)
+        # Sent here, while it can still be cut.
+        await result.prepare(request)
+        await result.write_eof()
+        return result
+    finally:
+        task = None
+        discard_when_sent(node.open_responses, entry, transport)
 
 
 def unproven(request: web.Request, visit: Visit) -> Deny | None:
@@ -99,24 +106,6 @@ def _with_headers(result: Answer | web.StreamResponse, headers: Mapping[str, str
         return replace(result, headers={**result.headers, **headers})
     result.headers.update(headers)
     return result
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Break a connection so that nothing queued for it is sent any more, not even by the kernel.
-
-    A plain close would still deliver megabytes from the socket's send buffer; a zero linger time drops
-    them and resets the connection.
-    """
-    try:
-        connection = transport.get_extra_info("socket")
-        if connection is not None and not transport.is_closing():
-            with socket.socket(fileno=os.dup(connection.fileno())) as same:
-                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except OSError:
-        # No descriptor to spare: a plain abort still drops what this process holds.
-        _log.warning("cut_without_reset")
-    finally:
-        transport.abort()
 
 
 def visit_of(request: web.Request) -> Visit | Deny:

@@ -25,7 +25,11 @@ from relay.gate.targets import Subject, subject_of
 from relay.model import Session
 from relay.verdict import Deny, Reason
 
+LOOK_AGAIN_S = 0.25
+"""How long state that was fresh is thought to be."""
 _CACHED_VISITORS = 16_384
+MAX_LEEWAY_S = 60.0
+"""For how long past its expiry a token may still be taken, whatever a deployment forgives."""
 FactsOf = Callable[[], Facts]
 """Makes the facts of a request: only where something asks for them, which is rare on the segment path."""
 
@@ -116,7 +120,7 @@ class Gate:
         self._revoked = revoked
         self._policy = policy
         self._age = age
-        self._fresh_until = -inf
+        self._fresh_from, self._fresh_until = inf, -inf
         self._tokens_seen = SeenOnce() if tokens_seen is None else tokens_seen
         self._proofs_seen = SeenOnce() if proofs_seen is None else proofs_seen
         # What a pass says never changes, so it is opened once; what is asked of it is asked every time.
@@ -152,7 +156,7 @@ class Gate:
             return replace(refused, answer=proof.answers.get(refused.reason))
         # Last, so that a token refused for something else is not used up.
         reused = proof.use is not Use.MANY and not self._tokens_seen.first_time(
-            digest_of_token(proof.session), proof.session.expires_at, now
+            digest_of_token(proof.session), proof.session.expires_at + MAX_LEEWAY_S, now
         )
         if reused and proof.use is Use.ONCE:
             answer = proof.answers.get(Reason.REPLAYED)
@@ -193,7 +197,8 @@ class Gate:
             refused = session.bounds.check(facts())
             if refused:
                 return refused
-        if now >= self._fresh_until or session.bounds.revalidate:
+        # Both ways: a clock that was set back must not make old state look fresh.
+        if not self._fresh_from <= now < self._fresh_until or session.bounds.revalidate:
             return self._check_age(visitor, now)
         return None
 
@@ -226,7 +231,7 @@ class Gate:
     def _check_age(self, visitor: Visitor, now: float) -> Deny | None:
         policy = self._policy
         age = self._age(now)
-        self._fresh_until = now - age + policy.stale_after
+        self._fresh_from, self._fresh_until = now, now + min(policy.stale_after - age, LOOK_AGAIN_S)
         limit = visitor.session.bounds.revalidate or inf
         match policy.stale.get(visitor.stream, Stale.GRACE):
             case Stale.CLOSED:

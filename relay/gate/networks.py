@@ -31,7 +31,7 @@ def parse_network(text: str) -> str:
     if ip_address(address) != block.network_address:
         # A slip in the length would block far more than was meant.
         raise ValueError(f"{text!r} has bits after the prefix: write {block} or {address}")
-    return str(_unmapped(block))
+    return str(unmapped_block(block))
 
 
 class NetworkIndex:
@@ -73,11 +73,9 @@ class NetworkIndex:
         """The digests of every network here that an address is in, and of its AS. What is no address is in none."""
         found = [self._asns[asn]] if asn in self._asns else []
         try:
-            parsed = ip_address(address)
+            parsed = unmapped(ip_address(address))
         except ValueError:
             return found
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-            parsed = parsed.ipv4_mapped
         bits, width = int(parsed), parsed.max_prefixlen
         for (version, length), blocks in self._blocks.items():
             if version == parsed.version and (digest := blocks.get(bits >> (width - length))):
@@ -90,7 +88,13 @@ def _key(name: str) -> tuple[int, int, int]:
     return block.version, block.prefixlen, int(block.network_address) >> (block.max_prefixlen - block.prefixlen)
 
 
-def _unmapped(block: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4-mapped address as the IPv4 address it stands for; any other as it is."""
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def unmapped_block(block: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """The same for a block."""
     if isinstance(block, IPv6Network) and block.prefixlen >= _MAPPED and block.network_address.ipv4_mapped:
         return IPv4Network((IPv4Address(block.network_address.ipv4_mapped), block.prefixlen - _MAPPED))
     return block

@@ -6,6 +6,7 @@ and as wide as either. So records may come in any order, twice or late, and the 
 target keeps an entry, too: an older revocation that comes after it must not bring the target back.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
@@ -77,6 +78,7 @@ class RevocationSet:
         self._times: list[tuple[float, bytes]] = []
         self._tally = [0] * 256
         self._recent = RecentChanges()
+        self._narrowed: deque[tuple[Target, Standing]] = deque(maxlen=_STEP)
 
     def __len__(self) -> int:
         """Revocations that stand, among them scheduled ones and those expired since the last sweep."""
@@ -149,6 +151,8 @@ class RevocationSet:
             keep, standing = max(keep, found[0]), _merged(found[1], standing)
             if (keep, standing) == found:
                 return False
+            if _is_narrower(standing, found[1]):
+                self._narrowed.append((target, found[1]))
             self._tally[_flags(kind, found[1])] -= 1
         elif kind is TargetType.NETWORK:
             self._networks.add(digest, target.value)
@@ -163,8 +167,17 @@ class RevocationSet:
         self._recent.add(digest, self.version)
         return True
 
-    def advance(self, now: float) -> list[bytes]:
-        """Do what is due: a bounded number of steps. Returns the digests of targets whose revocation took effect."""
+    def take_narrowed(self) -> list[tuple[Target, Standing]]:
+        """What stood, of targets for which a newer revocation stands that holds later, shorter or for less."""
+        narrowed = list(self._narrowed)
+        self._narrowed.clear()
+        return narrowed
+
+    def advance(self, now: float, sweep: bool = True) -> list[bytes]:
+        """Do what is due: a bounded number of steps. Returns the digests of targets whose revocation took effect.
+
+        Without ``sweep`` nothing that has expired is forgotten.
+        """
         effective: list[bytes] = []
         while self._times and self._times[0][0] <= now and len(effective) < _STEP:
             at, digest = heappop(self._times)
@@ -175,7 +188,8 @@ class RevocationSet:
             self.version += 1
             for digest in effective:
                 self._recent.add(digest, self.version)
-        self._sweep(now, _SWEPT_BY_ADVANCE)
+        if sweep:
+            self._sweep(now, _SWEPT_BY_ADVANCE)
         sweep_at = now + _SWEEP_EVERY_S if len(self._plain) or len(self._limited) else inf
         self.next_change = min(sweep_at, self._times[0][0] if self._times else inf)
         return effective
@@ -290,6 +304,18 @@ def _merged(one: Standing, other: Standing) -> Standing:
 
 def _flags(kind: TargetType, standing: Standing) -> int:
     return _KINDS[kind] | (_REVOKED if standing.revoked else 0)
+
+
+def _is_narrower(standing: Standing, before: Standing) -> bool:
+    return (
+        standing.revoked
+        and before.revoked
+        and (
+            standing.effective_at > before.effective_at
+            or standing.expires_at < before.expires_at
+            or standing.limit < before.limit
+        )
+    )
 
 
 def _in_steps(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

@@ -64,10 +64,14 @@ class LogSettings:
 
 
 class Roll(NamedTuple):
-    """What all nodes last said of themselves, and the time of the server."""
+    """What all nodes last said of themselves, and the time of the server.
+
+    ``lost``: this node was on the roll before, and is no more: the server has forgotten.
+    """
 
     now: float
     heartbeats: list[Heartbeat]
+    lost: bool
 
 
 class _Write(NamedTuple):
@@ -98,6 +102,7 @@ class SharedLog:
         self._filled, self._drained = asyncio.Event(), asyncio.Event()
         self._client: Redis | None = None
         self._server_ahead_s: float | None = None
+        self._name = ""
 
     # Writing. Nothing that is called from outside waits for the network.
 
@@ -215,38 +220,41 @@ class SharedLog:
 
     # The roll of nodes.
 
-    async def call_roll(self, name: str, extent: Extent, gone: Iterable[str] = ()) -> Roll:
+    async def call_roll(self, name: str, extent: Extent, gone: Iterable[str] = (), former: str = "") -> Roll:
         """Leave a heartbeat, forget the incarnations ``gone``, and hear who else is there.
 
-        Raises :class:`redis.exceptions.RedisError` or OSError when the server cannot be reached.
+        ``former`` is the incarnation whose successor this one is: nobody is to wait for it any more. Raises :class:`redis.exceptions.RedisError` or OSError when the server cannot be reached.
         """
         try:
-            return await self._call_roll(name, extent, gone)
+            return await self._call_roll(name, extent, gone, former)
         except (RedisError, OSError):
             # The address may lead to another server by now; a connection to the old one would never find it.
             await self._hang_up()
             raise
 
-    async def _call_roll(self, name: str, extent: Extent, gone: Iterable[str]) -> Roll:
+    async def _call_roll(self, name: str, extent: Extent, gone: Iterable[str], former: str) -> Roll:
         client = self._client = self._client or self._open()
         if self._server_ahead_s is None:
             self._server_ahead_s = _seconds(await client.time()) - time.monotonic()
         heartbeat = Heartbeat(name, self._incarnation, time.monotonic() + self._server_ahead_s, *extent)
         sent = time.monotonic()
         async with client.pipeline(transaction=False) as pipe:
+            if former:
+                pipe.hset(self._nodes_key, former, self._last_word(name, former, heartbeat.at))
             pipe.hset(self._nodes_key, self._incarnation, self._envelope.seal(heartbeat))
             for incarnation in gone:
                 pipe.hdel(self._nodes_key, incarnation)
             pipe.time()
             pipe.hgetall(self._nodes_key)
-            *_, server_time, entries = await pipe.execute()
+            added, *_, server_time, entries = await pipe.execute()
         now = _seconds(server_time)
         self._server_ahead_s = now - (sent + time.monotonic()) / 2
         heartbeats = []
         for data in list(entries.values())[:MAX_MEMBERS]:
             with suppress(ValueError):
                 heartbeats.append(self._envelope.open(data, Heartbeat))
-        return Roll(now, heartbeats)
+        self._name = name
+        return Roll(now, heartbeats, lost=bool(former and added))
 
     async def claim(self, name: str, value: bytes) -> bytes:
         """The value of ``name`` for all nodes: ``value``, unless another was first.
@@ -272,8 +280,14 @@ class SharedLog:
         """Take this node off the roll, for it stops in good order, and close the connection."""
         if self._client is not None:
             with suppress(RedisError, OSError):
-                await self._client.hdel(self._nodes_key, self._incarnation)
+                at = time.monotonic() + (self._server_ahead_s or 0.0)
+                await self._client.hset(
+                    self._nodes_key, self._incarnation, self._last_word(self._name, self._incarnation, at)
+                )
         await self._hang_up()
+
+    def _last_word(self, name: str, incarnation: str, at: float) -> bytes:
+        return self._envelope.seal(Heartbeat(name, incarnation, at, {}, {}, left=True))
 
     async def _hang_up(self) -> None:
         client, self._client = self._client, None

@@ -58,6 +58,10 @@ class Members:
                 peer = known.get(heartbeat.incarnation) or _Peer(heartbeat)
                 peer.hear(heartbeat)
                 self._peers[heartbeat.incarnation] = peer
+        # Who leaves says so. The roll may have been lost by the server; then all who are there will soon be back on it.
+        for key, peer in known.items():
+            if key not in self._peers and self._is_live(peer.last):
+                self._peers[key] = peer
         gone = [key for key, peer in self._peers.items() if self._is_gone(peer)]
         for key in gone:
             del self._peers[key]
@@ -69,7 +73,7 @@ class Members:
 
     def missed(self) -> list[Heartbeat]:
         """Nodes that fell silent a while ago and have not come back under the same name."""
-        silent = (peer.last for peer in self._peers.values() if not self._is_live(peer.last))
+        silent = (peer.last for peer in self._peers.values() if not peer.last.left and not self._is_live(peer.last))
         return [heartbeat for heartbeat in silent if self.now - heartbeat.at <= MISSED_S]
 
     def lacking(self, mine: Extent) -> tuple[int, float]:
@@ -111,10 +115,11 @@ class Members:
         ]
 
     def _is_live(self, heartbeat: Heartbeat) -> bool:
-        return self.now - heartbeat.at <= SILENT_S
+        return not heartbeat.left and self.now - heartbeat.at <= SILENT_S
 
     def _is_gone(self, peer: _Peer) -> bool:
-        if self._is_live(peer.last):
+        # A last word stays until everyone has heard it.
+        if self.now - peer.last.at <= SILENT_S:
             return False
         # A node that starts again is a new incarnation; its old one will never be heard of again.
         replaced = any(

@@ -44,13 +44,17 @@ class Message(Struct, frozen=True, array_like=True):
 
 
 class Heartbeat(Struct, frozen=True, array_like=True):
-    """What a node says of itself every second. ``at`` is the time of the log's server, the one clock all share."""
+    """What a node says of itself every second. ``at`` is the time of the log's server, the one clock all share.
+
+    ``left`` is its last word: it has stopped in good order, or its successor says that it is no more.
+    """
 
     name: Annotated[str, Meta(max_length=128)]
     incarnation: Incarnation
     at: float
     whole: dict[Incarnation, Number]
     tops: dict[Incarnation, Number]
+    left: bool = False
 
     @property
     def extent(self) -> Extent:

@@ -46,6 +46,7 @@ class Repair:
         self._vector = vector
         self._goals: dict[str, Extent | None] | None = None
         self._started, self._started_at = 0.0, 0.0
+        self._lost = False
         self._offered: dict[str, tuple[int, float]] = {}
         self._behind_since: float | None = None
 
@@ -69,17 +70,17 @@ class Repair:
 
     async def keep(self, former: str = "") -> None:
         """Call the roll every second. Never returns. ``former`` is the incarnation of this node that was before."""
-        # Who was killed has left a heartbeat. Nobody should wait for him, nor leave what he knew alone to him to offer.
-        gone = [former] if former else []
+        gone: list[str] = []
         while True:
             began = time.monotonic()
             mine = self._vector.extent
             try:
-                roll = await self._log.call_roll(self._name, mine, gone)
+                roll = await self._log.call_roll(self._name, mine, gone, former)
             except (RedisError, OSError):
                 pass  # the reading loop tells of it
             else:
-                gone = self.members.see(roll.heartbeats, roll.now, mine)
+                gone, former = self.members.see(roll.heartbeats, roll.now, mine), ""
+                self._lost |= roll.lost
                 self._compare(began)
                 try:
                     await self._offer()
@@ -102,14 +103,18 @@ class Repair:
         if self._goals is None:
             self._goals = dict.fromkeys(live)
             self._started, self._started_at = called_at, self.members.now
+        waited = time.monotonic() - self._started > AWAITED_ROLLS * ROLL_S
+        if self._lost:
+            # The server has forgotten who was there: they are about to come back on the roll.
+            self._goals = dict.fromkeys(live) | self._goals
         for incarnation, heartbeat in live.items():
             # What they had when this node started is in what they say after that. One that says nothing may be dead.
-            if self._goals.get(incarnation, heartbeat.extent) is None and (
-                heartbeat.at >= self._started_at or time.monotonic() - self._started > AWAITED_ROLLS * ROLL_S
-            ):
+            if self._goals.get(incarnation, heartbeat.extent) is None and (heartbeat.at >= self._started_at or waited):
                 self._goals[incarnation] = heartbeat.extent
         goals = [goal for incarnation, goal in self._goals.items() if incarnation in live]
-        if self._log.synced_at >= self._started and not any(goal is None or goal.beyond(mine) for goal in goals):
+        known = not self._lost or waited
+        synced = known and self._log.synced_at >= self._started
+        if synced and not any(goal is None or goal.beyond(mine) for goal in goals):
             self.ready = True
             _log.info("shared_log_caught_up", nodes=len(live) + 1)
 

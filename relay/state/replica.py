@@ -22,6 +22,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from relay.errors import JournalError
 from relay.gate.targets import TargetType
 from relay.model import Cut
@@ -44,6 +46,7 @@ __all__ = ["Draft", "NodeReport", "NodeView", "OnApplied", "Replica", "Wait", "e
 SLICE = 64
 """Events applied before the event loop may turn: a millisecond or two."""
 _JOURNAL_PATIENCE_S = 0.25
+_log = structlog.get_logger()
 _FLUSH_PATIENCE_S = 1.0
 
 
@@ -267,7 +270,11 @@ class Replica:
             self._vector.add(event.origin, event.seq, event.seq)
         cut = Cut()
         for listener in self.on_applied:
-            cut += listener(events, path)
+            try:
+                cut += listener(events, path)
+            except Exception:
+                # What is applied will not come again, so the other listeners must hear of it now.
+                _log.exception("listener_failed")
         applied_at = self._clock()
         self._stamps.observe(self.state.latest, applied_at)
         if self.ready:

@@ -1,5 +1,6 @@
 """Concurrent streams through the relay: who may begin, who must give way, and what the others see."""
 
+import time
 from typing import Any
 
 from tests.edge.test_revocation import urls_of
@@ -63,3 +64,21 @@ async def test_a_revoked_session_gives_its_slot_back(world: World) -> None:
     await world.get((await urls_of(world, sid="first-session", **ONE))["segment"])
     await world.revoke(session_id="first-session")
     assert (await refusal(world, sid="second-session", **ONE))[0] == 302
+
+
+async def test_a_restored_session_may_ask_for_its_slot_again(world: World) -> None:
+    first = await urls_of(world, sid="first-session", **ONE)
+    await world.get(first["segment"])
+    await world.revoke(session_id="first-session")
+    assert (await world.get(first["segment"]))[0] == 403
+    await world.order({"type": "session", "value": "first-session", "action": "restore"})
+    assert (await world.get(first["segment"]))[0] == 200
+
+
+async def test_a_restore_or_a_revocation_to_come_stops_nobody_now(world: World) -> None:
+    first = await urls_of(world, sid="first-session", **ONE)
+    await world.get(first["segment"])
+    await world.order({"type": "session", "value": "first-session", "action": "restore"})
+    assert (await world.get(first["segment"]))[0] == 200
+    await world.order({"type": "session", "value": "first-session", "effective_at": time.time() + 3600})
+    assert (await world.get(first["segment"]))[0] == 200

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import time
 from typing import Any
 from urllib.parse import urljoin
@@ -163,3 +164,54 @@ async def test_one_viewer_cut_leaves_the_shared_fetch_to_the_other(world: World)
     status, _, _ = await asyncio.wait_for(kept, 5)
     assert status == 200
     assert world.fetched.count("/clear/v_1.m4s") == 1
+
+
+async def test_a_complete_segment_that_is_still_on_its_way_is_cut(world: World) -> None:
+    """To the relay it is done: the rest waits in the kernel for a slow reader."""
+    big = (VECTORS / "clear" / "v_1.m4s").read_bytes() * 40
+
+    async def send_big(_: web.Request) -> web.Response:
+        return web.Response(body=big)
+
+    urls = await urls_of(world)
+    world.handlers["/clear/v_1.m4s"] = send_big
+    url = URL(urls["segment"])
+    loop, received = asyncio.get_running_loop(), 0
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        reader.setblocking(False)
+        await loop.sock_connect(reader, (url.host, url.port))
+        await loop.sock_sendall(reader, f"GET {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+        await asyncio.sleep(0.5)
+        done = await world.revoke(session_id="session-1")
+        with contextlib.suppress(ConnectionResetError):
+            while piece := await asyncio.wait_for(loop.sock_recv(reader, 1 << 20), 5):
+                received += len(piece)
+    assert done["responses_cut"] == 1
+    assert received < 128 * 1024
+
+
+async def test_a_response_that_was_read_is_no_longer_open(world: World) -> None:
+    urls = await urls_of(world)
+    for kind in ("segment", "index", "keys"):
+        await world.get(urls[kind])
+    await asyncio.sleep(0.1)
+    assert (await world.revoke(session_id="session-1"))["responses_cut"] == 0
+
+
+async def test_a_scheduled_revocation_bites_at_its_time_and_cuts_what_flows(world: World) -> None:
+    urls = await urls_of(world)
+    async with world.client.get(urls["events"]) as channel:
+        await channel.content.readline()
+        await world.order({"type": "account", "value": "account-1", "effective_at": time.time() + 0.6})
+        assert (await world.get(urls["segment"]))[0] == 200
+        rest = await asyncio.wait_for(channel.content.read(), 5)
+        assert b"event: revoked" in rest
+    assert (await world.get(urls["segment"]))[0] == 403
+
+
+async def test_a_token_may_travel_in_the_path(world: World) -> None:
+    """For issuers that say so; this one does not."""
+    url = f"{world.edge}/watch/token={world.token()}/vod/index.m3u8"
+    status, _, headers = await world.get(url)
+    assert (status, headers["Relay-Reason"]) == (401, "token_missing")

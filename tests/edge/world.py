@@ -62,6 +62,14 @@ class World:
         async with self.client.get(url, headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
 
+    async def order(self, *items: dict[str, Any]) -> dict[str, Any]:
+        """Post revocations or restores."""
+        headers = {"Authorization": f"Bearer {API_KEY}", "Idempotency-Key": str(time.time_ns())}
+        async with self.client.post(f"{self.control}/api/v1/revocations", json=list(items), headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            result: dict[str, Any] = await answer.json()
+            return result
+
     async def revoke(self, **body: Any) -> dict[str, Any]:
         """Call the revocation API."""
         headers = {"Authorization": f"Bearer {API_KEY}"}

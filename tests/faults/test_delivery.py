@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import time
 
 from redis.asyncio import Redis
 
@@ -95,7 +96,7 @@ async def test_of_two_with_the_same_stamp_the_revocation_stands(site: Site) -> N
 
     def message(viewer: Viewer, origin: str, action: Action) -> bytes:
         event: Event = Revocation(
-            origin=origin, seq=1, order=2**62, action=action, type=TargetType.SESSION, value=viewer.sid,
+            origin=origin, seq=1, order=int(time.time() * 1000) << 16, action=action, type=TargetType.SESSION, value=viewer.sid,
             created_at=0.0, expires_at=4e9,
         )  # fmt: skip
         return envelope.seal(Message(origin, False, [(origin, 1, 1)], encode_batch([event])))

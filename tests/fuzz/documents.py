@@ -45,7 +45,7 @@ from relay.state.events import Revocation, decode_event, encode_event
 from relay.urls import SessionUrls
 from relay.verdict import Deny
 from tests.fuzz.target import Target, good_inputs, text_of
-from tests.fuzz.tokens import DIALECTS, HERE, LINK_KEYS, PLATFORM_KEYS, REQUESTS, Tokens
+from tests.fuzz.tokens import CBOR_WORDS, DIALECTS, HERE, LINK_KEYS, PLATFORM_KEYS, REQUESTS, Tokens
 from tests.gate import platform
 from tests.gate.links import NOW
 from tests.gate.test_dpop import BOUNDS, SIGNERS
@@ -351,7 +351,7 @@ _NETWORK_WORDS = (
 
 DOCUMENT_TARGETS = [
     Target("scope-json", _scope(json.loads, uris_from_json, headers_from_json), _JSON_WORDS + _PATTERN_WORDS),
-    Target("scope-cbor", _scope(_read_cbor, uris_from_cbor, headers_from_cbor)),
+    Target("scope-cbor", _scope(_read_cbor, uris_from_cbor, headers_from_cbor), CBOR_WORDS),
     Target("pattern", run_pattern, _PATTERN_WORDS),
     Target("glob", run_glob, (b"*", b"?", b"*a" * 1000, b"a" * 2000, b"\n")),
     Target("path", run_path, _URL_WORDS),

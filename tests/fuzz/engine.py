@@ -53,10 +53,12 @@ def _fuzz(name: str, seconds: int, found: Path) -> None:
 
     for folder in (found / name, found / "broken"):
         folder.mkdir(parents=True, exist_ok=True)
-    words = found / f"{name}.words"
-    words.write_text("".join(f'"{_spelt(word)}"\n' for word in target.words))
+    dictionary = found / f"{name}.words"
+    dictionary.write_text("".join(f'"{_spelt(word)}"\n' for word in target.words))
     limits = [f"-max_total_time={seconds}", f"-max_len={MAX_INPUT}", "-timeout=10", "-rss_limit_mb=2048"]
-    places = [f"-artifact_prefix={found / 'broken'}/{name}-", f"-dict={words}", "-print_final_stats=1"]
+    places = [f"-artifact_prefix={found / 'broken'}/{name}-", "-print_final_stats=1"]
+    if target.words:
+        places.append(f"-dict={dictionary}")
     atheris.Setup([sys.argv[0], *limits, *places, str(found / name), str(CORPUS / name)], run)
     atheris.Fuzz()
 

@@ -1,7 +1,9 @@
 """Bad inputs made of good ones: edits of the corpus, and values of the right structure with the wrong content."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import cbor2
@@ -58,25 +60,51 @@ _JSON = _values(_PLAIN, _TEXTS)
 _CBOR = _values(_PLAIN | st.binary(max_size=40), _TEXTS | st.integers(-3, 9))
 
 
-def _respelt(
-    target: Target, read: Callable[[bytes], Any], write: Callable[[Any], bytes], values: st.SearchStrategy[Any]
-) -> st.SearchStrategy[bytes]:
-    """Documents of the corpus in which one value, at any depth, is another."""
-    documents = [read(data) for data in target.corpus().values() if data[:1] not in b"-" and _is_readable(read, data)]
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How the documents of some targets are read and written, and values that have no business in them."""
 
-    @st.composite
-    def changed(draw: st.DrawFn) -> bytes:
-        return write(_changed(draw, draw(st.sampled_from(documents)), values))
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
+    odd: tuple[Any, ...]
+    values: st.SearchStrategy[Any]
 
-    return changed()
+    def documents(self, target: Target) -> Iterator[Any]:
+        """The inputs of the corpus that are documents."""
+        for data in target.corpus().values():
+            with suppress(ValueError):
+                yield self.read(data)
+
+    def replaced(self, target: Target) -> Iterator[bytes]:
+        """Every document with every one of its values replaced by each odd one."""
+        for document in self.documents(target):
+            for odd in self.odd:
+                for changed in _replaced(document, odd):
+                    with suppress(ValueError, TypeError, OverflowError, msgspec.EncodeError):  # what cannot be written
+                        yield self.write(changed)
 
 
-def _is_readable(read: Callable[[bytes], Any], data: bytes) -> bool:
+def _replaced(document: Any, odd: Any) -> Iterator[Any]:
+    yield odd
+    if isinstance(document, Mapping):
+        for name, value in document.items():
+            yield {other: kept for other, kept in document.items() if other != name}
+            for changed in _replaced(value, odd):
+                yield {**document, name: changed}
+    elif isinstance(document, list | tuple):
+        for at, value in enumerate(document):
+            for changed in _replaced(value, odd):
+                yield [*document[:at], changed, *document[at + 1 :]]
+
+
+@st.composite
+def _respelt(draw: st.DrawFn, target: Target, notation: Notation, values: st.SearchStrategy[Any]) -> bytes:
+    """A document of the corpus in which a value, at any depth, is another."""
+    document = draw(st.sampled_from(list(notation.documents(target))))
     try:
-        read(data)
-    except ValueError:
-        return False
-    return True
+        return notation.write(_changed(draw, document, values))
+    except (ValueError, TypeError, OverflowError, msgspec.EncodeError):
+        return b""
 
 
 def _changed(draw: st.DrawFn, document: Any, values: st.SearchStrategy[Any]) -> Any:
@@ -90,31 +118,8 @@ def _changed(draw: st.DrawFn, document: Any, values: st.SearchStrategy[Any]) -> 
 
 
 def _spell_json(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-_LINES_OF = {"dpop-claims", "items-lines"}
-_JSON_TARGETS = {
-    "jwt-claims", "uri-signing-claims", "secure-media-claims", "scope-json", "jwks", "items-array", "body", "set-claims",
-    "clear-key",
-}  # fmt: skip
-_CBOR_TARGETS = {"cat-claims", "scope-cbor", "cat-message"}
-_PACKED_TARGETS = {"pass-body", "message", "heartbeat", "report", "claim", "event"}
-
-
-def inputs_for(target: Target) -> st.SearchStrategy[bytes]:
-    """Bad inputs, and now and then a good one, for a target."""
-    if target.name in _JSON_TARGETS:
-        return edited(target) | _respelt(target, json.loads, _spell_json, _JSON)
-    if target.name in _LINES_OF:
-        return edited(target) | _respelt(target, _read_lines, _spell_lines, _JSON)
-    if target.name in _CBOR_TARGETS:
-        return edited(target) | _respelt(target, cbor2.loads, cbor2.dumps, _CBOR)
-    if target.name in _PACKED_TARGETS:
-        return edited(target) | _respelt(target, msgspec.msgpack.decode, msgspec.msgpack.encode, _CBOR)
-    if target.name in ("jwt", "dpop", "set"):
-        return edited(target) | _reencoded(target)
-    return edited(target)
+    # A number that JSON can spell and that is read as infinite.
+    return json.dumps(value).replace("Infinity", "1e999").encode()
 
 
 def _read_lines(data: bytes) -> list[Any]:
@@ -123,6 +128,36 @@ def _read_lines(data: bytes) -> list[Any]:
 
 def _spell_lines(value: Any) -> bytes:
     return b"\n".join(map(_spell_json, value if isinstance(value, list) else [value]))
+
+
+_ODD = (None, True, 0, -1, 1.5, 2**53, 2**64, 10**400, float("inf"), "", "A", "\0", "x" * 600, [], [[]], {}, {"a": []})
+_ODD_JSON = (*_ODD, float("nan"), "\ud800", "*" * 300)
+_ODD_BINARY = (*_ODD, float("nan"), b"", bytes(8), {1: {0: "A"}}, [b"\xff"])
+_JSON_NOTATION = Notation(json.loads, _spell_json, _ODD_JSON, _JSON)
+_LINES = Notation(_read_lines, _spell_lines, _ODD_JSON, _JSON)
+_CBOR_NOTATION = Notation(cbor2.loads, cbor2.dumps, _ODD_BINARY, _CBOR)
+_PACKED = Notation(msgspec.msgpack.decode, msgspec.msgpack.encode, _ODD_BINARY, _CBOR)
+_JSON_TARGETS = (
+    "jwt-claims", "uri-signing-claims", "secure-media-claims", "scope-json", "jwks", "items-array", "body", "set-claims",
+    "clear-key",
+)  # fmt: skip
+NOTATIONS: Mapping[str, Notation] = {
+    **dict.fromkeys(_JSON_TARGETS, _JSON_NOTATION),
+    **dict.fromkeys(("dpop-claims", "items-lines"), _LINES),
+    **dict.fromkeys(("cat-claims", "scope-cbor", "cat-message"), _CBOR_NOTATION),
+    **dict.fromkeys(("pass-body", "message", "heartbeat", "report", "claim", "event"), _PACKED),
+}
+"""Of the targets whose inputs are documents."""
+
+
+def inputs_for(target: Target) -> st.SearchStrategy[bytes]:
+    """Bad inputs, and now and then a good one, for a target."""
+    if target.name in NOTATIONS:
+        notation = NOTATIONS[target.name]
+        return edited(target) | _respelt(target, notation, notation.values)
+    if target.name in ("jwt", "dpop", "set"):
+        return edited(target) | _reencoded(target)
+    return edited(target)
 
 
 @st.composite

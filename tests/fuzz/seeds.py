@@ -56,7 +56,7 @@ def _jwt_claims() -> dict[str, bytes]:
         "hdr": {"X-Tier": {"exact": "gold"}}, "did": "device-1", "wmid": "mark-1", "reval": 5, "req": ["paths", "net"],
         "drm": {"max_track": "hd"}, "csl": {"limit": 2, "mode": "ask", "scope": "title", "count": "devices"},
     }  # fmt: skip
-    renewed = {"rnw": {"add": 120, "deadline": 60, "via": "cookie", "name": "again"}, "use": "watch"}
+    renewed = {"rnw": {"add": 120, "deadline": 60, "via": "cookie", "name": "again"}, "use": "watch", "x": 1.5}
     return {
         "plain": _json(platform.CLAIMS),
         "narrow": _json({**platform.CLAIMS, "paths": paths, **narrow}),
@@ -102,7 +102,9 @@ def _uri_claims() -> dict[str, bytes]:
     digest = base64url.encode(sha256(f"https://edge.example{HERE.path}?{HERE.query}".encode()).digest())
     return {
         "regex": _json({**base, "cdniuc": uri, "cdniv": 1, "aud": "edge", "cdnicrit": "cdniuc"}),
-        "hash": _json({**base, "cdniuc": f"hash:sha-256;{digest}", "cdniets": 30, "cdnistt": 1, "cdnistd": 2}),
+        "hash": _json(
+            {**base, "cdniuc": f"hash:sha-256;{digest}", "cdniets": 30, "cdnistt": 1, "cdnistd": 2, "x": 1.5}
+        ),
         "sealed": _json({**base, "cdniuc": uri, "sub": _jwe("account-7"), "cdniip": _jwe("[2001:db8::/32]")}),
     }
 

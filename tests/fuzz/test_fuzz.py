@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.engine import NAMES
-from tests.fuzz.mutations import inputs_for
+from tests.fuzz.mutations import NOTATIONS, inputs_for
 from tests.fuzz.target import CORPUS, GOOD, MAX_INPUT
 from tests.fuzz.targets import TARGETS
 
@@ -40,6 +40,17 @@ def test_mutations(name: str, data: st.DataObject) -> None:
     except Exception as err:
         err.add_note(f"{name}: {made!r}")
         raise
+
+
+@pytest.mark.parametrize("name", NOTATIONS)
+def test_every_value_of_a_document_replaced(name: str) -> None:
+    target = TARGETS[name]
+    for made in NOTATIONS[name].replaced(target):
+        try:
+            target.check(made[:MAX_INPUT])
+        except Exception as err:
+            err.add_note(f"{name}: {made!r}")
+            raise
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -199,12 +199,10 @@ def _cose_text(data: bytes) -> tuple[str, Facts]:
     return base64url.encode(data), HERE
 
 
-def _heads() -> tuple[bytes, ...]:
-    """Beginnings of CBOR items that promise much, or mean something strange."""
-    values = (2**63, -1, -(2**62), 1e300, float("nan"), cbor2.undefined, True, None, b"", "", [], {}, {1: {2: {3: 4}}})
-    return (*map(cbor2.dumps, values), bytes.fromhex("9bffffffffffffffff"), b"\x9f", b"\xbf", b"\xd8\x34", b"\xd8\x36")
-
-
+_ODD_ITEMS = (2**63, -1, -(2**62), 1e300, float("nan"), cbor2.undefined, True, None, b"", "", [], {}, {1: {2: {3: 4}}})
+_HEADS = ("9bffffffffffffffff", "9f", "bf", "d834", "d836", "5bffffffffffffffff")
+CBOR_WORDS = (*map(cbor2.dumps, _ODD_ITEMS), *map(bytes.fromhex, _HEADS))
+"""Items out of place, and beginnings of items that promise much."""
 _JSON_WORDS = tuple(
     rb'"\ud800" 1e999 -0 9007199254740993 null true [] {} "" [[]] {"a":1} -1 1.5 "%2e%2e" "regex" "i" "(a*)*b"'.split()
 ) + (b'"' + b"9" * 400 + b'"', b"9" * 5000, b"[" * 300, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\0")
@@ -214,11 +212,11 @@ _LINK_WORDS = tuple(
 
 TOKEN_TARGETS = [
     *(Target(name, Tokens(name).run, _LINK_WORDS) for name in DIALECTS),
-    Target("cat-message", Tokens("cat", _cose_text, "cat-message").run, _heads()),
+    Target("cat-message", Tokens("cat", _cose_text, "cat-message").run, CBOR_WORDS),
     Target(
         "jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, _JSON_WORDS
     ),
-    Target("cat-claims", Signed("cat", _sign_cat).run, _heads()),
+    Target("cat-claims", Signed("cat", _sign_cat).run, CBOR_WORDS),
     Target("uri-signing-claims", Signed("uri-signing", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
     Target("secure-media-claims", Signed("secure-media", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
     Target("akamai-fields", Signed("akamai", _sign_akamai).run, _LINK_WORDS),

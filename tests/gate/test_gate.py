@@ -271,3 +271,17 @@ def test_made_up_passes_are_not_remembered(world: World) -> None:
 def test_a_visitor_without_a_name_to_share_is_found_by_those_it_has() -> None:
     visitor = Visitor.of(Session("s", "a", "i", 1, device="d"), "news")
     assert set(visitor.names) == {"s", "a", "d"}
+
+
+def test_a_clock_that_was_set_back_hides_no_stale_state(world: World) -> None:
+    text = world.gate.pass_of(world.admit("shut"))
+    assert reason_of(world.visit(text, "shut", NOW)) is None
+    world.age = 200.0
+    assert reason_of(world.visit(text, "shut", NOW - 300)) is Reason.STATE_STALE
+
+
+def test_a_token_for_once_is_not_taken_again_while_its_expiry_is_forgiven(world: World) -> None:
+    for expiry in range(NOW + 1, NOW + 9):
+        once = token(use="once", jti=f"token-{expiry}", exp=expiry)
+        assert isinstance(world.verdict(once), Admission)
+        assert reason_of(world.verdict(once, now=expiry + LEEWAY - 0.5)) is Reason.REPLAYED

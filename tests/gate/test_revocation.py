@@ -366,3 +366,22 @@ def test_an_empty_set_has_nothing_to_do() -> None:
 def test_what_is_no_piece_is_refused(piece: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - each says something else
         RevocationSet().load(piece)
+
+
+@pytest.mark.parametrize(
+    ("newer", "narrower"),
+    [
+        (revoke(2), False),
+        (revoke(2, expires=LONG + 1), False),
+        (revoke(2, expires=NOW + 60), True),
+        (revoke(2, effective=NOW + 60), True),
+        (restore(2), False),
+        (revoke(1, expires=NOW + 60), False),
+    ],
+    ids=str,
+)
+def test_a_newer_revocation_that_lets_go_of_something_is_noticed(newer: Standing, narrower: bool) -> None:
+    """Whoever made it knew nothing of the one that stood: someone has to make it whole again."""
+    found = folded(revoke(1), newer)
+    assert found.take_narrowed() == ([(HIT, revoke(1))] if narrower else [])
+    assert found.take_narrowed() == []

@@ -202,7 +202,7 @@ def origin() -> Iterator[str]:
             case "garbage":
                 return web.Response(text=f"#EXTM3U\n#EXTINF:x\n{ORIGIN_SECRET}\n")
             case "slow":
-                await asyncio.sleep(5)
+                await asyncio.sleep(1)
             case "secret" if name == "master.m3u8":
                 playlist = f"v.m3u8?key={ORIGIN_SECRET}"
                 return web.Response(text=f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=640x360\n{playlist}\n")
@@ -478,7 +478,7 @@ for log in (structlog.get_logger(), logging.getLogger("aiohttp.server")):
         assert "secret" not in str(line)
         assert line["exception"].startswith("KeyError\n")
         assert "ValueError" in line["exception"]
-        assert 'line 10, in <module>' in line["exception"]
+        assert "line 10, in <module>" in line["exception"]
 
 
 def test_objects_that_hold_secrets_do_not_print_them() -> None:

@@ -92,9 +92,20 @@ async def test_the_roll(server: Valkey) -> None:
         assert first.extent == Extent({A: 4}, {A: 9})
         assert first.at == pytest.approx(roll.now, abs=0.5)
         await a.log.leave()
-        assert [h.name for h in (await b.log.call_roll("two", NOTHING)).heartbeats] == ["two"]
+        said = {h.name: h.left for h in (await b.log.call_roll("two", NOTHING)).heartbeats}
+        assert said == {"one": True, "two": False}
         await a.log.call_roll("one", NOTHING)
         assert len((await b.log.call_roll("two", NOTHING, [A])).heartbeats) == 2 - 1
+
+
+async def test_a_successor_speaks_the_last_word_of_who_was_killed(server: Valkey) -> None:
+    async with end(server.url, A) as killed, end(server.url, B) as successor, Redis.from_url(server.url) as client:
+        await killed.log.call_roll("one", NOTHING)
+        roll = await successor.log.call_roll("one", NOTHING, former=A)
+        assert {h.incarnation: h.left for h in roll.heartbeats} == {A: True, B: False}
+        assert not roll.lost
+        await client.flushall()
+        assert (await successor.log.call_roll("one", NOTHING, former=A)).lost
 
 
 async def test_strangers_are_not_heard(server: Valkey) -> None:

@@ -10,8 +10,8 @@ A, B, C, GONE = "a" * 16, "b" * 16, "c" * 16, "d" * 16
 NOTHING = Extent({}, {})
 
 
-def heartbeat(who: str, at: float, extent: Extent = NOTHING, name: str = "") -> Heartbeat:
-    return Heartbeat(name or who[0], who, at, extent.whole, extent.tops)
+def heartbeat(who: str, at: float, extent: Extent = NOTHING, name: str = "", left: bool = False) -> Heartbeat:
+    return Heartbeat(name or who[0], who, at, extent.whole, extent.tops, left)
 
 
 def have(**whole: int) -> Extent:
@@ -27,7 +27,16 @@ def test_who_is_live_and_who_is_missed() -> None:
     members.see([heartbeat(A, 100), heartbeat(B, 100), heartbeat(C, 100 - SILENT_S - 1)], 100, NOTHING)
     assert names(members.live()) == ["b"]
     assert names(members.missed()) == ["c"]
-    members.see([heartbeat(C, 100 - MISSED_S - 1)], 100, NOTHING)
+    members.see([heartbeat(B, 101, left=True), heartbeat(C, 100 - MISSED_S - 1)], 101, NOTHING)
+    assert members.live() == members.missed() == []
+
+
+def test_who_vanishes_from_the_roll_without_a_word_is_still_waited_for() -> None:
+    members = Members(A)
+    members.see([heartbeat(B, 100), heartbeat(C, 100)], 100, NOTHING)
+    members.see([heartbeat(C, 101, left=True)], 101, NOTHING)  # the server has lost the rest
+    assert names(members.live()) == ["b"]
+    members.see([], 101 + SILENT_S, NOTHING)
     assert members.live() == members.missed() == []
 
 
@@ -45,6 +54,9 @@ def test_who_is_struck_off() -> None:
     assert members.see([heartbeat(GONE, 45, name="y")], 45 + FORGOTTEN_S + 1, NOTHING) == [GONE]
     twins = [heartbeat(B, 50, name="x"), heartbeat(C, 49, name="x")]
     assert members.see(twins, 50, NOTHING) == []  # both live: two workers of one name
+    succession = [heartbeat(B, 45, name="x", left=True), heartbeat(C, 50, name="x")]
+    assert members.see(succession, 50, NOTHING) == []  # not everyone may have heard its last word
+    assert members.see(succession, 45 + SILENT_S + 1, NOTHING) == [B]
 
 
 def test_lacking_counts_what_live_nodes_have_had_for_a_while() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any
 
 from keys import base64url
@@ -72,12 +73,14 @@ def seal(header: Mapping[str, Any], claims: Mapping[str, Any], signer: Signer) -
 
 
 def strict_json(raw: bytes) -> dict[str, Any]:
-    """A JSON object without duplicate names or numbers that JSON does not have. Raises :class:`BadTokenError`."""
+    """A JSON object without duplicate names or numbers that JSON or a float does not have. Raises :class:`BadTokenError`."""
     if raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS:
         raise malformed(f"more than {_MAX_CONTAINERS} JSON arrays and objects")
     try:
         # Decoded here, because json.loads would guess UTF-16 and UTF-32, too (RFC 7519 §7.1 wants UTF-8).
-        value = json.loads(raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
     except ValueError:
         raise malformed("header or claims are not strict JSON") from None
     if not isinstance(value, dict):
@@ -94,3 +97,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    # Infinite, it could not be written again when the token is renewed.
+    if isinf(value := float(text)):
+        raise ValueError(text)
+    return value

@@ -35,7 +35,7 @@ SPEC_KEY = public_key(
 )
 SPEC_NOW, SPEC_END = 1_641_000_000, 1_641_079_223
 SPEC = UriSigningDialect(
-    Terms("uCDN Inc", "dCDN LLC", 5.0, 86_400.0),
+    Terms("uCDN Inc", "dCDN LLC", 5.0, 2 * 86_400.0),
     KeySet([SPEC_KEY]),
     UriSigningOptions(base64url.decode("4uFxxV7fhNmrtiah2d1fFg")),
 )
