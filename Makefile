@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+REVOCATION_BENCHES := gate state revocation bulk
+BENCHES := protect hit memory limits channels $(REVOCATION_BENCHES)
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 
-.PHONY: demo test check bench fuzz setup browser clean
+.PHONY: demo test check bench bench-revocation fuzz setup browser clean
 
 demo: $(VENV)/.demo node_modules/.installed  ## a live origin, the relay and a page that plays it
 	$(BIN)/segmentgate demo $(DEMO)
@@ -19,7 +21,10 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev  ## comparisons, each printing ratios against a peer in the same run
-	for bench in $$(ls bench/*.py | grep -v __init__); do $(BIN)/python -m bench.$$(basename $$bench .py) || exit 1; done
+	for bench in $(BENCHES); do $(BIN)/python -m bench.$$bench || exit 1; done
+
+bench-revocation: $(VENV)/.dev  ## how fast and how cheap revocation is, on one node and on three
+	for bench in $(REVOCATION_BENCHES); do $(BIN)/python -m bench.$$bench || exit 1; done
 
 fuzz: $(VENV)/.fuzz  ## every parser for FUZZ_SECONDS (60), or those that FUZZ_TARGET names; finds go to build/fuzz
 	$(BIN)/python -m tests.fuzz.engine --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGET)

@@ -1,6 +1,6 @@
 """How fast a revocation bites, here and on other nodes. ``python -m bench.revocation [--seconds N]``
 
-Three relay processes share a real Valkey. A thousand sessions read a segment that is still being made, on all
+Three relay processes share a real Valkey. A thousand sessions read live segments that are still being made, on all
 three nodes; five hundred sessions a second are revoked through node *a*, one in five of them among those that read,
 which are replaced. Measured from outside, on the clock of the client: from the revocation's last byte sent to the end
 of the viewer's connection. The peer in the same run is the bus alone: XADD to the answered XREAD of another client.
@@ -39,7 +39,9 @@ OPEN = 1000
 HIT_EVERY = 5
 """One revocation in so many names a session that is open here; the others, sessions that are not."""
 RATE = 500
-CALLERS = 64
+CHANNELS = 20
+"""Different live segments, whose fragments come at different times."""
+CALLERS = 256
 """Connections that the revocations come by: each call is answered when it is durable, and others must not wait."""
 LOCAL_LIMIT_MS = 2.0
 CUT_LIMIT_MS = 20.0
@@ -50,13 +52,14 @@ class Viewer(asyncio.Protocol):
 
     def __init__(self, run: "Run", number: int, node: int) -> None:
         self._run = run
+        self._number = number
         self.node = node
         self.sid = f"viewer-{number:07}"
         self.flowing = False
         self.revoked_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        host, path = self._run.segment_of(self.node, self.sid)
+        host, path = self._run.segment_of(self.node, self._number, self.sid)
         cast(asyncio.Transport, transport).write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
@@ -110,13 +113,13 @@ class Caller(asyncio.Protocol):
 class Run:
     """The load and what it measures."""
 
-    def __init__(self, nodes: list[RelayProcess], segment: str) -> None:
+    def __init__(self, nodes: list[RelayProcess], segments: list[str]) -> None:
         secret = bytes.fromhex((nodes[0].folder / "root.key").read_text())
         self._passes = PassCodec(Sealer(KeyRing([RootKey(1, secret)]).service_keys("pass")))
         self._session = Session("", "account", ISSUER, int(time.time()) + 3600)
         self._nodes = nodes
         self._hosts = [urlsplit(node.edge).netloc for node in nodes]
-        self._segment = segment.split("/", 3)[3]
+        self._segments = [segment.split("/", 3)[3] for segment in segments]
         self._numbers: Iterator[int] = iter(range(10**7))
         self._opening: set[asyncio.Task[object]] = set()
         self.ready: list[deque[Viewer]] = [deque() for _ in nodes]
@@ -128,10 +131,10 @@ class Run:
         self.running = True
         self.all_open = asyncio.Event()
 
-    def segment_of(self, node: int, sid: str) -> tuple[str, str]:
-        """Host and path of the endless segment for a session."""
+    def segment_of(self, node: int, number: int, sid: str) -> tuple[str, str]:
+        """Host and path of an endless segment for a session."""
         session = replace(self._session, sid=sid, account=f"a-{sid}")
-        return self._hosts[node], f"/p/{self._passes.mint(session)}/{self._segment}"
+        return self._hosts[node], f"/p/{self._passes.mint(session)}/{self._segments[number % CHANNELS]}"
 
     async def open(self, node: int) -> None:
         """Begin another session on a node."""
@@ -205,11 +208,14 @@ async def _measure(folder: Path, log: str, seconds: float) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    streams = {"live": {"origin": json.dumps(origin), "hls": '"master.m3u8"'}}
+    streams = {
+        f"live-{number}": {"origin": json.dumps(f"{origin}{number}/"), "hls": '"master.m3u8"'}
+        for number in range(CHANNELS)
+    }
     stack = cluster(folder, streams, [log] * 3)
     nodes = await asyncio.to_thread(stack.__enter__)
     try:
-        run = Run(nodes, await _endless_segment(nodes[0]))
+        run = Run(nodes, [await _endless_segment(nodes[0], stream) for stream in streams])
         for number in range(OPEN):
             await run.open(number % len(nodes))
         await run.all_open.wait()
@@ -221,9 +227,9 @@ async def _measure(folder: Path, log: str, seconds: float) -> None:
         await runner.cleanup()
 
 
-async def _endless_segment(node: RelayProcess) -> str:
+async def _endless_segment(node: RelayProcess, stream: str) -> str:
     async with aiohttp.ClientSession() as client:
-        entry = f"{node.edge}/watch/live/index.m3u8?token={node.token()}"
+        entry = f"{node.edge}/watch/{stream}/index.m3u8?token={node.token()}"
         async with client.get(entry) as answer:
             master, base = await answer.text(), str(answer.url)
         audio = re.search(r'URI="(m/[^"]+)"', master)
@@ -241,7 +247,7 @@ async def _bus_alone(log: str) -> Tail:
     from redis.asyncio import Redis
 
     writer, reader = Redis.from_url(log), Redis.from_url(log)
-    tail, last = Tail(), b"$"
+    tail, last = Tail(), await writer.xadd("bench", {"e": b"first"})
     for _ in range(300):
         read: asyncio.Future[Any] = asyncio.ensure_future(reader.xread({"bench": last}, block=2000))
         await asyncio.sleep(0.003)

@@ -107,7 +107,7 @@ def _normal(address: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_trusted(address: str, proxies: tuple[str, ...]) -> bool:
-    if not proxies or not address:
+    if not proxies or not _normal(address):
         return False
     here = ipaddress.ip_address(address)
     return any(here in network for network in _networks(proxies))

@@ -31,8 +31,7 @@ def glob_matches(pattern: str, text: str) -> bool:
     # Bit n: the first n characters of the pattern are matched, its stars not counted.
     reached = 1
     for character in text:
-        here = wanted[character] if character in wanted else anything
-        reached = (reached & here) << 1 | reached & stars
+        reached = (reached & wanted.get(character, anything)) << 1 | reached & stars
         if not reached:
             return False
     return bool(reached & end)

@@ -16,7 +16,7 @@ from relay.errors import JournalError
 from relay.state.events import Event
 from relay.state.journal import Journal
 from relay.state.vector import Span
-from relay.telemetry.metrics import JOURNAL_OWED
+from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
 
 GROUP_EVENTS = 4096
 MAX_OWED = 200_000
@@ -134,10 +134,33 @@ class GroupCommit:
             _log.error("journal_unwritable", events=len(events), error=str(err))
             for entry in group:
                 _settle(entry, err)
+        except Exception as err:
+            # A bug, and its text may tell what was to be written.
+            _log.error("bug", error=type(err).__name__, events=len(events))
+            await self._write_apart(group, JournalError(f"an event that cannot be written: {type(err).__name__}"))
         else:
             self._pay(events)
             for entry in group:
                 _settle(entry, None)
+
+    async def _write_apart(self, group: list[_Entry], err: JournalError) -> None:
+        """Find the event that no journal takes, by halves: the others must not suffer for it."""
+        if len(group) > 1:
+            half = len(group) // 2
+            for entries in (group[:half], group[half:]):
+                await self._write_group(entries)
+            return
+        entry = group[0]
+        if entry.written is not None:
+            _settle(entry, err)
+        elif len(entry.events) > 1:
+            half = len(entry.events) // 2
+            for events in (entry.events[:half], entry.events[half:]):
+                await self._write_group([_Entry(events, None)])
+        else:
+            # Nor can it be told to other nodes, so none of them will ask for it.
+            JOURNAL_DROPPED.inc(len(entry.events))
+            self._pay(entry.events)
 
     def _pay(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -223,7 +223,9 @@ class SharedLog:
     async def call_roll(self, name: str, extent: Extent, gone: Iterable[str] = (), former: str = "") -> Roll:
         """Leave a heartbeat, forget the incarnations ``gone``, and hear who else is there.
 
-        ``former`` is the incarnation whose successor this one is: nobody is to wait for it any more. Raises :class:`redis.exceptions.RedisError` or OSError when the server cannot be reached.
+        ``former`` is the incarnation whose successor this one is: nobody is to wait for it any more.
+
+        Raises :class:`redis.exceptions.RedisError` or OSError when the server cannot be reached.
         """
         try:
             return await self._call_roll(name, extent, gone, former)

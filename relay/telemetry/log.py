@@ -34,7 +34,8 @@ def set_up_logging(level: str = "info") -> None:
 
 def _without_texts(exc_info: structlog.typing.ExcInfo) -> str:
     """The types of an exception and of those behind it, and where each was raised. Their texts may quote a request."""
-    told, err, seen = [], exc_info[1], set[int]()
+    err: BaseException | None = exc_info[1]
+    told, seen = [], set[int]()
     while err is not None and id(err) not in seen:
         seen.add(id(err))
         told.append(type(err).__name__ + "\n" + "".join(StackSummary.extract(walk_tb(err.__traceback__)).format()))

@@ -32,6 +32,7 @@ JOURNAL_OWED = Gauge(
     "Events applied here that the journal could not take yet.",
     multiprocess_mode="livesum",
 )
+JOURNAL_DROPPED = Counter("segmentgate_journal_dropped_total", "Events given up because no journal can hold them.")
 REVOCATION_CUT = Histogram(
     "segmentgate_revocation_cut_seconds", "To find and cut what events just applied have revoked.", buckets=_FAST
 )

@@ -49,7 +49,7 @@ def test_a_player_on_node_b_is_stopped_through_node_a(
         for name in ("answered_ms", "last_byte_ms", "picture_ms"):
             record_property(name, round(getattr(stopped, name), 1))
             assert getattr(stopped, name) < BOUND_MS, name
-        assert (cut(a), cut(b) > 0) == (0, True)
+        assert (cut(a), cut(b) >= 2) == (0, True), "node b was to cut the segment and the channel"
         assert seen(page)["state"] == "revoked"
         assert page.evaluate("document.querySelector('video').paused")
 

@@ -54,6 +54,9 @@ async def go_through(
         for at, pirate in pirates.items():
             knew = [way is Learns.AT_ONCE for way in revoked[at]]
             pirate.got_nothing_after(
-                *(bound if knows and bound else healed + healed_s for bound, knows in zip(bounds[at], knew, strict=True))
+                *(
+                    bound if knows and bound else healed + healed_s
+                    for bound, knows in zip(bounds[at], knew, strict=True)
+                )
             )
     await site.serves_the_innocent()

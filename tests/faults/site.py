@@ -97,7 +97,10 @@ class Site:
 
     async def _call(self, at: int, method: str, path: str, headers: dict[str, str], **body: Any) -> Acknowledged:
         node = self.nodes[at]
-        url, headers = f"{node.control}/api/v1/revocations{path}", {"Authorization": f"Bearer {node.api_key}", **headers}
+        url, headers = (
+            f"{node.control}/api/v1/revocations{path}",
+            {"Authorization": f"Bearer {node.api_key}", **headers},
+        )
         async with (
             aiohttp.ClientSession(timeout=_PATIENCE) as client,
             client.request(method, url, headers=headers, **body) as answer,
@@ -161,7 +164,13 @@ def running_site(folder: Path, ahead_s: Sequence[float] = (0.0, 0.0, 0.0)) -> It
         rotation = f'{{ interval = "{PERIOD_S}s", pre_delivery = "1s" }}'
         streams = {
             "live": {"origin": json.dumps(origin), "hls": '"master.m3u8"', **closed},
-            "rolling": {"origin": json.dumps(f"{origin}rolling/"), "hls": '"live.m3u8"', "rotation": rotation, "window": '"2m"', **closed},
+            "rolling": {
+                "origin": json.dumps(f"{origin}rolling/"),
+                "hls": '"live.m3u8"',
+                "rotation": rotation,
+                "window": '"2m"',
+                **closed,
+            },
         }
         state = {"stale_after": f'"{STALE_AFTER_S:g}s"'}
         nodes = stack.enter_context(cluster(folder, streams, [proxy.url for proxy in proxies], state, None, ahead_s))

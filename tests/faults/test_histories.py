@@ -86,10 +86,13 @@ async def operate(site: Site, viewer: Viewer, history: History, until: float) ->
         if action == "restore":
             history.restored.append(Interval(began, inf))
         with suppress(aiohttp.ClientError, TimeoutError):
-            who = random.randrange(3); done = await site.order(who, ALL, value=viewer.sid, action=action); status = done.status
+            who = random.randrange(3)
+            done = await site.order(who, ALL, value=viewer.sid, action=action)
+            status = done.status
         history.last = action if status in (200, 202) else ""
         if action == "revoke" and status == 200:
-            history.revoked.append(Interval(began, time.monotonic())); history.nodes[history.revoked[-1]] = (who, [(n["node"], n["state"]) for n in done.body["nodes"]])
+            history.revoked.append(Interval(began, time.monotonic()))
+            history.nodes[history.revoked[-1]] = (who, [(n["node"], n["state"]) for n in done.body["nodes"]])
         await asyncio.sleep(random.uniform(0.05, 0.3))
         if status == 200:
             action = "restore" if action == "revoke" else "revoke"
@@ -125,7 +128,9 @@ async def trouble(site: Site, chance: random.Random, until: float) -> None:
     while time.monotonic() < until:
         chance.shuffle(faults)
         for fault in faults:
-            t=time.monotonic(); await fault(); print("FAULT", fault.__name__, round(t,3), round(time.monotonic(),3), flush=True)
+            t = time.monotonic()
+            await fault()
+            print("FAULT", fault.__name__, round(t, 3), round(time.monotonic(), 3), flush=True)
             await asyncio.sleep(chance.uniform(0.1, 0.4))
 
 
@@ -135,7 +140,9 @@ async def run(site: Site, viewers: Sequence[Viewer], seed: int) -> list[History]
     pairs = list(zip(viewers, histories, strict=True))
     watching = [asyncio.create_task(watch(site, *pair, at)) for pair in pairs for at in (A, B, C)]
     try:
-        await asyncio.gather(trouble(site, random.Random(seed), until), *(operate(site, *pair, until) for pair in pairs))
+        await asyncio.gather(
+            trouble(site, random.Random(seed), until), *(operate(site, *pair, until) for pair in pairs)
+        )
         await asyncio.to_thread(site.mend)
         await asyncio.sleep(1.0)
     finally:

@@ -76,7 +76,9 @@ async def test_revoke_racing_stream_limit_admission(site: Site) -> None:
 
 async def test_revoke_gives_the_place_to_the_next_and_never_back(site: Site) -> None:
     account, limit = f"sharer-{next(_numbers)}", {"limit": 1, "mode": "deny_new"}
-    holder, waiting = (site.nodes[A].token(sub=account, sid=f"{who}-{account}", csl=limit) for who in ("holder", "next"))
+    holder, waiting = (
+        site.nodes[A].token(sub=account, sid=f"{who}-{account}", csl=limit) for who in ("holder", "next")
+    )
 
     def start(token: str) -> Request:
         return Request(lambda: f"/watch/live/index.m3u8?token={token}")

@@ -1,4 +1,4 @@
-"""Fuzz targets of what comes in documents, headers and URLs: scopes, patterns, carriers, proofs, key sets, API bodies."""
+"""Fuzz targets of what comes in documents, headers and URLs: scopes, carriers, proofs, key sets, API bodies."""
 
 import json
 from collections.abc import Callable
@@ -24,12 +24,12 @@ from relay.control.ssf_events import Source, SubjectError, orders_of
 from relay.control.ssf_tokens import SetError, SetVerifier
 from relay.edge.facts import _client
 from relay.errors import UrlError
+from relay.facts import Facts
 from relay.gate.carriers import DEFAULT_NAMES, MAX_TOKEN, Credential, Presented
 from relay.gate.dialects.cbor import CborError, read
 from relay.gate.dialects.jwk import keys_of
 from relay.gate.dialects.keys import KeySet, Signer
 from relay.gate.dpop import check_proof
-from relay.facts import Facts
 from relay.gate.globs import Glob
 from relay.gate.issuers import Issuer, Issuers
 from relay.gate.networks import NetworkIndex, parse_network
@@ -45,7 +45,7 @@ from relay.state.events import Revocation, decode_event, encode_event
 from relay.urls import SessionUrls
 from relay.verdict import Deny
 from tests.fuzz.target import Target, good_inputs, text_of
-from tests.fuzz.tokens import CBOR_WORDS, DIALECTS, HERE, LINK_KEYS, PLATFORM_KEYS, REQUESTS, Tokens
+from tests.fuzz.tokens import CBOR_WORDS, DIALECTS, HERE, JSON_WORDS, LINK_KEYS, PLATFORM_KEYS, REQUESTS, Tokens
 from tests.gate import platform
 from tests.gate.links import NOW
 from tests.gate.test_dpop import BOUNDS, SIGNERS
@@ -211,9 +211,10 @@ def check_order(order: Order) -> None:
     """That an order comes back from the journal as it was, and has a digest."""
     target = order.target
     event = Revocation(
-        origin="0" * 16, seq=1, order=1, action=order.action, type=target.type, value=target.value, issuer=target.issuer,
-        viewer=target.viewer, limit=target.limit, reason=order.reason, detail=order.detail, created_at=float(NOW),
-        effective_at=order.effective_at, expires_at=order.expires_at or NOW + 1.0, sources=order.sources,
+        origin="0" * 16, seq=1, order=1, action=order.action, type=target.type, value=target.value,
+        issuer=target.issuer, viewer=target.viewer, limit=target.limit, reason=order.reason, detail=order.detail,
+        created_at=float(NOW), effective_at=order.effective_at, expires_at=order.expires_at or NOW + 1.0,
+        sources=order.sources,
     )  # fmt: skip
     assert decode_event(encode_event(event)) == event
     assert len(target.digest()) == 16
@@ -232,7 +233,13 @@ def _items(lines: bool) -> Callable[[bytes], bool]:
     return run
 
 
-_BODIES = (short._body, blocks._body, taas._list_body, taas._identifiers, taas._ids)
+_BODIES: tuple[msgspec.json.Decoder[Any], ...] = (
+    short._body,
+    blocks._body,
+    taas._list_body,
+    taas._identifiers,
+    taas._ids,
+)
 
 
 def run_body(data: bytes) -> bool:
@@ -240,14 +247,14 @@ def run_body(data: bytes) -> bool:
     accepted = False
     for decoder in _BODIES:
         try:
-            value = decode(data, decoder)  # type: ignore[arg-type]  # of different types each
+            value: Any = decode(data, decoder)
         except BodyError as err:
             msgspec.json.encode(err.members)
             continue
         accepted = True
         if decoder in (taas._ids, taas._identifiers):
             try:
-                taas._check([each if isinstance(each, str) else each.id for each in value], "/id")  # type: ignore[union-attr]
+                taas._check([each if isinstance(each, str) else each.id for each in value], "/id")
             except BodyError:
                 accepted = False
     return accepted
@@ -318,9 +325,7 @@ def run_clear_key(data: bytes) -> bool:
         return False
 
 
-_JSON_WORDS = tuple(
-    rb'"\ud800" 1e999 -0 9007199254740993 null true [] {} "" [[]] {"a":1} -1 1.5 "keys" "complex" "opaque"'.split()
-) + (b"9" * 5000, b"[" * 300, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\0", b"\n", b'"' + b"x" * 600 + b'"', b"\\u0000")
+_JSON_WORDS = (*JSON_WORDS, b'"keys"', b'"complex"', b'"opaque"', b'"' + b"x" * 600 + b'"')
 _URL_WORDS = (b"%2f", b"%2e%2e", b"/../", b"%", b"%00", b"%c0%af", b"\\", b"&", b"=", b"\xff", b"?", b"//", b";", b",")
 _PATTERN_WORDS = (
     b"(a*)*",
@@ -336,7 +341,7 @@ _PATTERN_WORDS = (
     b"^",
 )
 _names = [b"token", b"CAT", b"hdnts", b"md5", b"expires", b"URISigningPackage", b"edge-cache-token"]
-_HEADER_WORDS = tuple(_URL_WORDS) + tuple(b"Cookie: " + name + b"=" for name in _names) + (b"Bearer ", b"\n", b'"')
+_HEADER_WORDS = (*_URL_WORDS, *(b"Cookie: " + name + b"=" for name in _names), b"Bearer ", b"\n", b'"')
 _NETWORK_WORDS = (
     b"::ffff:1.2.3.4/96",
     b"AS0",

@@ -130,7 +130,25 @@ def _spell_lines(value: Any) -> bytes:
     return b"\n".join(map(_spell_json, value if isinstance(value, list) else [value]))
 
 
-_ODD = (None, True, 0, -1, 1.5, 2**53, 2**64, 10**400, float("inf"), "", "A", "\0", "x" * 600, [], [[]], {}, {"a": []})
+_ODD: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    2**53,
+    2**64,
+    10**400,
+    float("inf"),
+    "",
+    "A",
+    "\0",
+    "x" * 600,
+    [],
+    [[]],
+    {},
+    {"a": []},
+)
 _ODD_JSON = (*_ODD, float("nan"), "\ud800", "*" * 300)
 _ODD_BINARY = (*_ODD, float("nan"), b"", bytes(8), {1: {0: "A"}}, [b"\xff"])
 _JSON_NOTATION = Notation(json.loads, _spell_json, _ODD_JSON, _JSON)
@@ -138,9 +156,9 @@ _LINES = Notation(_read_lines, _spell_lines, _ODD_JSON, _JSON)
 _CBOR_NOTATION = Notation(cbor2.loads, cbor2.dumps, _ODD_BINARY, _CBOR)
 _PACKED = Notation(msgspec.msgpack.decode, msgspec.msgpack.encode, _ODD_BINARY, _CBOR)
 _JSON_TARGETS = (
-    "jwt-claims", "uri-signing-claims", "secure-media-claims", "scope-json", "jwks", "items-array", "body", "set-claims",
-    "clear-key",
-)  # fmt: skip
+    *("jwt-claims", "uri-signing-claims", "secure-media-claims", "scope-json"),
+    *("jwks", "items-array", "body", "set-claims", "clear-key"),
+)
 NOTATIONS: Mapping[str, Notation] = {
     **dict.fromkeys(_JSON_TARGETS, _JSON_NOTATION),
     **dict.fromkeys(("dpop-claims", "items-lines"), _LINES),

@@ -35,7 +35,7 @@ from tests.media.material import protection, read
 
 SEALER = Sealer([bytes(32)])
 ENVELOPE = Envelope(SEALER)
-_KINDS = (Message, Heartbeat, Report, Claim)
+_KINDS: tuple[Any, ...] = (Message, Heartbeat, Report, Claim)
 
 
 @cache
@@ -72,7 +72,7 @@ def run_envelope(data: bytes) -> bool:
     return False
 
 
-def _opened(kind: type[Any], use: Callable[[Any], None]) -> Callable[[bytes], bool]:
+def _opened(kind: Any, use: Callable[[Any], object]) -> Callable[[bytes], bool]:
     """What a message holds, sealed, and then used."""
 
     def run(data: bytes) -> bool:
@@ -221,10 +221,11 @@ def run_segment(data: bytes) -> bool:
     return True
 
 
-_PACK_WORDS = tuple(
-    bytes.fromhex(word)
-    for word in "c0 c2 c3 cb7ff8000000000000 cb7ff0000000000000 cfffffffffffffffff d3ffffffffffffffff dcffff ddffffffff".split()
-) + (b"\x91" * 200, b"\x81\xa1a" * 200, b"\xa4\xed\xa0\x80a", b"\xd6\xff\x00\x00\x00\x00", b"\xdbffff", b"\xc6ffff")
+_HEADS = ("c0", "c2", "c3", "cb7ff8000000000000", "cb7ff0000000000000", "cfffffffffffffffff", "d3ffffffffffffffff")
+_PACK_WORDS = (
+    *map(bytes.fromhex, (*_HEADS, "dcffff", "ddffffffff", "dbffff", "c6ffff", "d6ff00000000", "a4eda08061")),
+    *(b"\x91" * 200, b"\x81\xa1a" * 200),
+)
 _PLAYLIST_WORDS = (
     b"#EXT-X-KEY:",
     b"#EXT-X-DEFINE:",

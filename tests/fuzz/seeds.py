@@ -26,7 +26,6 @@ from relay.model import Session, StreamLimit
 from relay.sources import ByteRange, Source
 from relay.state.events import Action, Event, Revocation, SaltDrawn, encode_batch, encode_event
 from relay.state.messages import Claim, Envelope, Heartbeat, Message, Report, spans_of
-from relay.state.snapshot import _MAGIC
 from relay.state.state import State
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
 from tests.fuzz.documents import URLS, _signed_set
@@ -315,7 +314,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
     """Every good input by target and name."""
     uris, sign_link = _uri_claims(), _jws(LINK_SIGNER, {"typ": "JWT"})
     cats = {name: _cat_bytes(claims) for name, claims in _cat_claims().items()}
-    here = {"paths": [{"path": {"prefix": "/live/"}}]}
+    here: dict[str, Any] = {"paths": [{"path": {"prefix": "/live/"}}]}
     found = {
         "jwt": {kid: platform.token(kid, **here).encode() for kid in platform.SIGNERS},
         "cat": {

@@ -19,6 +19,7 @@ import cbor2
 
 from keys import base64url
 from keys.seal import Sealer
+from relay.facts import Facts
 from relay.gate.dialects.akamai import AkamaiDialect, AkamaiOptions
 from relay.gate.dialects.base import Dialect, Proof
 from relay.gate.dialects.cat import CatDialect
@@ -30,7 +31,6 @@ from relay.gate.dialects.media_cdn import MediaCdnDialect, MediaCdnOptions
 from relay.gate.dialects.secure_link import SecureLinkDialect
 from relay.gate.dialects.secure_media import SecureMediaDialect
 from relay.gate.dialects.uri_signing import UriSigningDialect, UriSigningOptions
-from relay.facts import Facts
 from relay.gate.gate import Visitor
 from relay.gate.passes import PassCodec
 from relay.model import Session
@@ -41,7 +41,7 @@ from tests.gate.links import KEY, NOW
 
 ENCRYPTION_KEY = bytes(range(16))
 PLATFORM_KEYS = platform.keys()
-LINK_KEYS = KeySet([TokenKey("k1", "HS256", KEY), replace(Signer.load("ed", *platform.SIGNERS["ed-1"]).public())])
+LINK_KEYS = KeySet([TokenKey("k1", "HS256", KEY), Signer.load("ed", *platform.SIGNERS["ed-1"]).public()])
 LINK_SIGNER = Signer("k1", "HS256", KEY)
 PASSES = PassCodec(Sealer([bytes(32)]))
 HERE = Facts(
@@ -89,7 +89,7 @@ PLACES = {
 
 
 def request_of(data: bytes) -> tuple[str, Facts]:
-    """A token and the request it comes with: lines of token, path, query, address and User-Agent; all but one optional."""
+    """A token and the request it comes with: lines of token, path, query, address, User-Agent; all but one optional."""
     token, *rest = text_of(data).split("\n")
     given = dict(zip(("path", "query", "address", "agent"), rest, strict=False))
     facts = replace(HERE, path=given.get("path", HERE.path), query=given.get("query", HERE.query))
@@ -199,26 +199,42 @@ def _cose_text(data: bytes) -> tuple[str, Facts]:
     return base64url.encode(data), HERE
 
 
-_ODD_ITEMS = (2**63, -1, -(2**62), 1e300, float("nan"), cbor2.undefined, True, None, b"", "", [], {}, {1: {2: {3: 4}}})
+_ODD_ITEMS: tuple[object, ...] = (
+    2**63,
+    -1,
+    1e300,
+    float("nan"),
+    cbor2.undefined,
+    True,
+    None,
+    b"",
+    "",
+    [],
+    {},
+    {1: {2: {}}},
+)
 _HEADS = ("9bffffffffffffffff", "9f", "bf", "d834", "d836", "5bffffffffffffffff")
 CBOR_WORDS = (*map(cbor2.dumps, _ODD_ITEMS), *map(bytes.fromhex, _HEADS))
 """Items out of place, and beginnings of items that promise much."""
-_JSON_WORDS = tuple(
-    rb'"\ud800" 1e999 -0 9007199254740993 null true [] {} "" [[]] {"a":1} -1 1.5 "%2e%2e" "regex" "i" "(a*)*b"'.split()
-) + (b'"' + b"9" * 400 + b'"', b"9" * 5000, b"[" * 300, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\0")
-_LINK_WORDS = tuple(
-    b"~ = , ! * ? %2f %2e%2e %00 %ff & # // /../ \\ [::1] 0 -1 99999999999 ip=fe80::1%1 acl= id= data= st= exp=".split()
-) + (b"*a" * 200, "\u0661".encode(), b"\xff")
+JSON_WORDS = (
+    *rb'"\ud800" 1e999 -0 9007199254740993 null true [] {} "" [[]] {"a":1} -1 "%2e%2e" "regex" "i" "(a*)*b"'.split(),
+    *(b'"' + b"9" * 400 + b'"', b"9" * 5000, b"[" * 300, b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\0", b"\n", b"\\u0000"),
+)
+"""Values of JSON that few expect, and bytes that are none."""
+_LINK_WORDS = (
+    *b"~ = , ! * ? %2f %2e%2e %00 %ff & # // /../ \\ [::1] -1 99999999999 ip=fe80::1%1 acl= id= data= st= exp=".split(),
+    *(b"*a" * 200, "\u0661".encode(), b"\xff"),
+)
 
 TOKEN_TARGETS = [
     *(Target(name, Tokens(name).run, _LINK_WORDS) for name in DIALECTS),
     Target("cat-message", Tokens("cat", _cose_text, "cat-message").run, CBOR_WORDS),
     Target(
-        "jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, _JSON_WORDS
+        "jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, JSON_WORDS
     ),
     Target("cat-claims", Signed("cat", _sign_cat).run, CBOR_WORDS),
-    Target("uri-signing-claims", Signed("uri-signing", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
-    Target("secure-media-claims", Signed("secure-media", _jws(LINK_SIGNER, {"typ": "JWT"})).run, _JSON_WORDS),
+    Target("uri-signing-claims", Signed("uri-signing", _jws(LINK_SIGNER, {"typ": "JWT"})).run, JSON_WORDS),
+    Target("secure-media-claims", Signed("secure-media", _jws(LINK_SIGNER, {"typ": "JWT"})).run, JSON_WORDS),
     Target("akamai-fields", Signed("akamai", _sign_akamai).run, _LINK_WORDS),
     Target("media-cdn-fields", Signed("media-cdn", _sign_media_cdn).run, _LINK_WORDS),
 ]

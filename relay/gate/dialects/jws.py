@@ -73,7 +73,7 @@ def seal(header: Mapping[str, Any], claims: Mapping[str, Any], signer: Signer) -
 
 
 def strict_json(raw: bytes) -> dict[str, Any]:
-    """A JSON object without duplicate names or numbers that JSON or a float does not have. Raises :class:`BadTokenError`."""
+    """A JSON object without duplicate names, or numbers that JSON or a float lacks. Raises :class:`BadTokenError`."""
     if raw.count(b"[") + raw.count(b"{") > _MAX_CONTAINERS:
         raise malformed(f"more than {_MAX_CONTAINERS} JSON arrays and objects")
     try:
