@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-REVOCATION_BENCHES := gate state revocation bulk
+REVOCATION_BENCHES := gate state revocation bulk player
 BENCHES := protect hit memory limits channels $(REVOCATION_BENCHES)
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 

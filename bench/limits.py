@@ -54,7 +54,7 @@ async def _measure() -> bool:
 
     presence, record = _traced(lambda: _all_seen(visitors, addresses))
     limited = StreamLeases({"news": LimitConfig(streams=2)}, _stop, lambda _: None, lambda: NOW)
-    _, lease = _traced(lambda: [limited.heartbeat(visitor, NOW) for visitor in visitors])
+    _, lease = _traced(lambda: [limited.beat(visitor, NOW) for visitor in visitors])
     unlimited = StreamLeases({"news": LimitConfig()}, _stop, lambda _: None, lambda: NOW)
     peer = {visitor.session.sid: visitor for visitor in visitors}
 
@@ -69,19 +69,19 @@ async def _measure() -> bool:
     def play() -> None:
         played = presence.played
         for (visitor, address), agent in zip(rows, agents, strict=True):
-            played(visitor, NOW + 1, address, agent, 64500, 4.0, 100.0)
+            played(visitor, NOW + 1, address, agent, 64500, 4.0)
 
     def beat(leases: StreamLeases) -> None:
-        heartbeat = leases.heartbeat
+        beat_of = leases.beat
         for visitor, _ in rows:
-            heartbeat(visitor, NOW + 1)
+            beat_of(visitor, NOW + 1)
 
     later = itertools.count(NOW + 6, 6)
 
     def renew() -> None:
         now = next(later)
         for visitor, _ in rows:
-            limited.heartbeat(visitor, now)
+            limited.beat(visitor, now)
 
     base = _per_call(look_up)
     played, free, held = _per_call(play), _per_call(lambda: beat(unlimited)), _per_call(lambda: beat(limited))
@@ -91,10 +91,10 @@ async def _measure() -> bool:
     for name, cost in (
         ("dict.get (peer)", base),
         ("presence.played", played),
-        ("leases.heartbeat, no limit set", free),
-        ("leases.heartbeat, limit set", held),
-        ("played + heartbeat", both),
-        ("heartbeat that renews (a third lease)", renewed),
+        ("leases.beat, no limit set", free),
+        ("leases.beat, limit set", held),
+        ("played + beat", both),
+        ("beat that renews (a third lease)", renewed),
     ):
         print(f"{name:<38} {cost:7.3f} {cost / base:11.1f} {SEGMENT_LIMIT_US if cost == both else '':>8}")
     print()
@@ -122,7 +122,7 @@ def _all_seen(visitors: Sequence[Visitor], addresses: Sequence[str]) -> Presence
     presence = Presence()
     for visitor, address in zip(visitors, addresses, strict=True):
         # A copy of the address, for a request brings its own.
-        presence.played(visitor, NOW, address.encode().decode(), AGENT, 64500, 4.0, 96.0)
+        presence.played(visitor, NOW, address.encode().decode(), AGENT, 64500, 4.0)
     return presence
 
 

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from relay.demo.clip import build_clip
 from relay.demo.command import CLIP_FOLDER
 from tests.e2e.bare import bare_page, watch
@@ -34,7 +36,11 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=5)
     runs = options.parse_args().runs
     with ExitStack() as stack:
-        browser = stack.enter_context(open_browser())
+        try:
+            browser = stack.enter_context(open_browser())
+        except pytest.skip.Exception as reason:
+            print(reason)
+            return
         server = Server()
         stack.callback(server.stop)
         folder = stack.enter_context(tempfile.TemporaryDirectory())

@@ -246,7 +246,7 @@ class TransmitterConfig(_Section, frozen=True):
     audience: NonEmpty
     keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
     jwks: JwksConfig | None = None
-    account_issuer: str = ""
+    account_issuer: Annotated[str, Meta(max_length=512)] = ""
     push_token_file: str = ""
     poll_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+/[^\s#@]*)?\Z", max_length=1024)] = ""
     poll_token_file: str = ""

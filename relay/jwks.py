@@ -87,6 +87,12 @@ _shown: dict[str, "_Refresh"] = {}
 """Whose age each label of the metric shows."""
 
 
+def show_ages() -> None:
+    """Put the age of every set into the metrics, as it is now."""
+    for refresh in list(_shown.values()):
+        refresh.show()
+
+
 class _Refresh:
     """One set's refreshing."""
 
@@ -97,7 +103,11 @@ class _Refresh:
         self._fetched_at = clock()
         self._failures = 0
         _shown[label] = self
-        KEY_SET_AGE.labels(label).set_function(lambda: clock() - self._fetched_at)
+        self.show()
+
+    def show(self) -> None:
+        """Put the age into the metrics."""
+        KEY_SET_AGE.labels(self._label).set(self._clock() - self._fetched_at)
 
     def forget(self) -> None:
         # After a reload the label may be that of a set that took this one's place.

@@ -234,8 +234,11 @@ class LeaseStore:
                     continue
                 if isinstance(reply, Exception):
                     call.answer.set_exception(StoreAwayError(type(reply).__name__))
-                else:
+                    continue
+                try:
                     call.answer.set_result(_outcome(reply))
+                except (ValueError, TypeError):
+                    call.answer.set_exception(StoreAwayError("a reply that makes no sense"))
 
     async def _send(self, calls: Sequence[_Call]) -> list[Any]:
         replies = await self._pipe(calls)
@@ -265,5 +268,7 @@ def _outcome(reply: Sequence[Any]) -> Outcome:
             return Admitted(since / 1000, tuple(stopped), tuple(replaced))
         case ["occupied", [*holders]]:
             return others_of([(sid, device, stream, since / 1000) for sid, device, stream, since in holders])
-        case _:
+        case ["ended"]:
             return Ended()
+        case _:
+            raise ValueError("no reply of these scripts")

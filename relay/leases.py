@@ -17,7 +17,7 @@ import structlog
 from relay.config import LimitConfig
 from relay.gate.limits import REST_LEASES, Admitted, Ask, Group, Lease, Occupied, Outcome, group_of
 from relay.gate.turns import Turns
-from relay.model import LimitScope, Session, StreamLimit
+from relay.model import Guest, LimitScope, Session, StreamLimit
 from relay.telemetry.metrics import LEASE_OUTAGES, LEASES_ALONE, LIMITED
 from relay.verdict import Deny, Reason
 
@@ -32,7 +32,6 @@ _MAX_TERMINATE = 128
 _REFUSED = Deny(Reason.CONCURRENCY_LIMIT, "too many streams: another playback has taken this one's place")
 _log = structlog.get_logger()
 
-Later = Coroutine[Any, Any, Deny | None]
 Stop = Callable[[Sequence[str]], Awaitable[object]]
 
 
@@ -56,16 +55,12 @@ class Store(Protocol):
         """Let go of the store."""
 
 
-class Guest(Protocol):
-    """What limits need of a visitor."""
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A session of which this node knows no lease: to be passed to :meth:`StreamLeases.resume`."""
 
-    @property
-    def session(self) -> Session:
-        """The visitor's session."""
-
-    @property
-    def stream(self) -> str:
-        """What it watches."""
+    group: bytes
+    ask: Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,9 @@ class StreamLeases:
         self._clock = clock
         self._store = store
         self._alone = store is None
-        self._latest: dict[str, Lease] = {}
+        # By issuer, too: nothing keeps two platforms from giving one session id each.
+        self._latest: dict[tuple[str, str], Lease] = {}
+        self._issuers: set[str] = set()
         self._groups: dict[bytes, Group] = {}
         self._turns: Turns[Lease] = Turns(MAX_LEASES)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,42 +125,59 @@ class StreamLeases:
         self._settle(key, ask, outcome, now)
         return outcome if isinstance(outcome, Occupied) else None
 
-    def heartbeat(self, visitor: Guest, now: float, segment_s: float = 0.0) -> Deny | Later | None:
-        """Renew a session's lease for a segment request, or refuse it; to be awaited at its first on this node."""
-        lease = self._latest.get(visitor.session.sid)
+    def beat(self, visitor: Guest, now: float, segment_s: float = 0.0) -> Deny | Pending | None:
+        """Renew a session's lease for a segment request, or refuse it. At its first here it must be resumed."""
+        lease = self._latest.get(_name_of(visitor.session))
         if lease is not None and now < lease.renew_at and lease.stream == visitor.stream:
-            return _REFUSED if lease.refused else None
+            return _REFUSED if lease.ended else None
         ask = self._ask_of(visitor, segment_s)
-        return None if ask is None else self._beat(visitor, ask, now)
+        if ask is None:
+            return None
+        key = group_of(visitor.session, visitor.stream, ask.limit.scope)
+        if self._alone:
+            return self._settle(key, ask, self._decide_here(key, ask, now), now)
+        group = self._groups.get(key)
+        lease = group.get(ask.sid) if group else None
+        if lease is None or now >= lease.until:
+            return Pending(key, ask)
+        lease.stream = ask.stream
+        self._latest[_name_of(visitor.session)] = lease
+        if now >= lease.renew_at:
+            self._renew(lease, now)
+        return None
+
+    async def resume(self, pending: Pending, now: float) -> Deny | None:
+        """Take up a lease that another node may know of, or refuse it."""
+        return self._settle(pending.group, pending.ask, await self._decide(pending.group, pending.ask, now), now)
 
     def refused(self, visitor: Guest, now: float) -> Deny | None:
-        """Whether a session had to give way: for requests that are no heartbeat, such as for licences and manifests."""
-        lease = self._latest.get(visitor.session.sid)
-        if lease is None or not lease.refused or now >= lease.renew_at:
+        """Whether a session had to give way: for requests that are no beat, such as for licences and manifests."""
+        lease = self._latest.get(_name_of(visitor.session))
+        if lease is None or not lease.ended or now >= lease.renew_at:
             return None
         same = lease.stream == visitor.stream or lease.limit.scope is LimitScope.ACCOUNT
         return _REFUSED if same else None
 
     def release(self, sid: str) -> None:
-        """Free the slot of a session that was ended otherwise, such as by a revocation."""
-        lease = self._latest.get(sid)
-        if lease is None or lease.refused:
-            return
-        rest_s = REST_LEASES * lease.lease_s
-        if self._store is not None and not self._alone:
-            # Should this fail, the lease ends by itself.
-            self._store.end(lease.group.key, sid, rest_s).add_done_callback(_look_at)
-        self._refuse(lease, rest_s)
+        """Free the slot of a session that was ended otherwise, such as by a revocation; whoever issued it."""
+        for lease in self._leases_of(sid):
+            if lease.ended:
+                continue
+            rest_s = REST_LEASES * lease.lease_s
+            if self._store is not None and not self._alone:
+                # Should this fail, the lease ends by itself.
+                self._store.end(lease.group.key, sid, rest_s).add_done_callback(_look_at)
+            self._refuse(lease, rest_s)
 
     def forgive(self, sid: str) -> None:
         """Let a session come back that had to give way: it was restored, and may ask for a slot like anyone."""
-        lease = self._latest.get(sid)
-        if lease is None or not lease.refused:
-            return
-        del self._latest[sid]
-        lease.group.resting.pop(sid, None)
-        if self._store is not None and not self._alone:
-            self._store.end(lease.group.key, sid, 0.0).add_done_callback(_look_at)
+        for lease in self._leases_of(sid):
+            if not lease.ended:
+                continue
+            del self._latest[lease.group.issuer, sid]
+            lease.group.resting.pop(sid, None)
+            if self._store is not None and not self._alone:
+                self._store.end(lease.group.key, sid, 0.0).add_done_callback(_look_at)
 
     async def close(self) -> None:
         """Stop what runs in the background."""
@@ -182,24 +196,7 @@ class StreamLeases:
         if limit is None:
             return None
         lease_s = max(rule.lease_s, SEGMENTS_HELD * segment_s)
-        return Ask(session.sid, session.device, stream, limit, lease_s, entering, terminate)
-
-    def _beat(self, visitor: Guest, ask: Ask, now: float) -> Deny | Later | None:
-        key = group_of(visitor.session, visitor.stream, ask.limit.scope)
-        if self._alone:
-            return self._settle(key, ask, self._decide_here(key, ask, now), now)
-        group = self._groups.get(key)
-        lease = group.get(ask.sid) if group else None
-        if lease is None or now >= lease.until:
-            return self._resume(key, ask, now)
-        lease.stream = ask.stream
-        self._latest[ask.sid] = lease
-        if now >= lease.renew_at:
-            self._renew(lease, now)
-        return None
-
-    async def _resume(self, key: bytes, ask: Ask, now: float) -> Deny | None:
-        return self._settle(key, ask, await self._decide(key, ask, now), now)
+        return Ask(session.sid, session.device, stream, limit, lease_s, session.issuer, entering, terminate)
 
     async def _decide(self, key: bytes, ask: Ask, now: float) -> Outcome:
         if self._store is not None and not self._alone:
@@ -210,7 +207,7 @@ class StreamLeases:
         return self._decide_here(key, ask, now)
 
     def _decide_here(self, key: bytes, ask: Ask, now: float) -> Outcome:
-        group = self._group(key)
+        group = self._group(key, ask.issuer)
         if self._store is None:
             return group.admit(ask, now)
         known = group.get(ask.sid)
@@ -227,19 +224,19 @@ class StreamLeases:
             LIMITED.labels("occupied" if isinstance(outcome, Occupied) else "ended").inc()
             # Who enters is told, and no worse off; who plays on must stop.
             if not ask.entering:
-                lease = Lease(ask.sid, ask.device, ask.stream, ask.limit, ask.lease_s, now, now, self._group(key))
+                lease = Lease(ask.sid, ask.device, ask.stream, ask.limit, ask.lease_s, now, now, self._group(key, ask.issuer))
                 self._refuse(lease, ask.lease_s)
             return _REFUSED
-        lease = self._group(key).hold(ask, outcome.since, now)
+        lease = self._group(key, ask.issuer).hold(ask, outcome.since, now)
         if not lease.renew_at:
             self._keep(lease, now)
         lease.renew_at = now + ask.lease_s / RENEWALS
-        self._latest[ask.sid] = lease
+        self._latest[ask.issuer, ask.sid] = lease
         for effect, sids in (("stopped", outcome.stopped), ("replaced", outcome.replaced)):
             LIMITED.labels(effect).inc(len(sids))
             for sid in sids:
-                other = self._latest.get(sid)
-                if other is not None and not other.refused:
+                other = self._latest.get((ask.issuer, sid))
+                if other is not None and not other.ended:
                     self._refuse(other, REST_LEASES * ask.lease_s)
         if outcome.stopped:
             self._run(self._stop_all(outcome.stopped))
@@ -250,16 +247,17 @@ class StreamLeases:
         lease.group.end(lease.sid, now + rest_s)
         # Asked about again before the rest is over: it may have entered anew at another node.
         again = now + lease.lease_s / RENEWALS
-        refused = replace(lease, until=now + rest_s, renew_at=again, refused=True)
-        self._latest[lease.sid] = refused
-        self._keep(refused, now)
+        ended = replace(lease, until=now + rest_s, renew_at=again, ended=True)
+        self._latest[lease.group.issuer, lease.sid] = ended
+        self._keep(ended, now)
         # Not before the request that found this out has its answer: it is among what gets cut.
         asyncio.get_running_loop().call_soon(self._cut, lease.sid)
 
     def _renew(self, lease: Lease, now: float) -> None:
         assert self._store is not None
         lease.renew_at = now + lease.lease_s / RENEWALS
-        ask = Ask(lease.sid, lease.device, lease.stream, lease.limit, lease.lease_s, since=lease.since)
+        issuer = lease.group.issuer
+        ask = Ask(lease.sid, lease.device, lease.stream, lease.limit, lease.lease_s, issuer, since=lease.since)
         self._store.admit(lease.group.key, ask).add_done_callback(partial(self._renewed, lease, ask))
 
     def _renewed(self, lease: Lease, ask: Ask, answer: "asyncio.Future[Outcome]") -> None:
@@ -291,19 +289,26 @@ class StreamLeases:
         now = self._clock()
         # At once, not as their segments come: a server that has forgotten them must not give their slots away.
         for lease in list(self._latest.values()):
-            if not lease.refused and lease.until > now:
+            if not lease.ended and lease.until > now:
                 self._renew(lease, now)
 
-    def _group(self, key: bytes) -> Group:
+    def _group(self, key: bytes, issuer: str) -> Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = Group(key)
+            group = self._groups[key] = Group(key, issuer)
+            # As many as there are platforms.
+            self._issuers.add(issuer)
         return group
+
+    def _leases_of(self, sid: str) -> list[Lease]:
+        found = (self._latest.get((issuer, sid)) for issuer in self._issuers)
+        return [lease for lease in found if lease is not None]
 
     def _keep(self, lease: Lease, now: float) -> None:
         for gone in self._turns.add(lease, lambda each: each.until <= now):
-            if self._latest.get(gone.sid) is gone:
-                del self._latest[gone.sid]
+            name = gone.group.issuer, gone.sid
+            if self._latest.get(name) is gone:
+                del self._latest[name]
             group = gone.group
             if group.get(gone.sid) is gone:
                 group.drop(gone.sid)
@@ -322,6 +327,10 @@ class StreamLeases:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _name_of(session: Session) -> tuple[str, str]:
+    return session.issuer, session.sid
 
 
 def _look_at(answer: "asyncio.Future[Outcome]") -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 from keys.model import Scheme, TrackType
 from relay.bounds import Bounds
@@ -128,3 +129,15 @@ class Session:
     watermark: str = ""
     limit: StreamLimit | None = None
     bounds: Bounds = field(default_factory=Bounds)
+
+
+class Guest(Protocol):
+    """A session on one stream: what presence and limits need of a visitor."""
+
+    @property
+    def session(self) -> Session:
+        """The visitor's session."""
+
+    @property
+    def stream(self) -> str:
+        """What it watches."""

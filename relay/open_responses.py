@@ -61,6 +61,10 @@ class OpenResponses:
 
     def hit_by(self, targets: Iterable[Target], revoked: Callable[[OpenResponse], bool]) -> list[OpenResponse]:
         """The open responses that revocations of ``targets`` could stop and ``revoked`` says are."""
+        return [entry for entry in self.found_by(targets) if _holds(revoked, entry)]
+
+    def found_by(self, targets: Iterable[Target]) -> list[OpenResponse]:
+        """The open responses that revocations of ``targets`` could stop, as far as can be told at a glance."""
         found: set[OpenResponse] = set()
         for target in targets:
             if target.type in FOUND_BY_NAME and target.value:
@@ -68,7 +72,7 @@ class OpenResponses:
             else:
                 found = self._all
                 break
-        return [entry for entry in found if _holds(revoked, entry)]
+        return list(found)
 
     def cut(self, targets: Iterable[Target], revoked: Callable[[OpenResponse], bool]) -> Cut:
         """Stop everything that revocations of ``targets`` hit."""

@@ -12,8 +12,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from relay import config as sections
 from relay.config import load_config, parse_config
+from relay.control.orders import order_of, read_item
 from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.registry import DIALECTS, options_of
+from relay.gate.targets import TargetType
 from relay.issuing import names_of
 from relay.supervisor import STOP_GRACE_S
 from relay.telemetry import metrics
@@ -89,6 +91,12 @@ def test_every_metric_named_exists(path: str) -> None:
     assert len(named) > 5
     # People speak of a histogram by its family's name.
     assert named <= exported(SUFFIXES if "docs" not in path else {**SUFFIXES, "histogram": [""]})
+
+
+def test_the_runbook_has_an_order_for_each_type_of_target() -> None:
+    items = re.findall(r'`(\{"type": .*?\})`', (DEPLOY.parent / "docs" / "operations.md").read_text())
+    orders = [order_of(read_item(item.encode()), now=0.0) for item in items]
+    assert {order.target.type for order in orders} == set(TargetType)
 
 
 def test_the_dashboard_shows_series_of_the_chosen_source() -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from relay import jwks
 from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.jwks import JwksRefresher, PinnedSet
+from relay.jwks import JwksRefresher, PinnedSet, show_ages
 from relay.telemetry.metrics import KEY_SET_AGE
 from tests.gate.dialects.test_jwk import EC, OKP
 
@@ -191,6 +191,7 @@ async def test_a_configured_key_stands_where_a_fetched_one_has_its_id(issuer: Is
 
 
 def ages() -> dict[str, float]:
+    show_ages()
     return {sample.labels["set"]: sample.value for metric in KEY_SET_AGE.collect() for sample in metric.samples}
 
 

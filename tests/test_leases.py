@@ -13,7 +13,7 @@ from relay import leases as leases_module
 from relay.config import LimitConfig
 from relay.gate.limits import Ask, Occupied
 from relay.lease_store import LeaseStore
-from relay.leases import StreamLeases
+from relay.leases import Pending, StreamLeases
 from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
 from relay.units import Duration
 from relay.verdict import Deny, Reason
@@ -52,8 +52,8 @@ class Node:
         return await self.leases.enter(who, terminate, self.clock())
 
     async def play(self, who: Visitor) -> Deny | None:
-        answer = self.leases.heartbeat(who, self.clock())
-        return await answer if isinstance(answer, Awaitable) else answer
+        answer = self.leases.beat(who, self.clock())
+        return await self.leases.resume(answer, self.clock()) if isinstance(answer, Pending) else answer
 
 
 class Clock:
@@ -88,8 +88,8 @@ class TestAlone:
         here = node(limits(), clock)
         for sid in "abc":
             assert await here.enter(visitor(sid, stream="free")) is None
-            assert here.leases.heartbeat(visitor(sid, stream="free"), NOW) is None
-            assert here.leases.heartbeat(visitor(sid, stream="unknown"), NOW) is None
+            assert here.leases.beat(visitor(sid, stream="free"), NOW) is None
+            assert here.leases.beat(visitor(sid, stream="unknown"), NOW) is None
         assert len(here.leases) == 0
 
     async def test_segments_keep_a_slot_that_silence_frees(self, clock: Clock) -> None:
@@ -98,7 +98,7 @@ class TestAlone:
         assert await here.enter(first) is None
         for _ in range(20):
             clock.now += 6
-            assert here.leases.heartbeat(first, clock.now) is None
+            assert here.leases.beat(first, clock.now) is None
             occupied = await here.enter(second)
             assert occupied is not None
             assert [(other.session, other.device, other.since) for other in occupied.others] == [("a", "tv", NOW)]
@@ -109,7 +109,7 @@ class TestAlone:
 
     async def test_a_token_on_each_request_needs_no_entry(self, clock: Clock) -> None:
         here = node(limits(), clock)
-        assert here.leases.heartbeat(visitor("a"), NOW) is None
+        assert here.leases.beat(visitor("a"), NOW) is None
         assert is_refused(await here.play(visitor("b")))
         clock.now += 16
         assert await here.play(visitor("b")) is None
@@ -297,18 +297,18 @@ class TestShared:
     async def test_only_the_first_segment_waits(self, valkey: Valkey, make: Make) -> None:
         here, other = make(valkey.url), make(valkey.url)
         assert await here.enter(visitor("a")) is None
-        assert here.leases.heartbeat(visitor("a"), here.clock()) is None
-        first = other.leases.heartbeat(visitor("a"), other.clock())
+        assert here.leases.beat(visitor("a"), here.clock()) is None
+        first = other.leases.beat(visitor("a"), other.clock())
         assert isinstance(first, Awaitable)
         assert await first is None
-        assert other.leases.heartbeat(visitor("a"), other.clock()) is None
+        assert other.leases.beat(visitor("a"), other.clock()) is None
 
     async def test_leases_last_while_segments_are_asked_for_and_no_longer(self, valkey: Valkey, make: Make) -> None:
         a, b = make(valkey.url, lease="1s"), make(valkey.url, lease="1s")
         await a.enter(visitor("a"))
         for _ in range(10):
             await asyncio.sleep(0.2)
-            assert a.leases.heartbeat(visitor("a"), a.clock()) is None
+            assert a.leases.beat(visitor("a"), a.clock()) is None
             assert await b.enter(visitor("b")) is not None
         await asyncio.sleep(1.1)
         assert await b.enter(visitor("b")) is None
@@ -342,7 +342,7 @@ class TestShared:
         assert await b.play(visitor("b", "tv")) is None
         # Whoever enters anew, at whatever node, is let in at once.
         assert await a.enter(visitor("a", "tv")) is None
-        assert a.leases.heartbeat(visitor("a", "tv"), a.clock()) is None
+        assert a.leases.beat(visitor("a", "tv"), a.clock()) is None
 
     async def test_the_node_that_admits_stops_the_oldest_wherever_it_is(self, valkey: Valkey, make: Make) -> None:
         a, b = (make(valkey.url, mode=LimitMode.STOP_OLDEST) for _ in range(2))
@@ -384,8 +384,8 @@ class TestShared:
         await here.enter(news)
         await here.enter(sport)
         for _ in range(3):
-            assert here.leases.heartbeat(news, here.clock()) is None
-            assert here.leases.heartbeat(sport, here.clock()) is None
+            assert here.leases.beat(news, here.clock()) is None
+            assert here.leases.beat(sport, here.clock()) is None
 
 
 class TestStoreAway:

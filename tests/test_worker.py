@@ -56,7 +56,9 @@ def rewrite(folder: Path, old: str, new: str) -> None:
     """Edit the configuration."""
     text = (folder / "relay.toml").read_text()
     assert old in text
-    (folder / "relay.toml").write_text(text.replace(old, new, 1))
+    # In one step: a relay that reads it meanwhile must not find half of it.
+    (folder / "new.toml").write_text(text.replace(old, new, 1))
+    (folder / "new.toml").rename(folder / "relay.toml")
 
 
 def events(folder: Path, name: str) -> list[dict[str, object]]:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from relay.background import in_background
 from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
-from relay.control.background import in_background
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes

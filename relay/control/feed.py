@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 from aiohttp import web
 
-from relay.control.background import in_background
+from relay.background import in_background
 from relay.control.errors import BusyError
 from relay.control.records import record_of
 from relay.errors import RelayError

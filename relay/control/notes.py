@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from relay.control.background import in_background
+from relay.background import in_background
 from relay.control.errors import IdempotencyConflictError
 from relay.errors import JournalError
 from relay.node import Node

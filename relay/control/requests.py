@@ -49,11 +49,6 @@ def lines_or_json(request: web.Request) -> bool:
     raise MediaTypeError("send application/json or application/x-ndjson")
 
 
-async def read_json(request: web.Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """A small JSON body. Raises :class:`BodyError`."""
-    return decode(await request.read(), decoder)
-
-
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A JSON body. Raises :class:`BodyError`, with a pointer to what is wrong."""
     try:

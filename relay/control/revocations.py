@@ -129,7 +129,7 @@ async def post_preview(request: web.Request) -> web.Response:
     except ItemError as err:
         raise BodyError([err.flaw("")]) from None
     node = request.app[NODE]
-    preview = node.revocations.preview(target)
+    preview = await node.revocations.preview(target)
     return json_answer({"node": node.replica.name, "sessions": preview.sessions, "responses": preview.responses})
 
 

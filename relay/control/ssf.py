@@ -11,6 +11,7 @@ from relay.control.notes import Notes
 from relay.control.ssf_events import Source, SubjectError, orders_of
 from relay.control.ssf_tokens import MAX_SET_BYTES, SetError, SetVerifier
 from relay.control.transmitters import Transmitter
+from relay.errors import RequestError
 from relay.node import Node
 from relay.telemetry.metrics import SECURITY_EVENTS
 
@@ -52,7 +53,11 @@ class Receiver:
         except SubjectError as err:
             raise SetError("invalid_request", str(err)) from None
         if orders:
-            outcome = await self._node.revocations.submit(orders, source.name)
+            try:
+                outcome = await self._node.revocations.submit(orders, source.name)
+            except RequestError as err:
+                # Asked again it would be no better.
+                raise SetError("invalid_request", str(err)) from None
             self._notes.audit(
                 source.name,
                 "security-event",

@@ -16,7 +16,6 @@ from relay.state.events import Action
 
 CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
 RISC = "https://schemas.openid.net/secevent/risc/event-type/"
-SSF = "https://schemas.openid.net/secevent/ssf/event-type/"
 MAX_EVENTS = 8
 MAX_ID = 512
 CLOCK_SKEW_S = 60

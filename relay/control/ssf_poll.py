@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from relay.control.background import in_background
+from relay.background import in_background
 from relay.control.ssf import RECEIVERS, Receiver
 from relay.control.ssf_tokens import MAX_SET_BYTES, SetError
 from relay.errors import RelayError

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from relay.control.errors import BusyError
 from relay.control.orders import MAX_ITEMS
 from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
+from relay.jwks import show_ages
 from relay.node import NODE, Node
 from relay.state.snapshot import save_snapshot
 from relay.telemetry import metrics
@@ -112,6 +113,7 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 def observe(node: Node) -> None:
     """Bring the gauges up to date: what they show is counted when it is asked for."""
+    show_ages()
     revoked = node.revocations.revoked
     metrics.CACHE_BYTES.set(node.delivery.cache.size)
     metrics.CACHE_HITS.set(node.delivery.cache.hits)
@@ -120,6 +122,7 @@ def observe(node: Node) -> None:
     for kind, count in revoked.counts().items():
         metrics.REVOKED_BY_TYPE.labels(kind).set(count)
     metrics.OPEN.set(node.open_responses.count)
+    metrics.LIVE.set(sum(1 for _ in node.presence.live(node.clock())))
     metrics.READY.set(_readiness(node)[0])
     if not shared():
         # Nodes that are gone for good must not be shown for ever. Values that processes share cannot be taken back.

@@ -5,12 +5,11 @@ period alone: no crowd asks at a boundary, and nobody has to ask at all. A revok
 before its connection ends.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from aiohttp import web
 
+from relay.background import in_background
 from relay.edge.hub import Hub
 from relay.edge.key_bodies import keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
@@ -36,11 +35,8 @@ def add_channels(app: web.Application) -> None:
     async def keep(app: web.Application) -> AsyncIterator[None]:
         app[HUB] = hub = Hub(app[NODE], app[NODE].config.edge.max_connections)
         with app[NODE].changed.listening(hub.changed):
-            telling = asyncio.create_task(hub.run())
-            yield
-            telling.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
+            async with in_background(hub.run()):
+                yield
 
     async def end(app: web.Application) -> None:
         app[HUB].close()
@@ -73,15 +69,16 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     refused = unproven(request, visit)
     if refused:
         return denied(request, refused)
+    await visit.node.manifests.ensure_timeline(visit.stream)
+    # Below nothing waits, so what holds here holds when the channel is added.
+    refused = visit.node.gate.recheck(visit.visitor, visit.facts, visit.node.clock())
+    if refused:
+        return denied(request, refused)
     hub = request.app[HUB]
     if hub.full:
         return problem(request, 503, "overload", "too many channels are open; try again")
     if hub.is_crowded(visit.visitor.session):
         return problem(request, 429, "too_many_channels", "this session has too many channels open; try again")
-    await visit.node.manifests.ensure_timeline(visit.stream)
-    refused = visit.node.gate.recheck(visit.visitor, visit.facts, visit.node.clock())
-    if refused:
-        return denied(request, refused)
     response = web.StreamResponse(headers=_HEADERS)
     response.content_type = "text/event-stream"
     response.force_close()

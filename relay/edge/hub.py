@@ -53,7 +53,7 @@ class Hub:
         self._new: deque[Channel] = deque()
         self._stir = asyncio.Event()
         # Ten thousand channels of one stream are told the same keys: one text for all of them.
-        self._rendered: dict[tuple[str, Told | None, Told], bytes] = {}
+        self._rendered: dict[tuple[Stream, Told | None, Told], bytes] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -98,6 +98,15 @@ class Hub:
 
     async def run(self) -> None:
         """Tell channels until cancelled."""
+        try:
+            await self._run()
+        finally:
+            looking = list(self._looking.values())
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         told = 0
         while True:
@@ -151,6 +160,8 @@ class Hub:
             channel.refuse(refused)
             return
         channel.send(b"".join(events) or _ALIVE)
+        here = channel.facts()
+        node.presence.held(visitor, now, here.address, here.asn)
         channel.greeted, channel.policy_changed = True, False
         if keys is not None:
             channel.told = current
@@ -165,7 +176,8 @@ class Hub:
         """What a player lacks as JSON; None if that is nothing."""
         if told == current:
             return None
-        mark = (stream.name, told, current)
+        # Not by its name: a stream that was configured anew has other keys.
+        mark = (stream, told, current)
         keys = self._rendered.get(mark)
         if keys is None:
             slots = lacking(stream, told, current, now)
@@ -191,8 +203,12 @@ class Hub:
             await self._node.manifests.ensure_timeline(stream)
         except RelayError as err:
             _log.warning("timeline_unknown", stream=stream.name, code=err.code, detail=str(err))
-        await asyncio.sleep(LOOK_AGAIN_S)
-        del self._looking[stream.name]
+        except Exception:
+            _log.exception("look_failed", stream=stream.name)
+        try:
+            await asyncio.sleep(LOOK_AGAIN_S)
+        finally:
+            del self._looking[stream.name]
 
 
 def _count_down(counts: Counter[str], name: str) -> None:

@@ -13,6 +13,7 @@ from relay.edge.licence import licence_url
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, unproven, visit_of
+from relay.leases import Pending
 from relay.manifest.context import LICENCE_URL
 from relay.manifests import Manifest, ManifestRequest
 from relay.problems import denied
@@ -92,7 +93,7 @@ async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Resul
 async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | None:
     """Note that a viewer plays: that holds his slot. Only the first request on a node may wait for others' word."""
     node, now = visit.node, visit.node.clock()
-    beat = node.leases.heartbeat(visit.visitor, now, visit.stream.timeline.segment_s)
+    beat = node.leases.beat(visit.visitor, now, visit.stream.timeline.segment_s)
     signals = node.presence.played(
         visit.visitor,
         now,
@@ -104,7 +105,7 @@ async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | N
     )
     if signals:
         node.signals.note(signals)
-    return beat if beat is None or isinstance(beat, Deny) else await beat
+    return await node.leases.resume(beat, now) if isinstance(beat, Pending) else beat
 
 
 async def _clear(visit: Visit, ref: ClearRef) -> Result:

@@ -26,7 +26,7 @@ MIN_PREFIX = 8
 class Ask:
     """A session asks for a slot, or for its own again.
 
-    ``lease_s`` is how long it would hold it. ``entering`` says that the viewer has just begun, rather than asked for
+    ``lease_s`` is how long it would hold it; ``issuer`` is that of the session, and of its whole group. ``entering`` says that the viewer has just begun, rather than asked for
     one more segment; ``terminate`` is the id, or the beginning of it, of a session to end first.
     ``since`` is when it was first admitted, for one that has been; 0 otherwise.
     """
@@ -36,6 +36,7 @@ class Ask:
     stream: str
     limit: StreamLimit
     lease_s: float
+    issuer: str = ""
     entering: bool = False
     terminate: str = ""
     since: float = 0.0
@@ -97,7 +98,7 @@ def named_by(text: str, sids: Sequence[str]) -> str | None:
 
 @dataclass(eq=False, slots=True)
 class Lease:
-    """A slot of a group, held by a session until ``until``; or, ``refused``, the note that it may not have one.
+    """A slot of a group, held by a session until ``until``; or, ``ended``, the note that it may not have one.
 
     ``limit`` and ``lease_s`` are what it was asked for with. ``renew_at`` is for the node that keeps it: when to
     see to it again.
@@ -112,14 +113,18 @@ class Lease:
     until: float
     group: "Group"
     renew_at: float = 0.0
-    refused: bool = False
+    ended: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """The leases of one group, longest held first. ``resting`` are ended sessions and until when."""
+    """The leases of one group, longest held first. ``resting`` are ended sessions and until when.
+
+    ``issuer`` is that of all its sessions.
+    """
 
     key: bytes
+    issuer: str = ""
     leases: list[Lease] = field(default_factory=list)
     resting: dict[str, float] = field(default_factory=dict)
 

@@ -4,22 +4,20 @@
 common case is a few comparisons and no look-up.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from relay.gate.signals import (
     MAX_AGENTS,
     MAX_AHEAD_S,
-    NEAR_S,
     Signal,
     SignalKind,
     Trail,
     ahead_of_time,
     network_of,
 )
-from relay.gate.targets import Subject, subject_of
 from relay.gate.turns import Turns
-from relay.model import Session
+from relay.model import Guest, Session
 
 LIVE_S = 60.0
 Signals = tuple[Signal, ...]
@@ -31,13 +29,12 @@ class Live:
     """What is known of one live session. Times are seconds since the epoch.
 
     ``address`` and ``asn`` are the latest; ``agent`` is the hash of the User-Agent that asked for segments.
-    ``ahead`` is how much more media was fetched than can be watched, as of ``played_at``, and ``position`` where
-    (both in seconds; see :mod:`relay.gate.signals`).
+    ``ahead`` is how many seconds of media more were fetched than can be watched, as of ``played_at``; see
+    :mod:`relay.gate.signals`.
     """
 
     __slots__ = (
-        "address", "agent", "ahead", "asn", "first", "last", "played_at", "position", "segments", "session", "stream",
-        "trail",
+        "address", "agent", "ahead", "asn", "first", "last", "played_at", "segments", "session", "stream", "trail",
     )  # fmt: skip
 
     def __init__(self, session: Session, stream: str, now: float) -> None:
@@ -51,7 +48,6 @@ class Live:
         self.agent: int | None = None
         self.ahead = 0.0
         self.played_at = now
-        self.position: float | None = None
         self.trail: Trail | None = None
 
     @property
@@ -69,58 +65,49 @@ class Live:
         """Its device; empty if the token named none."""
         return self.session.device
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The values by which most revocations name it; comparing these first spares making its subject."""
-        session = self.session
-        return session.sid, session.account, session.device, session.token_id, session.watermark
 
-    @property
-    def subject(self) -> Subject:
-        """What could revoke it. Made anew, in some 20 µs: keeping the digests would cost more than all the rest."""
-        return subject_of(self.session, self.stream)
-
-
-class Guest(Protocol):
+class Seen(Guest, Protocol):
     """What presence needs of a visitor. ``live`` is presence's own to set."""
 
     live: Live | None
-
-    @property
-    def session(self) -> Session:
-        """The visitor's session."""
-
-    @property
-    def stream(self) -> str:
-        """What it watches."""
 
 
 class Presence:
     """The live sessions, at most ``limit`` of them; beyond that one is forgotten for each that comes."""
 
     def __init__(self, limit: int = 200_000) -> None:
-        self._by_sid: dict[str, Live] = {}
+        # By issuer, too: nothing keeps two platforms from giving one session id each.
+        self._sessions: dict[tuple[str, str], Live] = {}
         self._turns: Turns[Live] = Turns(limit)
 
     def __len__(self) -> int:
         """How many records are held: the live ones and some that were until lately."""
-        return len(self._by_sid)
+        return len(self._sessions)
 
-    def get(self, sid: str) -> Live | None:
+    def get(self, issuer: str, sid: str) -> Live | None:
         """The record of a session that is live or was until lately."""
-        return self._by_sid.get(sid)
+        return self._sessions.get((issuer, sid))
 
     def live(self, now: float) -> Iterator[Live]:
         """The sessions that are live now."""
         since = now - LIVE_S
-        return (live for live in list(self._by_sid.values()) if live.last >= since)
+        return (live for live in list(self._sessions.values()) if live.last >= since)
 
-    def would_cut(self, predicate: Callable[[Live], bool], now: float) -> int:
-        """How many live sessions a predicate holds for."""
-        return sum(map(predicate, self.live(now)))
+    def held(self, visitor: Seen, now: float, address: str, asn: int = 0) -> None:
+        """Note that a channel is still open, which was opened from an address.
 
-    def seen(self, visitor: Guest, now: float, address: str, asn: int = 0) -> Signals:
-        """Note a request, or that a channel is still held, and say what signs of sharing that gives."""
+        That is where the viewer is only if nothing else is known: since then he may have moved on, and a connection
+        left behind is no sign of sharing.
+        """
+        live = visitor.live
+        if live is None or now - live.last > LIVE_S:
+            live = self._join(visitor, now)
+        live.last = now
+        if not live.address:
+            live.address, live.asn = address, asn
+
+    def seen(self, visitor: Seen, now: float, address: str, asn: int = 0) -> Signals:
+        """Note a request, and say what signs of sharing that gives."""
         live = visitor.live
         if live is None or now - live.last > LIVE_S:
             live = self._join(visitor, now)
@@ -130,19 +117,17 @@ class Presence:
 
     def played(
         self,
-        visitor: Guest,
+        visitor: Seen,
         now: float,
         address: str,
         agent: str,
         asn: int = 0,
         duration_s: float = 0.0,
-        position_s: float | None = None,
     ) -> Signals:
         """Note a request for a segment, and say what signs of sharing that gives.
 
         ``agent`` is its User-Agent. ``duration_s`` is how long the segment plays, 0 where unknown and for all
         renditions of a playback but one: the audio that goes with a video is no faster watching.
-        ``position_s`` is where it starts in stream time.
         """
         live = visitor.live
         if live is None or now - live.last > LIVE_S:
@@ -150,8 +135,7 @@ class Presence:
         signals = _NONE
         if address != live.address:
             signals = self._moved(live, address, asn, now)
-        if visitor.stream != live.stream:
-            live.stream, live.position = visitor.stream, None
+        live.stream = visitor.stream
         live.last = now
         live.segments += 1
         brand = hash(agent)
@@ -162,19 +146,16 @@ class Presence:
             live.ahead, live.played_at = ahead, now
             if ahead > MAX_AHEAD_S:
                 signals += _signal(live, SignalKind.RATE, f"{ahead:.0f} s of media too early", now)
-        if position_s is not None:
-            if live.position is not None and abs(position_s - live.position) > NEAR_S:
-                signals += _jumped(live, live.position, position_s, now)
-            live.position = position_s
         return signals
 
-    def _join(self, visitor: Guest, now: float) -> Live:
+    def _join(self, visitor: Seen, now: float) -> Live:
         session = visitor.session
-        live = self._by_sid.get(session.sid)
+        name = session.issuer, session.sid
+        live = self._sessions.get(name)
         if live is None:
-            live = self._by_sid[session.sid] = Live(session, visitor.stream, now)
+            live = self._sessions[name] = Live(session, visitor.stream, now)
             for gone in self._turns.add(live, lambda each: now - each.last > LIVE_S):
-                del self._by_sid[gone.sid]
+                del self._sessions[gone.session.issuer, gone.sid]
                 # Should its visitor come again, it must join again.
                 gone.last = _NEVER
         live.session = session
@@ -220,12 +201,6 @@ def _changed_agent(live: Live, agent: int, now: float) -> Signals:
         return _NONE
     agents.add(agent)
     return _signal(live, SignalKind.AGENTS, f"{len(agents)} User-Agents", now)
-
-
-def _jumped(live: Live, start: float, to: float, now: float) -> Signals:
-    if not _trail(live).jump(start, to, now):
-        return _NONE
-    return _signal(live, SignalKind.POSITIONS, f"by turns at {start:.0f} s and {to:.0f} s", now)
 
 
 def _signal(live: Live, kind: SignalKind, detail: str, now: float) -> Signals:

@@ -1,7 +1,7 @@
 """Signs that a session is shared: one viewer is rarely in two places. Pure; a sign is told, never acted upon.
 
-One change of network is ordinary (from Wi-Fi to mobile), so is a viewer who reaches us over IPv4 and IPv6 by turns,
-and a seek. Two viewers on one session show as a coming and going between networks or positions.
+One change of network is ordinary (from Wi-Fi to mobile), so is a viewer who reaches us over IPv4 and IPv6 by turns.
+Two viewers on one session show as a coming and going between networks.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 WINDOW_S = 60.0
-"""Networks and positions seen this long apart have nothing to do with each other."""
+"""Networks seen this long apart have nothing to do with each other."""
 QUIET_S = 600.0
 """A session raises each kind once in this time."""
 MAX_NETWORKS = 8
@@ -20,10 +20,6 @@ MAX_AGENTS = 4
 RATE = 1.5
 MAX_AHEAD_S = 180.0
 """More media than this beyond :data:`RATE` times real time is no buffer being filled, nor a few seeks."""
-NEAR_S = 60.0
-"""Renditions of one playback are fetched within this of one another."""
-MAX_RETURNS = 3
-"""Jumps back to where it just came from that a viewer may make by hand."""
 
 
 class SignalKind(StrEnum):
@@ -37,8 +33,6 @@ class SignalKind(StrEnum):
     """Segments asked for by a second User-Agent."""
     RATE = "rate"
     """Media fetched faster than it can be watched, for longer than filling a buffer takes."""
-    POSITIONS = "positions"
-    """Media fetched at two distant places of one title by turns."""
     REUSE = "reuse"
     """A token that should be presented once came again."""
 
@@ -59,16 +53,12 @@ class Signal:
 class Trail:
     """Where a session has been; only one that changes anything has a trail. Times are seconds since the epoch.
 
-    ``networks`` and ``asns`` map to when they were last used. ``left`` is the position (seconds of stream time)
-    it jumped away from last, ``left_at`` when, ``returns`` how often in a row it jumped back to where it came from.
+    ``networks`` and ``asns`` map to when they were last used.
     """
 
     networks: dict[str, float] = field(default_factory=dict)
     asns: dict[int, float] = field(default_factory=dict)
     agents: set[int] = field(default_factory=set)
-    left: float | None = None
-    left_at: float = 0.0
-    returns: int = 0
     raised: dict[SignalKind, float] = field(default_factory=dict)
 
     def enter_network(self, network: str, now: float) -> bool:
@@ -84,13 +74,6 @@ class Trail:
         roams = _roams({number for number, at in self.asns.items() if now - at <= WINDOW_S}, asn)
         _note(self.asns, asn, now)
         return roams
-
-    def jump(self, start: float, to: float, now: float) -> bool:
-        """Note a jump between distant positions. True if it goes back and forth."""
-        back = self.left is not None and abs(to - self.left) <= NEAR_S and now - self.left_at <= WINDOW_S
-        self.returns = self.returns + 1 if back else 0
-        self.left, self.left_at = start, now
-        return self.returns >= MAX_RETURNS
 
     def may_raise(self, kind: SignalKind, now: float) -> bool:
         """Whether a kind was not raised lately; if so, it counts as raised now."""

@@ -52,6 +52,38 @@ class Target:
     viewer: str = ""
     limit: int = 0
 
+    def covers(self, session: Session, stream: str) -> bool:
+        """Whether a revocation of this would stop a session on a stream; a network's is not told by these.
+
+        The same as :func:`subject_of` comes to, at a fiftieth of the cost.
+        """
+        if self.issuer and self.issuer != session.issuer:
+            return False
+        value = self.value
+        match self.type:
+            case TargetType.SESSION:
+                return value == session.sid
+            case TargetType.ACCOUNT:
+                return value == session.account
+            case TargetType.DEVICE:
+                return value == session.device != ""
+            case TargetType.TOKEN:
+                return value == session.token_id != ""
+            case TargetType.WATERMARK:
+                return value == session.watermark != ""
+            case TargetType.ISSUER_KEY:
+                return value == session.key_id != ""
+            case TargetType.STREAM:
+                return value == stream and self.viewer in ("", session.account)
+            case TargetType.SESSION_VERSION:
+                own = value == session.account or (value == session.sid and not self.issuer)
+                return own and session.version <= self.limit
+            case TargetType.ISSUED_BEFORE:
+                everyone = value == "" != self.issuer
+                return (everyone or value == session.account) and session.issued_at < self.limit
+            case TargetType.NETWORK:
+                return False
+
     def digest(self) -> bytes:
         """16 bytes that stand for the target in sets. The limit is no part of it: a later one replaces it."""
         return _digest(self.type, self.issuer, self.value, self.viewer)

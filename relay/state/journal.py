@@ -227,12 +227,7 @@ class Journal:
 
     def audit(self, after: int, limit: int) -> list[AuditEntry]:
         """A page of the audit log, oldest first, from beyond position ``after``."""
-        rows = self._db.read(
-            "SELECT at, who, what, effect, position FROM audit WHERE position > ? ORDER BY position LIMIT ?",
-            after,
-            limit,
-        )
-        return [AuditEntry(*row) for row in rows]
+        return [AuditEntry(*row) for row in self._db.read(_AUDIT, after, limit)]
 
     def answer(self, key: str) -> Answer | None:
         """What was answered to the request of an idempotency key."""

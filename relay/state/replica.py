@@ -24,12 +24,12 @@ from typing import Any
 
 import structlog
 
-from relay.errors import JournalError
+from relay.errors import JournalError, RequestError
 from relay.gate.targets import TargetType
 from relay.model import Cut
 from relay.state.clock import HybridClock
 from relay.state.commit import GroupCommit
-from relay.state.events import Action, Event, Revocation
+from relay.state.events import Action, Event, Revocation, decode_event, encode_event
 from relay.state.journal import Journal
 from relay.state.log import SharedLog
 from relay.state.messages import Message, Report, messages_of
@@ -68,6 +68,10 @@ class Draft:
     expires_at: float
     sources: tuple[str, ...] = ()
 
+    def numbered(self, origin: str, seq: int, order: int) -> Revocation:
+        """The revocation that this becomes."""
+        return Revocation(origin=origin, seq=seq, order=order, **{name: getattr(self, name) for name in _DRAFTED})
+
 
 _DRAFTED = tuple(field.name for field in fields(Draft))
 
@@ -83,7 +87,8 @@ class NodeView:
 
 
 OnApplied = Callable[[Sequence[Event], str], Cut]
-"""Called with events just applied and the path they came by: "local", "stream" or "antientropy". Cuts."""
+"""Called with events just applied, revocations among them, and the path they came by: "local", "stream" or
+"antientropy". Cuts."""
 
 
 def new_incarnation() -> str:
@@ -174,17 +179,15 @@ class Replica:
         return self._repair.age() if self._repair else 0.0
 
     def stamp(self, drafts: Sequence[Draft]) -> list[Revocation]:
-        """Give drafts their numbers, and their place after everything seen so far."""
+        """Give drafts their numbers, and their place after everything seen so far.
+
+        Raises :class:`relay.errors.RequestError` where one could not be read back from a journal.
+        """
+        for draft in drafts:
+            # Before any has a number: a number that is not used is a gap that never closes.
+            _check(draft.numbered(self.origin, 1, 0))
         now = self._clock()
-        return [
-            Revocation(
-                origin=self.origin,
-                seq=self.next_seq(),
-                order=self._stamps.stamp(now),
-                **{name: getattr(draft, name) for name in _DRAFTED},
-            )
-            for draft in drafts
-        ]
+        return [draft.numbered(self.origin, self.next_seq(), self._stamps.stamp(now)) for draft in drafts]
 
     def next_seq(self) -> int:
         """The number of this node's next event. It must be applied and published, too: a gap would never close."""
@@ -269,6 +272,9 @@ class Replica:
             self.state.apply(event, now)
             self._vector.add(event.origin, event.seq, event.seq)
         cut = Cut()
+        if not any(isinstance(event, Revocation) for event in events):
+            # A salt, which may be drawn in a thread: whoever listens belongs to the event loop.
+            return cut
         for listener in self.on_applied:
             try:
                 cut += listener(events, path)
@@ -319,3 +325,16 @@ class Replica:
 
     def _hear(self, report: Report) -> None:
         self._questions.hear(report, time.perf_counter())
+
+
+def _check(event: Revocation) -> None:
+    """Raises :class:`RequestError` for an event that would not be taken back: values are checked only as they are read.
+
+    What a journal holds and cannot give back would keep its node from starting.
+    """
+    try:
+        decode_event(encode_event(event))
+    except (ValueError, OverflowError) as err:
+        what, _, where = str(err).partition(" - at `$.")
+        named = where.partition("`")[0]
+        raise RequestError(f"{named}: {what}" if named else f"not to be written: {type(err).__name__}") from None

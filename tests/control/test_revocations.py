@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from relay.control.orders import MAX_ITEMS
 from relay.control.requests import MAX_BATCH_BODY, MAX_BODY
 from relay.gate.targets import Target, TargetType
+from relay.model import Session
 from relay.state.replica import NodeReport, Wait
-from tests.control.desk import Desk
+from tests.control.desk import ISSUER, Desk
 
 PATH = "/api/v1/revocations"
 SESSION = {"type": "session", "value": "session-1"}
@@ -66,6 +69,52 @@ async def test_every_type_of_target_stops_its_viewers_and_lets_them_back(
     assert (status, restored["targets"]) == (200, 1)
     assert not desk.refuses(visitor)
     assert (await desk.get(f"{PATH}/{restored['id']}"))["action"] == "restore"
+
+
+@pytest.mark.parametrize("kind", ["session", "stream", "network", "issuer-key", "issued-before"])
+async def test_a_preview_of_many_leaves_the_event_loop_turning(desk: Desk, kind: str) -> None:
+    named: dict[str, dict[str, Any]] = {
+        "session": {"value": "session-7"},
+        "stream": {"value": "vod"},
+        "network": {"value": "192.0.2.0/24"},
+        "issuer-key": {"value": "k1", "issuer": ISSUER},
+        "issued-before": {"issuer": ISSUER, "before": 4_000_000_000},
+    }
+    item = {"type": kind, **named[kind]}
+    now = desk.node.clock()
+    for number in range(50_000):
+        session = Session(f"session-{number}", "account", ISSUER, int(now) + 600, key_id="k1")
+        viewer = SimpleNamespace(session=session, stream="vod", live=None)
+        desk.node.presence.seen(viewer, now, "192.0.2.1", 64500)
+    desk.watch("session-7", "account", key_id="k1")
+    desk.watch("session-8", "account", key_id="k1")
+    pauses: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0)
+            pauses.append(time.perf_counter() - began)
+
+    watching = asyncio.create_task(watch())
+    _, preview, _ = await desk.call("POST", f"{PATH}/preview", item)
+    watching.cancel()
+    expected = (1, 1) if kind == "session" else (50_000, 2)
+    assert (preview["sessions"], preview["responses"]) == expected
+    # All in one go they take a second and a half.
+    assert max(pauses) < 0.2
+
+
+async def test_texts_too_long_to_be_read_back_never_get_in(desk: Desk) -> None:
+    for name in ("value", "issuer", "reason", "detail"):
+        item = {"type": "account", "value": "a", name: "x" * 513}
+        status, body, _ = await desk.call("POST", PATH, [item], Idempotency_Key=name)
+        assert (status, body["errors"][0]["pointer"]) == (400, f"/0/{name}")
+    done = await desk.revoke(SESSION)
+    for reason in ("x" * 2000, "%ED%A0%80"):
+        status, _, _ = await desk.call("DELETE", f"{PATH}/{done['id']}?reason={reason}")
+        assert status == 200
+    assert len(list(desk.node.journal.replay())) == 3
 
 
 async def test_one_object_and_lines_do_as_well(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from relay.control import ssf_poll
 from relay.control.notes import Notes
 from relay.control.ssf import Receiver
-from relay.control.ssf_events import CAEP, RISC, SSF
+from relay.control.ssf_events import CAEP, RISC
 from relay.control.ssf_poll import Poller, PollError
 from relay.control.transmitters import Transmitter
 from relay.errors import JournalError
@@ -25,6 +25,7 @@ from tests.control.desk import API_KEY, ISSUER, Desk, open_desk
 
 IDP = "https://idp.example"
 PUSH_TOKEN = "p" * 40
+VERIFICATION = "https://schemas.openid.net/secevent/ssf/event-type/verification"
 SIGNER = Signer.load(
     "k1", "EdDSA", Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 )
@@ -123,8 +124,19 @@ async def test_an_event_that_could_not_be_made_durable_is_obeyed_when_it_comes_a
     assert len((await desk.get("/api/v1/revocations"))["revocations"]) >= 1
 
 
+async def test_an_event_that_no_journal_could_give_back_is_refused() -> None:
+    long = Transmitter(IDP, "segmentgate", KeySet([SIGNER.public()]), account_issuer="i" * 513, push_token=PUSH_TOKEN)
+    async with open_desk(transmitters=[long]) as desk:
+        status, said = await push(desk, event_token(RISC + "account-disabled", USER))
+        assert (status, said["err"]) == (400, "invalid_request")
+        assert "issuer" in said["description"]
+        assert (await push(desk, event_token(jti="event-2")))[0] == 202
+        (record,) = (await desk.get("/api/v1/revocations"))["revocations"]
+        assert record["target"]["type"] == "session"
+
+
 async def test_a_verification_event_is_accepted(desk: Desk) -> None:
-    token = event_token(SSF + "verification", {"format": "opaque", "id": "stream-1"}, {"state": "x"})
+    token = event_token(VERIFICATION, {"format": "opaque", "id": "stream-1"}, {"state": "x"})
     assert await push(desk, token) == (202, b"")
     assert len(desk.node.revocations.revoked) == 0
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.control.ssf_events import CAEP, RISC, SSF, Source, SubjectError, orders_of
+from relay.control.ssf_events import CAEP, RISC, Source, SubjectError, orders_of
 from relay.gate.targets import Target, TargetType
 
+VERIFICATION = "https://schemas.openid.net/secevent/ssf/event-type/verification"
 NOW = 1_800_000_000.0
 SOURCE = Source("https://idp.example", "https://platform.example", int(NOW) - 10)
 SESSION = {"format": "opaque", "id": "session-1"}
@@ -110,7 +111,7 @@ def test_a_cut_off_is_at_the_time_of_the_event_and_never_far_ahead(written: Any,
             Target(TargetType.DEVICE, "device-1", ISSUER),
         ),
         (CAEP + "device-compliance-change", DEVICE, {"current_status": "compliant"}, None),
-        (SSF + "verification", {"format": "opaque", "id": "stream"}, {"state": "x"}, None),
+        (VERIFICATION, {"format": "opaque", "id": "stream"}, {"state": "x"}, None),
         ("https://example.com/unknown", None, {}, None),
     ],
 )

@@ -29,8 +29,9 @@ async def go_through(
 ) -> None:
     """Begin a fault, revoke, end it. ``revoked`` says where revocations are made, and how each node learns of it.
 
-    ``healed_s`` is for how long after the end a node may still serve that could not hear of it. Each revocation is of a session that all nodes were serving everything. Asserts that no byte is served past the bounds, that
-    all nodes refuse all of them in the end, and that they serve others again.
+    ``healed_s`` is for how long after the end a node may still serve that could not hear of it. Each revocation is of
+    a session that all nodes were serving everything. Asserts that no byte is served past the bounds, that all nodes
+    refuse all of them in the end, and that they serve others again.
     """
     async with AsyncExitStack() as stack:
         pirates = {at: await stack.enter_async_context(site.pirate()) for at in revoked}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Answer:
     began: float
     ended: float
     status: int
-    headers: "aiohttp.typedefs.LooseHeaders"
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Request:
 
     path: Callable[[], str]
     data: str | None = None
+
+
+def always(path: str, data: str | None = None) -> Request:
+    """The same request every time."""
+    return Request(lambda: path, data)
 
 
 @asynccontextmanager

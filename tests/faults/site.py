@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -32,6 +32,14 @@ REPAIRED_S = 4.0
 """The same where what the log never had must first be found missing, and offered again."""
 _PATIENCE = aiohttp.ClientTimeout(total=20)
 _sids = count(1)
+
+
+async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        await asyncio.sleep(0.005)
 
 
 @dataclass(frozen=True)

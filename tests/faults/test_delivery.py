@@ -4,6 +4,7 @@ import asyncio
 import random
 import shutil
 import time
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -50,7 +51,8 @@ async def deliver(site: Site, entries: list[bytes]) -> None:
 async def messages(site: Site) -> list[bytes]:
     """Everything in the log."""
     async with Redis.from_url(site.valkey.url) as log:
-        return [fields[b"m"] for _, fields in await log.xrange(STREAM)]
+        entries: Any = await log.xrange(STREAM)
+    return [fields[b"m"] for _, fields in entries]
 
 
 async def verdicts(viewers: dict[Viewer, str]) -> dict[Viewer, set[str]]:
@@ -93,10 +95,11 @@ async def test_of_two_with_the_same_stamp_the_revocation_stands(site: Site) -> N
     root = bytes.fromhex((site.nodes[A].folder / "root.key").read_text())
     envelope = Envelope(Sealer(KeyRing([RootKey(1, root)]).service_keys("shared log")))
     first, second = await site.enter(), await site.enter()
+    stamp = int(time.time() * 1000) << 16
 
     def message(viewer: Viewer, origin: str, action: Action) -> bytes:
         event: Event = Revocation(
-            origin=origin, seq=1, order=int(time.time() * 1000) << 16, action=action, type=TargetType.SESSION, value=viewer.sid,
+            origin=origin, seq=1, order=stamp, action=action, type=TargetType.SESSION, value=viewer.sid,
             created_at=0.0, expires_at=4e9,
         )  # fmt: skip
         return envelope.seal(Message(origin, False, [(origin, 1, 1)], encode_batch([event])))

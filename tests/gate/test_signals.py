@@ -142,39 +142,3 @@ def test_the_rate_is_forgiven_when_it_falls(visitor: Visitor) -> None:
     presence = Presence()
     assert watch(presence, visitor, NOW, 100, 20.0)
     assert watch(presence, visitor, NOW + QUIET_S, 600, 1.0) == []
-
-
-def play(presence: Presence, visitor: Visitor, positions: list[float]) -> list[SignalKind]:
-    found = [
-        presence.played(visitor, NOW + 2 * at, A, "player", position_s=position)
-        for at, position in enumerate(positions)
-    ]
-    return [kind for signals in found for kind in kinds(signals)]
-
-
-def test_two_places_in_one_title_by_turns(visitor: Visitor) -> None:
-    positions = [place + 4.0 * at for at in range(6) for place in (100, 2000)]
-    assert play(Presence(), visitor, positions) == [SignalKind.POSITIONS]
-
-
-@pytest.mark.parametrize(
-    "positions",
-    [
-        [100.0 + 4 * at for at in range(50)],
-        [100, 104, 2000, 2004, 2008],
-        [100, 104, 2000, 2004, 112, 116],
-        [100, 500, 900, 1300, 1700, 2100],
-        [place + 4.0 * at for at in range(6) for place in (100, 150)],
-    ],
-    ids=["plain", "a seek", "there and back", "scrubbing", "renditions apart"],
-)
-def test_one_viewer_who_seeks(visitor: Visitor, positions: list[float]) -> None:
-    assert play(Presence(), visitor, positions) == []
-
-
-def test_another_stream_is_another_place(visitor: Visitor) -> None:
-    presence = Presence()
-    other = Visitor(visitor.session, "sport")
-    for at in range(8):
-        who, position = (visitor, 100.0) if at % 2 else (other, 9000.0)
-        assert presence.played(who, NOW + at, A, "player", position_s=position) == ()

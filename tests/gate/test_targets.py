@@ -2,6 +2,10 @@
 
 from itertools import combinations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.gate.revocation import RevocationSet, Standing
 from relay.gate.targets import Target, TargetType, subject_of
 from relay.model import Session
 
@@ -46,6 +50,42 @@ def test_a_session_is_hit_by_everything_it_belongs_to() -> None:
     assert Target(KINDS.SESSION_VERSION, "account", "issuer").digest() in subject.versions
     assert Target(KINDS.ISSUED_BEFORE, "", "issuer").digest() in subject.cutoffs
     assert (subject.version, subject.issued_at) == (3, 5)
+
+
+_NAME = st.sampled_from(["", "a", "b"])
+_BY_ISSUER = (KINDS.ACCOUNT, KINDS.DEVICE, KINDS.TOKEN, KINDS.ISSUER_KEY, KINDS.SESSION_VERSION, KINDS.ISSUED_BEFORE)
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Target:
+    kind = draw(st.sampled_from([kind for kind in KINDS if kind is not KINDS.NETWORK]))
+    issuer = draw(_NAME) if kind in _BY_ISSUER else ""
+    empty = kind is KINDS.ISSUED_BEFORE and issuer != ""
+    value = draw(_NAME if empty else st.sampled_from(["a", "b"]))
+    limit = draw(st.integers(0, 3)) if kind in (KINDS.SESSION_VERSION, KINDS.ISSUED_BEFORE) else 0
+    return Target(kind, value, issuer, draw(_NAME) if kind is KINDS.STREAM else "", limit)
+
+
+@settings(max_examples=500)
+@given(
+    targets(),
+    st.builds(
+        Session,
+        *[st.sampled_from(["a", "b"])] * 3,
+        st.just(0),
+        token_id=_NAME,
+        device=_NAME,
+        key_id=_NAME,
+        watermark=_NAME,
+        issued_at=st.integers(0, 3),
+        version=st.integers(0, 3),
+    ),
+    st.sampled_from(["a", "b"]),
+)
+def test_a_target_covers_what_its_digest_does(target: Target, session: Session, stream: str) -> None:
+    revoked = RevocationSet()
+    revoked.apply(target, Standing(1, True, 0.0, 10.0, target.limit), 1.0)
+    assert target.covers(session, stream) == revoked.covers(subject_of(session, stream), 1.0)
 
 
 def test_what_a_session_does_not_have_is_not_looked_up() -> None:

@@ -4,13 +4,15 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.errors import JournalError
+from relay.errors import JournalError, RequestError
 from relay.gate.targets import Target, TargetType
 from relay.state.database import MEMORY
 from relay.state.events import Action, Event, Revocation, encode_batch
@@ -82,6 +84,35 @@ async def test_a_node_that_keeps_nothing() -> None:
     async with alone(MEMORY) as node:
         await node.submit("s1")
         assert node.revokes("s1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("value", "x" * 513),
+        ("issuer", "x" * 513),
+        ("viewer", "x" * 513),
+        ("reason", "x" * 513),
+        ("detail", "x" * 513),
+        ("actor", "x" * 513),
+        ("sources", ("x" * 513,)),
+        ("limit", -1),
+        ("limit", 2**53),
+        ("limit", 2**70),
+        ("value", "\ud800"),
+    ],
+)
+async def test_what_no_journal_could_give_back_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    path = tmp_path / "j.sqlite"
+    good = Draft(action=Action.REVOKE, type=TargetType.SESSION, value="s", created_at=0.0, expires_at=LATER)
+    async with alone(path) as node:
+        encodable = value not in ("\ud800", 2**70)
+        with pytest.raises(RequestError, match=name if encodable else "not to be written"):
+            node.replica.stamp([good, replace(good, **cast(Any, {name: value}))])
+        # Nor has a number been lost.
+        assert [event.seq for event in await node.submit("s")] == [1]
+    async with alone(path) as node:
+        assert node.revokes("s")
 
 
 async def test_a_snapshot_spares_the_replay(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from relay.errors import JournalError, KeyPendingError
-from relay.state.events import SaltDrawn
+from relay.model import Cut
+from relay.state.events import Event, SaltDrawn
 from relay.state.journal import Journal
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import AHEAD, SALT_BYTES, Salts
@@ -86,6 +87,18 @@ async def test_settling_waits_for_the_disk_also_where_another_began_it(world: Wo
     world.journal.disk.set()
     await asyncio.gather(*settling, late)
     assert world.durable() == [("news", 0)]
+
+
+async def test_a_salt_drawn_in_a_thread_leaves_the_event_loop_s_own_alone(world: World) -> None:
+    heard: list[str] = []
+
+    def hear(events: Sequence[Event], path: str) -> Cut:
+        heard.append(path)
+        return Cut()
+
+    world.replica.on_applied.append(hear)
+    assert await asyncio.to_thread(world.salts.of, "news", 0) == world.salts.of("news", 0)
+    assert heard == []
 
 
 async def test_settling_nothing_is_free(world: World) -> None:

@@ -1,0 +1,85 @@
+"""Group commit where an event is one that no journal can hold: a bug, of which nothing else may suffer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from relay.errors import JournalError
+from relay.gate.targets import TargetType
+from relay.state import commit as commit_module
+from relay.state.commit import GroupCommit
+from relay.state.events import Action, Revocation
+from relay.state.journal import Journal
+from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
+from tests.state.cluster import until
+
+ORIGIN = "a" * 16
+
+
+def event(seq: int, value: str = "s", limit: int = 0) -> Revocation:
+    return Revocation(
+        origin=ORIGIN, seq=seq, order=seq, action=Action.REVOKE, type=TargetType.SESSION, value=value, limit=limit,
+        created_at=0.0, expires_at=4e9,
+    )  # fmt: skip
+
+
+def poison(seq: int, kind: str = "text") -> Revocation:
+    return event(seq, value="secret \ud800") if kind == "text" else event(seq, limit=2**70)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.sqlite")
+
+
+@pytest.fixture
+async def commit(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GroupCommit]:
+    monkeypatch.setattr(commit_module, "RETRY_S", 0.05)
+    made = GroupCommit(journal)
+    yield made
+    await made.close()
+    journal.close()
+
+
+def written(journal: Journal) -> list[int]:
+    return [event.seq for event in journal.of(ORIGIN, 1, 10_000)]
+
+
+@pytest.mark.parametrize("kind", ["text", "number"])
+async def test_who_writes_it_is_told_and_the_others_are_written(
+    commit: GroupCommit, journal: Journal, kind: str
+) -> None:
+    async with asyncio.timeout(5):
+        with capture_logs() as logs:
+            writing = [commit.write([event(1)]), commit.write([event(2), poison(3, kind)]), commit.write([event(4)])]
+            answers = await asyncio.gather(*writing, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [type(None), JournalError, type(None)]
+    assert {1, 4} <= set(written(journal))
+    assert "secret" not in str(logs) + str(answers)
+    assert "bug" in {log["event"] for log in logs}
+
+
+async def test_it_is_given_up_and_what_is_owed_with_it_is_written(commit: GroupCommit, journal: Journal) -> None:
+    dropped = JOURNAL_DROPPED._value.get()
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError):
+            await commit.write([event(1), poison(2), *(event(seq) for seq in range(3, 20))])
+        await until(lambda: JOURNAL_OWED._value.get() == 0)
+        assert written(journal) == [1, *range(3, 20)]
+        assert JOURNAL_DROPPED._value.get() == dropped + 1
+        commit.write_later([poison(20), event(21)])
+        await commit.write([event(22)])
+        await until(lambda: written(journal) == [1, *range(3, 20), 21, 22])
+    assert JOURNAL_DROPPED._value.get() == dropped + 2
+    assert commit.complete
+
+
+async def test_closing_writes_what_can_be(journal: Journal) -> None:
+    commit = GroupCommit(journal)
+    commit.owe([event(1), poison(2), event(3)])
+    await commit.close()
+    assert written(journal) == [1, 3]
+    journal.close()
