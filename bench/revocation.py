@@ -204,7 +204,7 @@ def main() -> None:
 
 
 async def _measure(folder: Path, log: str, seconds: float) -> None:
-    runner = web.AppRunner(create_slow_origin(pause_s=0.5, fragments=10_000), shutdown_timeout=0.1)
+    runner = web.AppRunner(create_slow_origin(pause_s=1.0, fragments=10_000), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     origin = f"http://127.0.0.1:{runner.addresses[0][1]}/"

@@ -196,7 +196,7 @@ class StreamLeases:
         if limit is None:
             return None
         lease_s = max(rule.lease_s, SEGMENTS_HELD * segment_s)
-        return Ask(session.sid, session.device, stream, limit, lease_s, session.issuer, entering, terminate)
+        return Ask(session.sid, session.device, stream, limit, lease_s, entering, terminate, issuer=session.issuer)
 
     async def _decide(self, key: bytes, ask: Ask, now: float) -> Outcome:
         if self._store is not None and not self._alone:
@@ -224,7 +224,9 @@ class StreamLeases:
             LIMITED.labels("occupied" if isinstance(outcome, Occupied) else "ended").inc()
             # Who enters is told, and no worse off; who plays on must stop.
             if not ask.entering:
-                lease = Lease(ask.sid, ask.device, ask.stream, ask.limit, ask.lease_s, now, now, self._group(key, ask.issuer))
+                lease = Lease(
+                    ask.sid, ask.device, ask.stream, ask.limit, ask.lease_s, now, now, self._group(key, ask.issuer)
+                )
                 self._refuse(lease, ask.lease_s)
             return _REFUSED
         lease = self._group(key, ask.issuer).hold(ask, outcome.since, now)
@@ -256,8 +258,10 @@ class StreamLeases:
     def _renew(self, lease: Lease, now: float) -> None:
         assert self._store is not None
         lease.renew_at = now + lease.lease_s / RENEWALS
-        issuer = lease.group.issuer
-        ask = Ask(lease.sid, lease.device, lease.stream, lease.limit, lease.lease_s, issuer, since=lease.since)
+        ask = Ask(
+            lease.sid, lease.device, lease.stream, lease.limit, lease.lease_s,
+            since=lease.since, issuer=lease.group.issuer,
+        )  # fmt: skip
         self._store.admit(lease.group.key, ask).add_done_callback(partial(self._renewed, lease, ask))
 
     def _renewed(self, lease: Lease, ask: Ask, answer: "asyncio.Future[Outcome]") -> None:

@@ -2,8 +2,8 @@
 
 SIGTERM and SIGINT drain it. SIGHUP makes it read its configuration and secrets again and take over what can
 change while it runs: tokens, issuers and keys, streams, the API key, limits of the listeners, certificates. No
-connection notices. What cannot be taken over whole is refused whole. Token lifetimes and leeway, on which depends how long
-revocations are kept, and transmitters need a restart.
+connection notices. What cannot be taken over whole is refused whole. Token lifetimes and leeway, on which it
+depends how long revocations are kept, need a restart; so do transmitters.
 """
 
 import asyncio

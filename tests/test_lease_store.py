@@ -1,7 +1,7 @@
 """The leases of one node and those of several decide alike: each scenario runs on both, one of them a real Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from relay.gate.limits import Admitted, Ask, Ended, Group, Occupied, Outcome
 from relay.lease_store import LeaseStore
+from relay.leases import StoreAwayError
 from relay.model import LimitCount, LimitMode, LimitScope, StreamLimit
 from tests.valkey import Valkey, valkey_server
 
@@ -123,6 +124,22 @@ async def test_requests_keep_a_slot_and_silence_frees_it(book: Book) -> None:
     await book.wait(1.1)
     assert gone(await book.admit(ask("b"))) == NOBODY
     assert names(await book.admit(ask("a", entering=False))) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "reply", [["maybe"], [], None, b"admitted", ["admitted", "now", [], []], ["occupied", [["a"]]], ["occupied", [1]]]
+)
+async def test_a_reply_that_makes_no_sense_is_none(
+    shared: SharedBook, monkeypatch: pytest.MonkeyPatch, reply: object
+) -> None:
+    async def answer(calls: Sequence[object]) -> list[object]:
+        return [reply] * len(calls)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared.store, "_pipe", answer)
+        with pytest.raises(StoreAwayError):
+            await asyncio.wait_for(shared.admit(ask("a")), 2)
+    assert isinstance(await shared.admit(ask("a")), Admitted)
 
 
 async def test_the_session_that_began_first_is_stopped_and_stays_stopped(book: Book) -> None:

@@ -204,6 +204,29 @@ class TestAlone:
         assert await here.enter(visitor("b")) is None
         assert is_refused(await here.play(visitor("a")))
 
+    async def test_two_platforms_may_use_one_session_id(self, clock: Clock) -> None:
+        here = node(limits(), clock)
+        ours, theirs = visitor("a"), visitor("a", issuer="https://other.example")
+        assert await here.enter(ours) is None
+        assert await here.enter(theirs) is None
+        assert is_refused(await here.play(visitor("b")))
+        assert (await here.play(ours), await here.play(theirs)) == (None, None)
+        clock.now += 6
+        assert await here.play(ours) is None
+        clock.now += 10
+        assert await here.enter(visitor("b", issuer="https://other.example")) is None
+        assert await here.enter(visitor("b")) is not None
+
+    async def test_a_session_id_names_the_sessions_of_all_platforms(self, clock: Clock) -> None:
+        here = node(limits(), clock)
+        both = [visitor("a"), visitor("a", issuer="https://other.example")]
+        for who in both:
+            await here.enter(who)
+        here.leases.release("a")
+        assert all([is_refused(await here.play(who)) for who in both])
+        here.leases.forgive("a")
+        assert [await here.play(who) for who in both] == [None, None]
+
     async def test_what_a_request_finds_out_does_not_cut_its_own_answer(self, clock: Clock) -> None:
         here = node(limits(), clock)
         await here.enter(visitor("a"))
@@ -299,8 +322,8 @@ class TestShared:
         assert await here.enter(visitor("a")) is None
         assert here.leases.beat(visitor("a"), here.clock()) is None
         first = other.leases.beat(visitor("a"), other.clock())
-        assert isinstance(first, Awaitable)
-        assert await first is None
+        assert isinstance(first, Pending)
+        assert await other.leases.resume(first, other.clock()) is None
         assert other.leases.beat(visitor("a"), other.clock()) is None
 
     async def test_leases_last_while_segments_are_asked_for_and_no_longer(self, valkey: Valkey, make: Make) -> None:

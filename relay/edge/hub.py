@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from typing import TypeVar
 from zlib import crc32
 
 import msgspec
@@ -36,6 +37,7 @@ POLICY_SPREAD_S = 5.0
 """Over this a changed configuration is told: a player that hears of it loads its manifest again."""
 
 _RENDERED = 64
+T = TypeVar("T")
 _ALIVE = b": alive\n\n"
 _log = structlog.get_logger()
 
@@ -48,7 +50,7 @@ class Hub:
         self._most = most
         self._channels: set[Channel] = set()
         self._watched: Counter[str] = Counter()
-        self._of_session: Counter[str] = Counter()
+        self._of_session: Counter[tuple[str, str]] = Counter()
         self._wheel: Wheel[Channel] = Wheel()
         self._new: deque[Channel] = deque()
         self._stir = asyncio.Event()
@@ -63,13 +65,14 @@ class Hub:
 
     def is_crowded(self, session: Session) -> bool:
         """Whether one session has as many as it may have: a pass must not take all there are."""
-        return self._of_session[session.sid] >= MAX_OF_SESSION
+        return self._of_session[session.issuer, session.sid] >= MAX_OF_SESSION
 
     def add(self, channel: Channel) -> None:
         """Take a channel on; it is told as soon as the event loop turns."""
         self._channels.add(channel)
         self._watched[channel.visitor.stream] += 1
-        self._of_session[channel.visitor.session.sid] += 1
+        session = channel.visitor.session
+        self._of_session[session.issuer, session.sid] += 1
         self._node.open_responses.add(channel.entry)
         self._new.append(channel)
         self._stir.set()
@@ -78,7 +81,8 @@ class Hub:
         """A channel has ended."""
         self._channels.discard(channel)
         _count_down(self._watched, channel.visitor.stream)
-        _count_down(self._of_session, channel.visitor.session.sid)
+        session = channel.visitor.session
+        _count_down(self._of_session, (session.issuer, session.sid))
         self._node.open_responses.discard(channel.entry)
 
     def changed(self, streams: Collection[str]) -> None:
@@ -211,7 +215,7 @@ class Hub:
             del self._looking[stream.name]
 
 
-def _count_down(counts: Counter[str], name: str) -> None:
+def _count_down(counts: Counter[T], name: T) -> None:
     counts[name] -= 1
     if not counts[name]:
         del counts[name]

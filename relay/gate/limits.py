@@ -26,9 +26,10 @@ MIN_PREFIX = 8
 class Ask:
     """A session asks for a slot, or for its own again.
 
-    ``lease_s`` is how long it would hold it; ``issuer`` is that of the session, and of its whole group. ``entering`` says that the viewer has just begun, rather than asked for
+    ``lease_s`` is how long it would hold it. ``entering`` says that the viewer has just begun, rather than asked for
     one more segment; ``terminate`` is the id, or the beginning of it, of a session to end first.
-    ``since`` is when it was first admitted, for one that has been; 0 otherwise.
+    ``since`` is when it was first admitted, for one that has been; 0 otherwise. ``issuer`` is the session's, and that
+    of its whole group.
     """
 
     sid: str
@@ -36,10 +37,10 @@ class Ask:
     stream: str
     limit: StreamLimit
     lease_s: float
-    issuer: str = ""
     entering: bool = False
     terminate: str = ""
     since: float = 0.0
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 import logging
 import sys
-from contextlib import suppress
 from traceback import StackSummary, walk_tb
-from typing import TextIO
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
+from relay.telemetry.lines import LineWriter
 
-def set_up_logging(level: str = "info") -> None:
-    """Send structured events, and what libraries log, to standard error as JSON lines."""
+
+def set_up_logging(level: str = "info") -> LineWriter:
+    """Send structured events, and what libraries log, to standard error as JSON lines; gives what writes them."""
+    lines = LineWriter(sys.stderr)
     threshold = getattr(logging, level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -21,15 +22,16 @@ def set_up_logging(level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda *_: _Printer(sys.stderr),
+        logger_factory=lambda *_: _Printer(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(lines)
     handler.addFilter(_quotes_no_request)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared)
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+    return lines
 
 
 def _without_texts(exc_info: structlog.typing.ExcInfo) -> str:
@@ -44,17 +46,26 @@ def _without_texts(exc_info: structlog.typing.ExcInfo) -> str:
 
 
 class _Printer:
-    """Loses a line that cannot be written: with the disk full, or whoever read it gone, the relay must go on."""
+    """Prints each event as a line."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, lines: LineWriter) -> None:
+        self._lines = lines
 
     def msg(self, line: str) -> None:
-        with suppress(OSError):
-            self._file.write(line + "\n")
-            self._file.flush()
+        self._lines.write(line + "\n")
 
     debug = info = warning = error = critical = msg
+
+
+class _Handler(logging.Handler):
+    """The same for what libraries log."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.write(self.format(record) + "\n")
 
 
 def _quotes_no_request(record: logging.LogRecord) -> bool:

@@ -37,13 +37,14 @@ async def test_a_node_that_may_lack_revocations_is_not_ready(
 
 
 async def test_metrics_tell_by_type_and_name_no_one(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.watch()
+    desk.node.presence.seen(desk.watch(), desk.node.clock(), "192.0.2.1")
     await desk.revoke({"type": "session", "value": "session-secret"}, {"type": "network", "value": "AS1"})
     monkeypatch.setattr(desk.node.replica, "members", lambda: [NodeView("node-b", True, 0.5, 7)])
     found = await metrics(desk)
     assert found["segmentgate_revocations"] == "2.0"
     assert found['segmentgate_revocations_by_type{type="network"}'] == "1.0"
     assert found["segmentgate_open_responses"] == "1.0"
+    assert found["segmentgate_live_sessions"] == "1.0"
     assert found['segmentgate_node_lag_seconds{node="node-b"}'] == "0.5"
     assert found["segmentgate_ready"] == "1.0"
     assert float(found["segmentgate_revocation_cut_seconds_count"]) >= 1

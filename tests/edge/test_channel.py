@@ -12,11 +12,12 @@ from urllib.parse import urljoin
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 from relay.edge.hub import MAX_OF_SESSION
 from tests.edge.test_live import LEAD_MS, PERIOD_MS, serve_live
-from tests.edge.world import World
+from tests.edge.world import VECTORS, World
 
 
 @asynccontextmanager
@@ -191,6 +192,29 @@ async def test_one_session_cannot_take_all_channels(world: World) -> None:
         assert (status, headers["Relay-Reason"]) == (429, "too_many_channels")
         async with channel(world, await world.enter("vod", sid="session-2")) as events:
             assert await read_keys(events)
+
+
+async def test_nor_by_asking_for_many_at_once(world: World) -> None:
+    asked = 40
+    together = asyncio.Barrier(asked)
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.3)
+        return web.FileResponse(VECTORS / request.path.lstrip("/"))
+
+    for name in ("master.m3u8", "manifest.mpd", "v.m3u8", "a.m3u8"):
+        world.handlers[f"/clear/{name}"] = slow
+    session = await world.enter("vod")
+
+    async def ask() -> int:
+        await together.wait()
+        async with world.client.get(urljoin(session, "events")) as answer:
+            if answer.status == 200:
+                await asyncio.sleep(1)
+            return answer.status
+
+    answers = await asyncio.gather(*(ask() for _ in range(asked)))
+    assert (answers.count(200), answers.count(429)) == (MAX_OF_SESSION, asked - MAX_OF_SESSION)
 
 
 async def test_what_a_player_sends_after_its_request_is_ignored(world: World) -> None:

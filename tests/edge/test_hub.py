@@ -18,6 +18,7 @@ from relay.edge.open_channel import MAX_QUEUED, Channel
 from relay.edge.visit import Visit
 from relay.errors import OriginError
 from relay.facts import Facts
+from relay.gate.presence import LIVE_S, Presence
 from relay.manifest.context import Clock, Observed
 from relay.model import Session
 from relay.node import Node
@@ -79,6 +80,8 @@ class Relay:
         self.looked = 0
         self.settled = 0
         self.clock = time.time
+        self.presence = Presence()
+        self.failure: Exception = OriginError("away")
         self.add, self.discard = self.open.add, self.open.discard
 
     def recheck(self, visitor: Any, facts: Any, now: float) -> Deny | None:
@@ -91,7 +94,7 @@ class Relay:
 
     async def ensure_timeline(self, stream: Stream) -> None:
         self.looked += 1
-        raise OriginError("away")
+        raise self.failure
 
     async def settle(self) -> None:
         self.settled += 1
@@ -124,7 +127,10 @@ def join(hub: Hub, sid: str = "s", told: Told | None = None, chunked: bool = Fal
     wire = Wire()
     facts = Facts("GET", "/p/secret", address="192.0.2.1")
     visitor = SimpleNamespace(
-        session=replace(Session(sid, "a", "i", int(time.time()) + 600), **session), stream="news", names=(sid,)
+        session=replace(Session(sid, "a", "i", int(time.time()) + 600), **session),
+        stream="news",
+        names=(sid,),
+        live=None,
     )
     visit = SimpleNamespace(visitor=visitor, cls=SimpleNamespace(scheme=Scheme.CENC), facts=lambda: facts)
     hub.add(Channel(cast(Visit, visit), told, wire, chunked, hub.forget))
@@ -317,6 +323,61 @@ async def test_an_unknown_timeline_is_looked_for_without_a_hurry(hub: Hub, relay
     assert wire.events("keys") == []
     await asyncio.sleep(1.5)
     assert 1 <= relay.looked <= 2
+
+
+async def test_a_look_that_fails_is_no_last_one(hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "LOOK_AGAIN_S", 0.05)
+    relay.failure = ZeroDivisionError()
+    relay.stream = relay.streams["news"] = stream_of(rotation={"interval": "4s", "pre_delivery": "1500ms"}, window="2m")
+    join(hub)
+    await until(lambda: relay.looked > 1)
+
+
+async def test_nobody_looks_any_more_when_the_hub_has_ended(relay: Relay) -> None:
+    relay.stream = relay.streams["news"] = stream_of(rotation={"interval": "4s", "pre_delivery": "1500ms"}, window="2m")
+    made = Hub(cast(Node, relay), 10)
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(made.run())
+    join(made)
+    await until(lambda: relay.looked)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+
+
+async def test_what_an_old_configuration_gave_is_told_to_no_one_after_it(
+    hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the change comes while its keys are being made."""
+    old, new = relay.stream, stream_of(rotation={"interval": "4s", "pre_delivery": "1500ms"}, window="2m")
+    new.timeline.observe(
+        Observed(Clock.WALL, 9 * INTERVAL_MS, 10 * INTERVAL_MS - 1000, False, TRACKS, 2000), time.time()
+    )
+    names = {old: b"old", new: b"new"}
+    monkeypatch.setattr(hub_module, "keys_json", lambda stream, slots: b'["%b"]' % names[stream])
+
+    async def settle() -> None:
+        relay.streams["news"] = new
+        hub.changed({"news"})
+
+    monkeypatch.setattr(relay, "settle", settle)
+    first = join(hub)
+    await until(lambda: first.sent)
+    second = join(hub, "t")
+    await until(lambda: second.sent)
+    assert second.events("keys")[0]["keys"] == ["new"]
+
+
+async def test_an_open_channel_keeps_its_session_live(hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "HEARTBEAT_S", 0.1)
+    began = time.time()
+    join(hub)
+    await until(lambda: len(relay.presence) == 1)
+    (live,) = relay.presence.live(began)
+    first = live.last
+    assert (live.sid, live.address) == ("s", "192.0.2.1")
+    await until(lambda: live.last > first)
+    assert list(relay.presence.live(live.last + LIVE_S)) == [live]
 
 
 async def test_the_hub_is_full(relay: Relay) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from relay.gate.presence import LIVE_S, Live, Presence
-from relay.gate.targets import subject_of
 from relay.model import Session
 
 NOW = 1_790_000_000.0
@@ -16,8 +15,11 @@ class Visitor:
     live: Live | None = None
 
 
-def visitor(number: int = 1, stream: str = "news") -> Visitor:
-    session = Session(f"session-{number}", f"account-{number % 3}", "https://platform.example", 0, device="tv")
+ISSUER = "https://platform.example"
+
+
+def visitor(number: int = 1, stream: str = "news", issuer: str = ISSUER) -> Visitor:
+    session = Session(f"session-{number}", f"account-{number % 3}", issuer, 0, device="tv")
     return Visitor(session, stream)
 
 
@@ -35,15 +37,13 @@ def test_a_record_tells_what_was_seen() -> None:
     presence.seen(viewer, NOW, "192.0.2.1", 64500)
     for at in range(3):
         presence.played(viewer, NOW + at, "192.0.2.2", "player", 64500)
-    live = presence.get("session-1")
+    live = presence.get(ISSUER, "session-1")
     assert live is not None
     assert live is viewer.live
     assert (live.account, live.device, live.stream) == ("account-1", "tv", "news")
     assert (live.first, live.last, live.segments) == (NOW, NOW + 2, 3)
     assert (live.address, live.asn, live.trail) == ("192.0.2.2", 64500, None)
-    assert live.names == ("session-1", "account-1", "tv", "", "")
-    assert live.subject == subject_of(viewer.session, "news")
-    assert presence.get("session-2") is None
+    assert presence.get(ISSUER, "session-2") is None
 
 
 def test_one_session_has_one_record_whoever_opened_its_pass() -> None:
@@ -56,12 +56,26 @@ def test_one_session_has_one_record_whoever_opened_its_pass() -> None:
     assert [(live.stream, live.segments) for live in presence.live(NOW)] == [("sport", 3)]
 
 
-def test_a_preview_counts_the_live_ones_that_a_predicate_holds_for() -> None:
+def test_two_platforms_may_use_one_session_id() -> None:
     presence = Presence()
-    for number in range(9):
-        presence.seen(visitor(number), NOW + 10 * number, "192.0.2.1")
-    assert presence.would_cut(lambda live: live.account == "account-1", NOW + 80) == 2
-    assert presence.would_cut(lambda _: True, NOW + 80) == 7
+    one, other = visitor(), visitor(issuer="https://other.example")
+    presence.played(one, NOW, "192.0.2.1", "player")
+    assert presence.played(other, NOW, "198.51.100.1", "another") == ()
+    assert presence.played(one, NOW, "192.0.2.1", "player") == ()
+    assert one.live is not other.live
+    assert len(presence) == 2
+
+
+def test_a_channel_keeps_a_session_live_and_says_nothing_of_where_it_is() -> None:
+    presence, viewer = Presence(), visitor()
+    presence.held(viewer, NOW, "192.0.2.1", 64500)
+    (live,) = presence.live(NOW)
+    assert (live.address, live.asn) == ("192.0.2.1", 64500)
+    for at in range(1, 8):
+        # The viewer has moved on; the connection of his channel has not been noticed to be dead.
+        assert presence.seen(viewer, NOW + 10 * at, "198.51.100.1", 64501) == ()
+        presence.held(viewer, NOW + 10 * at + 5, "192.0.2.1", 64500)
+    assert (live.address, live.last) == ("198.51.100.1", NOW + 75)
 
 
 def test_what_has_gone_is_forgotten_as_others_come() -> None:
@@ -79,7 +93,7 @@ def test_those_who_stay_are_kept_while_others_come_and_go() -> None:
     for number in range(1000):
         presence.seen(visitor(number), NOW + number, "192.0.2.1")
         presence.seen(staying, NOW + number, "192.0.2.1")
-    assert presence.get("session--1") is record is staying.live
+    assert presence.get(ISSUER, "session--1") is record is staying.live
 
 
 def test_beyond_the_limit_the_first_are_forgotten_and_join_again() -> None:
@@ -88,8 +102,8 @@ def test_beyond_the_limit_the_first_are_forgotten_and_join_again() -> None:
     for viewer in viewers:
         presence.seen(viewer, NOW, "192.0.2.1")
         assert len(presence) <= 3
-    lost = [viewer for viewer in viewers if presence.get(viewer.session.sid) is None]
+    lost = [viewer for viewer in viewers if presence.get(ISSUER, viewer.session.sid) is None]
     assert len(lost) == 2
     presence.seen(lost[0], NOW + 1, "192.0.2.1")
-    assert presence.get(lost[0].session.sid) is lost[0].live
+    assert presence.get(ISSUER, lost[0].session.sid) is lost[0].live
     assert len(presence) == 3

@@ -17,6 +17,7 @@ from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
 from relay.state.replica import Draft, Replica, new_incarnation
 from relay.state.state import State
+from relay.state.tasks import end_tasks
 from tests.valkey import Valkey
 
 ENVELOPE = Envelope(Sealer([b"k" * 32]))
@@ -78,9 +79,7 @@ class Node:
 
     async def crash(self) -> None:
         """Stop as kill -9 does, as far as a test in one process can: nothing is flushed, nobody is told."""
-        for task in self.replica._tasks:
-            task.cancel()
-        await asyncio.wait(self.replica._tasks, timeout=1)
+        await end_tasks(self.replica._tasks)
         if self.log is not None:
             await self.log._hang_up()
         commit = self.replica._commit
