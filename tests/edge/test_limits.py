@@ -31,7 +31,7 @@ async def test_another_account_has_a_limit_of_its_own(world: World) -> None:
 
 
 async def test_the_oldest_stops_where_the_limit_says_so(world: World) -> None:
-    newest_wins = {"csl": {"limit": 1, "mode": "stop_oldest"}}
+    newest_wins: dict[str, Any] = {"csl": {"limit": 1, "mode": "stop_oldest"}}
     first = await urls_of(world, sid="first-session", **newest_wins)
     await world.get(first["segment"])
     assert (await refusal(world, sid="second-session", **newest_wins))[0] == 302
@@ -41,7 +41,7 @@ async def test_the_oldest_stops_where_the_limit_says_so(world: World) -> None:
 
 
 async def test_a_viewer_may_say_which_one_ends(world: World) -> None:
-    asks = {"csl": {"limit": 1, "mode": "ask"}}
+    asks: dict[str, Any] = {"csl": {"limit": 1, "mode": "ask"}}
     first = await urls_of(world, sid="first-session", **asks)
     await world.get(first["segment"])
     status, body = await refusal(world, sid="second-session", **asks)
@@ -52,7 +52,7 @@ async def test_a_viewer_may_say_which_one_ends(world: World) -> None:
 
 
 async def test_nobody_ends_the_session_of_another_account(world: World) -> None:
-    asks = {"csl": {"limit": 1, "mode": "ask"}}
+    asks: dict[str, Any] = {"csl": {"limit": 1, "mode": "ask"}}
     other = await urls_of(world, sid="other-session", sub="account-2", **asks)
     await world.get(other["segment"])
     await world.get((await urls_of(world, sid="first-session", **asks))["segment"])

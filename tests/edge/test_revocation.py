@@ -19,7 +19,7 @@ from tests.edge.world import VECTORS, World
 KINDS = ("index", "playlist", "init", "segment", "key", "licence", "keys", "events", "entry")
 
 
-async def urls_of(world: World, **claims: str) -> dict[str, str]:
+async def urls_of(world: World, **claims: Any) -> dict[str, str]:
     """One URL of each kind of a session."""
     master = await world.enter("vod", **claims)
     _, body, _ = await world.get(master)
