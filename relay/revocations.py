@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from relay.config import Config
+from relay.errors import RequestError
 from relay.facts import Facts
 from relay.gate.gate import Gate
 from relay.gate.networks import NetworkIndex, parse_network
@@ -116,12 +117,17 @@ class Revocations:
         started, now = time.perf_counter(), self._clock()
         events: list[Revocation] = []
         cut = Cut()
-        for at in range(0, len(orders), SLICE):
-            if at:
-                await asyncio.sleep(0)
-            stamped = self._replica.stamp([self._draft(order, actor, now) for order in orders[at : at + SLICE]])
-            cut += self._replica.apply(stamped)
-            events += stamped
+        try:
+            for at in range(0, len(orders), SLICE):
+                if at:
+                    await asyncio.sleep(0)
+                stamped = self._replica.stamp([self._draft(order, actor, now) for order in orders[at : at + SLICE]])
+                cut += self._replica.apply(stamped)
+                events += stamped
+        except RequestError:
+            # What is in force by now must be written and told like anything else.
+            await self._settle(events, ask=False)
+            raise
         applied_ms = (time.perf_counter() - started) * 1000
         await self._settle(events, wait is not Wait.LOCAL)
         here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
