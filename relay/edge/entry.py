@@ -1,5 +1,6 @@
 """The entry: the platform's token in, a session's own URL out."""
 
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -7,6 +8,7 @@ from aiohttp import web
 
 from keys.model import Scheme, TrackType
 from relay.edge.admission import admit
+from relay.edge.facts import facts_of
 from relay.errors import RequestError
 from relay.gate.limits import Occupied
 from relay.model import ManifestClass, Signalling, System
@@ -40,6 +42,11 @@ async def enter(request: web.Request) -> web.StreamResponse:
     occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)
     if occupied:
         return _occupied(request, occupied)
+    # Others' word on the slot may have taken a while: who was revoked meanwhile must not keep it.
+    refused = node.gate.recheck(visitor, partial(facts_of, request), node.clock())
+    if refused:
+        node.leases.release(visitor.session.sid)
+        return denied(request, refused)
     location = f"/p/{node.gate.pass_of(visitor)}/{quote(stream.name)}/{cls}/{index}"
     return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
 
