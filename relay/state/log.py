@@ -86,13 +86,15 @@ class _Write(NamedTuple):
 class SharedLog:
     """The log as the node of one incarnation uses it.
 
-    ``synced_at`` is when (``time.monotonic``) the last read was *asked* that reached the end of the stream and all of
-    whose messages have been received: the state is no older than that, however slow the network is.
+    ``connections`` counts how often it was reached anew. ``synced_at`` is when (``time.monotonic``) the last read was
+    *asked* that reached the end of the stream and all of whose messages have been received: the state is no older than
+    that, however slow the network is.
     """
 
     def __init__(self, settings: LogSettings, envelope: Envelope, incarnation: str) -> None:
         self.synced_at = -inf
         self.connected = False
+        self.connections = 0
         self._settings = settings
         self._envelope = envelope
         self._events_key = f"{settings.namespace}:events".encode()
@@ -340,6 +342,7 @@ class SharedLog:
     def _note_connected(self) -> None:
         if not self.connected:
             self.connected = True
+            self.connections += 1
             _log.info("shared_log_connected", namespace=self._settings.namespace)
 
     def _note_lost(self, what: str, err: Exception) -> None:

@@ -33,7 +33,9 @@ _log = structlog.get_logger()
 class Repair:
     """Watches over what a node and the others have.
 
-    ``ready`` is false until this node has every event that live nodes had when it first heard of them.
+    ``ready`` is false until this node has every event that live nodes had when it first heard of them. Whenever it
+    reaches the log again it has to catch up in the same way before its state counts as fresh: what others took while
+    they could not reach it either, or what a server that took over has lost, is in no stream yet.
     """
 
     def __init__(self, name: str, incarnation: str, log: SharedLog, commit: GroupCommit, vector: Vector) -> None:
@@ -49,12 +51,17 @@ class Repair:
         self._lost = False
         self._offered: dict[str, tuple[int, float]] = {}
         self._behind_since: float | None = None
+        self._caught_up = False
+        self._connection = 0
+        self._apart_since = -inf
 
     def age(self) -> float:
         """Seconds since when events taken elsewhere may be missing here; infinite before this node is ready."""
         if not self.ready:
             return inf
         since = self._log.synced_at
+        if not self._caught_up or self._log.connections != self._connection:
+            since = min(since, self._apart_since)
         if self._behind_since is not None:
             since = min(since, self._behind_since)
         return time.monotonic() - since
@@ -81,24 +88,28 @@ class Repair:
             else:
                 gone, former = self.members.see(roll.heartbeats, roll.now, mine), ""
                 self._lost |= roll.lost
+                if self._log.connections != self._connection:
+                    self._connection, self._caught_up, self._goals = self._log.connections, False, None
                 self._compare(began)
                 try:
                     await self._offer()
                 except JournalError as err:
                     _log.error("shared_log_offer_failed", error=str(err))
             LOG_AGE.set(self.age())
-            pause = ROLL_S if self.ready else STARTING_ROLL_S
+            pause = ROLL_S if self._caught_up else STARTING_ROLL_S
             await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
 
     def _compare(self, called_at: float) -> None:
         mine = self._vector.extent
-        if not self.ready:
-            self._check_ready(mine, called_at)
+        if not self._caught_up:
+            self._catch_up(mine, called_at)
+        if self._caught_up:
+            self._apart_since = self._log.synced_at
         lag, since = self.members.lacking(mine)
         LOG_LAG.set(lag)
         self._behind_since = time.monotonic() - since if lag else None
 
-    def _check_ready(self, mine: Extent, called_at: float) -> None:
+    def _catch_up(self, mine: Extent, called_at: float) -> None:
         live = {heartbeat.incarnation: heartbeat for heartbeat in self.members.live()}
         if self._goals is None:
             self._goals = dict.fromkeys(live)
@@ -115,7 +126,7 @@ class Repair:
         known = not self._lost or waited
         synced = known and self._log.synced_at >= self._started
         if synced and not any(goal is None or goal.beyond(mine) for goal in goals):
-            self.ready = True
+            self.ready = self._caught_up = True
             _log.info("shared_log_caught_up", nodes=len(live) + 1)
 
     async def _offer(self) -> None:
