@@ -37,6 +37,7 @@ def key_push(*numbers: int, period_s: int = 0, edge_s: int = 0, due_in_s: float 
         "now": now,
         "next_at": None if due_in_s is None else now + int(due_in_s * 1000),
         "stream_now": edge_s * 1000,
+        "channel_key": {"kty": "oct", "alg": "A256GCM", "k": urlsafe_b64encode(bytes(32)).decode().rstrip("=")},
     }
 
 
