@@ -16,7 +16,7 @@ from typing import NamedTuple
 from keys.encoding import encode_fields
 from relay.errors import ConfigError, JournalError
 from relay.gate.targets import Target
-from relay.state.database import Database
+from relay.state.database import Database, insert_rows
 from relay.state.events import Event, Revocation, SaltDrawn, decode_event, encode_event
 from relay.state.state import MAX_SALTS
 from relay.state.vector import Vector
@@ -50,10 +50,8 @@ CREATE TABLE answer (
     key TEXT NOT NULL UNIQUE, request BLOB NOT NULL, body BLOB NOT NULL, at REAL NOT NULL
 );
 """
-_INSERT = """
-INSERT INTO event (origin, seq, digest, stamp, expires, body) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (origin, seq) DO NOTHING
-"""
+_EVENT = "INTO event (origin, seq, digest, stamp, expires, body)"
+_UNLESS_THERE = "ON CONFLICT (origin, seq) DO NOTHING"
 _OF_ORIGIN = "SELECT position, body FROM event WHERE origin = ? AND seq BETWEEN ? AND ? ORDER BY seq"
 _AUDIT = "SELECT at, who, what, effect, position FROM audit WHERE position > ? ORDER BY position LIMIT ?"
 _DROP_SALT = """
@@ -128,7 +126,8 @@ class Journal:
                     if name not in numbers:
                         numbers[name] = len(numbers) + 1
                     db.execute("INSERT OR REPLACE INTO origin VALUES (?, ?, ?)", (numbers[name], name, whole))
-                db.executemany(_INSERT, [(numbers[event.origin], *_columns(event)) for event in events])
+                # Made as they are needed, for a long stretch of this holds up the event loop.
+                insert_rows(db, _EVENT, ((numbers[event.origin], *_columns(event)) for event in events), _UNLESS_THERE)
                 for event in events:
                     if isinstance(event, SaltDrawn):
                         db.execute(_DROP_SALT, (_digest(event), MAX_SALTS))
@@ -221,9 +220,7 @@ class Journal:
     def add_audit(self, entries: Iterable[AuditEntry]) -> None:
         """Add to the audit log, durably."""
         with self._db.write() as db:
-            db.executemany(
-                "INSERT INTO audit (at, who, what, effect) VALUES (?, ?, ?, ?)", [entry[:4] for entry in entries]
-            )
+            insert_rows(db, "INTO audit (at, who, what, effect)", (entry[:4] for entry in entries))
 
     def audit(self, after: int, limit: int) -> list[AuditEntry]:
         """A page of the audit log, oldest first, from beyond position ``after``."""
@@ -237,10 +234,8 @@ class Journal:
     def keep_answers(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers by their idempotency keys, durably; of :data:`MAX_ANSWERS` the oldest make room."""
         with self._db.write() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO answer (key, request, body, at) VALUES (?, ?, ?, ?)",
-                [(key, *answer) for key, answer in answers.items()],
-            )
+            rows = ((key, *answer) for key, answer in answers.items())
+            insert_rows(db, "OR REPLACE INTO answer (key, request, body, at)", rows)
             db.execute("DELETE FROM answer WHERE position <= (SELECT max(position) FROM answer) - ?", (MAX_ANSWERS,))
 
     def close(self) -> None:
