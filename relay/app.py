@@ -160,6 +160,8 @@ async def running_node(
             for event in events:
                 if not isinstance(event, Revocation) or event.type is not TargetType.SESSION:
                     continue
+                if not leases.knows(event.value):
+                    continue
                 if revocations.stands(event.target):
                     leases.release(event.value)
                 elif event.action is Action.RESTORE:

@@ -158,6 +158,10 @@ class StreamLeases:
         same = lease.stream == visitor.stream or lease.limit.scope is LimitScope.ACCOUNT
         return _REFUSED if same else None
 
+    def knows(self, sid: str) -> bool:
+        """Whether a session has a slot here, or had one not long ago; whoever issued it."""
+        return bool(self._leases_of(sid))
+
     def release(self, sid: str) -> None:
         """Free the slot of a session that was ended otherwise, such as by a revocation; whoever issued it."""
         for lease in self._leases_of(sid):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from relay.config import Config
 from relay.errors import RequestError
@@ -26,6 +26,7 @@ LOOK_EVERY_S = 0.25
 """How late, at worst, a scheduled revocation takes effect, or what flows from a node gone stale is cut."""
 BREATH = 500
 """Sessions or responses that a preview looks at before the event loop may turn: a millisecond or two."""
+FREED_AT_ONCE = 500
 T = TypeVar("T")
 
 
@@ -49,11 +50,13 @@ class Order:
 class Outcome:
     """What became of orders. ``applied_ms`` is from acceptance to refused and cut here.
 
-    ``nodes`` tells of every node that was waited for, this one first; ``complete`` whether all that were asked
-    for have reported.
+    ``targets`` is how many there were, ``first`` and ``last`` are their records at either end. ``nodes`` tells of every
+    node that was waited for, this one first; ``complete`` whether all that were asked for have reported.
     """
 
-    events: tuple[Revocation, ...]
+    targets: int
+    first: Revocation
+    last: Revocation
     accepted_at: float
     applied_ms: float
     cut: Cut
@@ -131,8 +134,10 @@ class Revocations:
         applied_ms = (time.perf_counter() - started) * 1000
         await self._settle(events, wait is not Wait.LOCAL)
         here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
-        others = [] if wait is Wait.LOCAL else await self._replica.reports(events, wait, timeout_s, started)
-        return Outcome(tuple(events), now, applied_ms, cut, (here, *others), enough(others, wait))
+        count, first, last = len(events), events[0], events[-1]
+        await let_go(events)
+        others = [] if wait is Wait.LOCAL else await self._replica.reports(first, wait, timeout_s, started)
+        return Outcome(count, first, last, now, applied_ms, cut, (here, *others), enough(others, wait))
 
     async def preview(self, target: Target) -> Preview:
         """How many live sessions and open responses of this node a revocation of ``target`` would stop.
@@ -231,13 +236,18 @@ class Revocations:
         )
 
     async def _settle(self, events: Sequence[Event], ask: bool) -> None:
-        # Side by side: the others need not wait for this node's disk, and a disk that fails must not keep it secret.
-        results = await asyncio.gather(
-            self._replica.persist(events), self._replica.publish(events, ask), return_exceptions=True
-        )
-        for failure in results:
-            if failure is not None:
-                raise failure
+        # The others need not wait for this node's disk, and a disk that fails must not keep it secret.
+        try:
+            await self._replica.publish(events, ask)
+        finally:
+            await self._replica.persist(events)
+
+
+async def let_go(items: list[Any]) -> None:
+    """Empty a list of what nobody else holds, with turns of the event loop: ten thousand at once take 4 ms to free."""
+    while items:
+        del items[-FREED_AT_ONCE:]
+        await asyncio.sleep(0)
 
 
 async def _breathing(items: Iterable[T]) -> AsyncIterator[T]:

@@ -21,7 +21,7 @@ from relay.telemetry.metrics import FAILED
 
 MAX_OWED = 10_000
 """Entries that wait for a disk that does not take them; past them the oldest are lost, and that is logged."""
-GROUP_S = 0.02
+GROUP_S = 0.1
 RETRY_S = 1.0
 REMEMBERED_S = 24 * 3600
 _log = structlog.get_logger()

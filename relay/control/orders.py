@@ -183,9 +183,9 @@ def target_of(item: Item) -> Target:
 
 
 def _limit(item: Item) -> int:
+    friendly = _LIMIT_NAMES.get(item.type)
     before = _moment("before", item.before, None)
     given = {"limit": item.limit, "max_version": item.max_version, "before": None if before is None else int(before)}
-    friendly = _LIMIT_NAMES.get(item.type)
     limits = []
     for name, value in given.items():
         if value is not None:

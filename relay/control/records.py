@@ -55,17 +55,17 @@ def report_of(report: NodeReport) -> dict[str, Any]:
     }
 
 
-def outcome_of(outcome: Outcome, targets: int) -> dict[str, Any]:
-    """What became of a call about so many targets.
+def outcome_of(outcome: Outcome) -> dict[str, Any]:
+    """What became of a call.
 
     ``id`` and ``seq`` are those of its last record; what was cut is counted on all nodes heard of.
     """
-    last = outcome.events[-1]
+    last = outcome.last
     return {
         "id": last.id,
         "seq": last.seq,
         "accepted_at": outcome.accepted_at,
-        "targets": targets,
+        "targets": outcome.targets,
         "complete": outcome.complete,
         "applied_ms": round(outcome.applied_ms, 3),
         "sessions_cut": sum(report.sessions_cut for report in outcome.nodes),

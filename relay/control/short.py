@@ -66,7 +66,7 @@ def target_of(body: RevokeBody) -> Target:
 async def _revoke(request: web.Request, target: Target, reason: str) -> Reply:
     actor = actor_of(request)
     done = await request.app[NODE].revocations.submit([Order(target, reason=reason)], actor)
-    event = done.events[0]
+    event = done.last
     request.app[NOTES].audit(
         actor,
         "drm.revoke",

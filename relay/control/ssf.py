@@ -61,7 +61,7 @@ class Receiver:
             self._notes.audit(
                 source.name,
                 "security-event",
-                {"jti": said.jti, "events": [order.detail for order in orders], "id": outcome.events[-1].id},
+                {"jti": said.jti, "events": [order.detail for order in orders], "id": outcome.last.id},
             )
         SECURITY_EVENTS.labels("obeyed" if orders else "ignored").inc()
         # Only now: one that could not be made durable must be obeyed when it comes again.

@@ -6,7 +6,6 @@ from aiohttp import web
 
 from relay.control.errors import NotFoundError
 from relay.revocations import Outcome
-from relay.state.events import Revocation
 from relay.state.replica import Replica, Wait, enough
 
 KEPT_S = 600.0
@@ -15,9 +14,7 @@ MAX_KEPT = 256
 
 @dataclass(slots=True)
 class _Pending:
-    targets: int
     outcome: Outcome
-    first: Revocation
     wait: Wait
     started: float
     until: float
@@ -36,24 +33,23 @@ class Statuses:
             del self._pending[name]
         while len(self._pending) >= MAX_KEPT:
             del self._pending[next(iter(self._pending))]
-        name = outcome.events[-1].id
-        # The first event names the question to the other nodes, the last one the call: thousands between need no room.
-        slim = replace(outcome, events=outcome.events[-1:])
-        self._pending[name] = _Pending(len(outcome.events), slim, outcome.events[0], wait, started, now + KEPT_S)
+        # The first event names the question to the other nodes, the last one the call.
+        name = outcome.last.id
+        self._pending[name] = _Pending(outcome, wait, started, now + KEPT_S)
         return name
 
-    async def ask(self, name: str, now: float) -> tuple[Outcome, int]:
-        """What is known of a call by now, and how many targets it had. Raises :class:`NotFoundError`."""
+    async def ask(self, name: str, now: float) -> Outcome:
+        """What is known of a call by now. Raises :class:`NotFoundError`."""
         pending = self._pending.get(name)
         if pending is None or pending.until <= now:
             raise NotFoundError("no unfinished call of this id is known here")
         outcome = pending.outcome
         if not outcome.complete:
-            others = await self._replica.reports([pending.first], pending.wait, 0.0, pending.started)
+            others = await self._replica.reports(outcome.first, pending.wait, 0.0, pending.started)
             if others:
                 outcome = replace(outcome, nodes=(outcome.nodes[0], *others), complete=enough(others, pending.wait))
                 pending.outcome = outcome
-        return outcome, pending.targets
+        return outcome
 
 
 STATUSES = web.AppKey("statuses", Statuses)

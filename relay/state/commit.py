@@ -18,9 +18,14 @@ from relay.state.journal import Journal
 from relay.state.vector import Span
 from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
 
-GROUP_EVENTS = 4096
+GROUP_EVENTS = 512
 MAX_OWED = 200_000
 RETRY_S = 1.0
+PACE_S = 0.005
+"""Between two transactions: under load more then goes in one. What comes alone never waits."""
+SETTLED_AT_ONCE = 8
+"""Who is told that his events are written before the event loop may turn: each has an answer to write, and while a
+disk is slow hundreds wait for one transaction. What is to be cut meanwhile must not wait for them."""
 LINGER_S = 0.1
 """How long events that nobody waits for may wait for others: their author's journal has them, and each transaction
 costs a write to the disk that those who do wait are waiting for."""
@@ -33,7 +38,7 @@ class _Entry(NamedTuple):
 
 
 class GroupCommit:
-    """Writes events to a journal.
+    """Writes events to a journal, each of which must be owed first.
 
     Events in force here that are not written yet are *owed*; those that could not be written are tried again.
     ``complete`` is false once there were too many to keep: journal and memory then no longer hold every event that
@@ -67,10 +72,13 @@ class GroupCommit:
 
     async def write(self, events: Sequence[Event]) -> None:
         """Make events durable. Raises :class:`JournalError`; then they are owed."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._take(_Entry(events, written))
+        parts = []
+        for at in range(0, len(events), GROUP_EVENTS):
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._take(_Entry(events[at : at + GROUP_EVENTS], written))
+            parts.append(written)
         # Shielded: who hangs up must not take along what others wait for in the same transaction.
-        await asyncio.shield(written)
+        await asyncio.shield(asyncio.gather(*parts))
 
     def write_later(self, events: Sequence[Event]) -> None:
         """Make events durable some time soon."""
@@ -98,7 +106,6 @@ class GroupCommit:
         self._arrived.set()
         if entry.written is not None:
             self._awaited.set()
-        self.owe(entry.events)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
@@ -114,6 +121,7 @@ class GroupCommit:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._awaited.wait(), LINGER_S)
             await self._write_group(self._next_group())
+            await asyncio.sleep(PACE_S)
 
     def _next_group(self) -> list[_Entry]:
         if not self._waiting:
@@ -140,8 +148,10 @@ class GroupCommit:
             await self._write_apart(group, JournalError(f"an event that cannot be written: {type(err).__name__}"))
         else:
             self._pay(events)
-            for entry in group:
+            for number, entry in enumerate(group, start=1):
                 _settle(entry, None)
+                if number % SETTLED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _write_apart(self, group: list[_Entry], err: JournalError) -> None:
         """Find the event that no journal takes, by halves: the others must not suffer for it."""

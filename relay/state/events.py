@@ -27,7 +27,9 @@ class Action(StrEnum):
     RESTORE = "restore"
 
 
-class _Event(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="event", omit_defaults=True):
+class _Event(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False
+):
     """``origin`` is the incarnation of the node that made it: 16 hex digits, new at each start."""
 
     origin: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]

@@ -40,9 +40,6 @@ REPORT_TTL_S = 60
 CLAIM_TTL_S = 7 * 86_400
 MAX_MEMBERS = 1024
 CHECK_S = 1.0
-PACE_S = 0.002
-"""Between two writes or two reads that brought something: under load more of it then goes in one, and each costs a
-third of a millisecond. What comes alone never waits."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 """Before connecting again."""
 
@@ -167,7 +164,6 @@ class SharedLog:
             for write in batch:
                 queue.popleft()
                 self._queued_bytes -= len(write.sealed)
-            await asyncio.sleep(PACE_S)
 
     # Reading.
 
@@ -203,8 +199,6 @@ class SharedLog:
                 self._cursors[self._events_key] = events[-1][0]
             if len(events) < READ_MESSAGES:
                 self.synced_at = asked_at
-                if events:
-                    await asyncio.sleep(PACE_S)
 
     async def _rewind_if_ahead(self, client: Redis) -> None:
         # A server that took over without the last writes, or with a slower clock, numbers messages below our cursor:

@@ -88,13 +88,13 @@ class Questions:
         while len(self._open) > MAX_OPEN:
             del self._open[next(iter(self._open))]
 
-    def about(self, events: Sequence[Event]) -> Question | None:
-        """The question asked with these events, if it is still open."""
-        return self._open.get(events[0].id) if events else None
+    def about(self, first: Event) -> Question | None:
+        """The question asked with this event and those that followed it, if it is still open."""
+        return self._open.get(first.id)
 
-    def close(self, events: Sequence[Event]) -> None:
+    def close(self, first: Event) -> None:
         """Listen no more."""
-        self._open.pop(events[0].id, None)
+        self._open.pop(first.id, None)
 
     def hear(self, report: Report, arrived: float) -> None:
         """Take in a report. What it says of another node's events is no answer, whoever passed it on to us."""

@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TextIO
@@ -9,6 +10,8 @@ from typing import TextIO
 MAX_WAITING = 10_000
 """Lines that wait to be written; further ones are lost, and their number is written in their place."""
 _PATIENCE_S = 2.0
+_GROUP_S = 0.01
+"""Lines that come close together are written at once: each turn of this thread stops the one that serves."""
 
 
 class LineWriter:
@@ -43,6 +46,7 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             self._filled.wait()
+            time.sleep(_GROUP_S)
             self._filled.clear()
             while text := self._take():
                 with suppress(OSError, ValueError):

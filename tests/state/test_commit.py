@@ -1,7 +1,7 @@
 """Group commit where an event is one that no journal can hold: a bug, of which nothing else may suffer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from relay.errors import JournalError
 from relay.gate.targets import TargetType
 from relay.state import commit as commit_module
 from relay.state.commit import GroupCommit
-from relay.state.events import Action, Revocation
+from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
 from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
 from tests.state.cluster import until
@@ -48,13 +48,20 @@ def written(journal: Journal) -> list[int]:
     return [event.seq for event in journal.of(ORIGIN, 1, 10_000)]
 
 
+async def write(commit: GroupCommit, events: Sequence[Event]) -> None:
+    """As the replica does."""
+    commit.owe(events)
+    await commit.write(events)
+
+
 @pytest.mark.parametrize("kind", ["text", "number"])
 async def test_who_writes_it_is_told_and_the_others_are_written(
     commit: GroupCommit, journal: Journal, kind: str
 ) -> None:
     async with asyncio.timeout(5):
         with capture_logs() as logs:
-            writing = [commit.write([event(1)]), commit.write([event(2), poison(3, kind)]), commit.write([event(4)])]
+            batches = [[event(1)], [event(2), poison(3, kind)], [event(4)]]
+            writing = [write(commit, batch) for batch in batches]
             answers = await asyncio.gather(*writing, return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None), JournalError, type(None)]
     assert {1, 4} <= set(written(journal))
@@ -66,12 +73,14 @@ async def test_it_is_given_up_and_what_is_owed_with_it_is_written(commit: GroupC
     dropped = JOURNAL_DROPPED._value.get()
     async with asyncio.timeout(5):
         with pytest.raises(JournalError):
-            await commit.write([event(1), poison(2), *(event(seq) for seq in range(3, 20))])
+            await write(commit, [event(1), poison(2), *(event(seq) for seq in range(3, 20))])
         await until(lambda: JOURNAL_OWED._value.get() == 0)
         assert written(journal) == [1, *range(3, 20)]
         assert JOURNAL_DROPPED._value.get() == dropped + 1
-        commit.write_later([poison(20), event(21)])
-        await commit.write([event(22)])
+        later = [poison(20), event(21)]
+        commit.owe(later)
+        commit.write_later(later)
+        await write(commit, [event(22)])
         await until(lambda: written(journal) == [1, *range(3, 20), 21, 22])
     assert JOURNAL_DROPPED._value.get() == dropped + 2
     assert commit.complete

@@ -24,7 +24,7 @@ async def test_a_revocation_is_everywhere_in_milliseconds_and_proven(cluster: Cl
     for number in range(20):
         started = time.perf_counter()
         events = await a.submit(f"s{number}", ask=True)
-        reports = await a.replica.reports(events, Wait.ALL, 2, started)
+        reports = await a.replica.reports(events[0], Wait.ALL, 2, started)
         assert {(r.node, r.state, r.sessions_cut, r.responses_cut) for r in reports} == {
             ("b", "applied", 1, 2),
             ("c", "applied", 1, 2),
@@ -43,7 +43,7 @@ async def test_ten_thousand_at_once(cluster: Cluster) -> None:
     await cluster.all_know_each_other()
     started = time.perf_counter()
     events = await a.submit(*(f"s{number}" for number in range(10_000)), ask=True)
-    reports = await a.replica.reports(events, Wait.ALL, 10, started)
+    reports = await a.replica.reports(events[0], Wait.ALL, 10, started)
     assert [(r.state, r.sessions_cut) for r in reports] == [("applied", 10_000)]
     assert len(b.replica.state.revocations) == 10_000
 
@@ -67,17 +67,17 @@ async def test_waiting_for_nodes_that_do_not_answer(cluster: Cluster) -> None:
     await cluster.crash("c")
     started = time.perf_counter()
     events = await a.submit("s1", ask=True)
-    reports = await a.replica.reports(events, Wait.QUORUM, 2, started)
+    reports = await a.replica.reports(events[0], Wait.QUORUM, 2, started)
     assert time.perf_counter() - started < 1
     assert enough(reports, Wait.QUORUM)
     assert sorted((r.node, r.state) for r in reports) == [("b", "applied"), ("c", "pending")]
     events = await a.submit("s2", ask=True)
-    reports = await a.replica.reports(events, Wait.ALL, 0.3, started)
+    reports = await a.replica.reports(events[0], Wait.ALL, 0.3, started)
     assert not enough(reports, Wait.ALL)
     await until(lambda: not all(view.live for view in a.replica.members()))
     events = await a.submit("s3", ask=True)
     started = time.perf_counter()
-    reports = await a.replica.reports(events, Wait.ALL, 5, started)
+    reports = await a.replica.reports(events[0], Wait.ALL, 5, started)
     assert time.perf_counter() - started < 2  # nobody waits for a node that is gone
     assert sorted((r.node, r.state) for r in reports) == [("b", "applied"), ("c", "unreachable")]
     await cluster.start("c")
@@ -96,7 +96,7 @@ async def test_without_the_log_no_quorum_is_claimed(tmp_path: Path) -> None:
     await node.replica.start()
     try:
         events = await node.submit("s1", ask=True)
-        reports = await node.replica.reports(events, Wait.QUORUM, 1, 0.0)
+        reports = await node.replica.reports(events[0], Wait.QUORUM, 1, 0.0)
         assert [report.state for report in reports] == ["unreachable"]
         assert not enough(reports, Wait.QUORUM)
         assert not node.replica.ready
@@ -268,7 +268,7 @@ async def test_fault_log_slow(cluster: Cluster, proxy: FaultyProxy) -> None:
     await cluster.all_know_each_other()
     started = time.perf_counter()
     events = await a.submit("s1", ask=True)
-    reports = await a.replica.reports(events, Wait.ALL, 3, started)
+    reports = await a.replica.reports(events[0], Wait.ALL, 3, started)
     assert [report.state for report in reports] == ["applied"]
     assert (reports[0].applied_ms or 0) > 200  # both ways
     assert b.replica.age(0) < 2

@@ -39,7 +39,7 @@ async def test_an_event_is_applied_before_it_is_durable_and_acknowledged_after(t
         assert again.applied == []
         events = await again.submit("s1", action=Action.RESTORE)
         assert not again.revokes("s1")
-        assert await again.replica.reports(events, Wait.ALL, 0.1, 0.0) == []
+        assert await again.replica.reports(events[0], Wait.ALL, 0.1, 0.0) == []
         assert enough([], Wait.ALL)
 
 
