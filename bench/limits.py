@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from relay.config import LimitConfig
 from relay.gate.presence import Live, Presence
-from relay.lease_store import LeaseStore
-from relay.leases import MAX_WAIT_S, StreamLeases
 from relay.model import Session
+from relay.sessions.lease_store import LeaseStore
+from relay.sessions.leases import MAX_WAIT_S, StreamLeases
 from tests.valkey import valkey_server
 
 SESSIONS = 100_000

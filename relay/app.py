@@ -29,18 +29,18 @@ from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of
 from relay.jwks import JwksRefresher, PinnedSet
-from relay.lease_store import LeaseStore
-from relay.leases import StreamLeases
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
 from relay.node import Node, Policies
-from relay.open_responses import OpenResponses
 from relay.origin.client import Origin
 from relay.reload import check_reload, check_ring
-from relay.revocations import Order, Revocations
 from relay.secrets import Secrets
-from relay.signals import SharingSignals
+from relay.sessions.lease_store import LeaseStore
+from relay.sessions.leases import StreamLeases
+from relay.sessions.open_responses import OpenResponses
+from relay.sessions.revocations import Order, Revocations
+from relay.sessions.signals import SharingSignals
 from relay.state.database import MEMORY
 from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal

@@ -91,9 +91,9 @@ def main() -> None:
 @_reports_errors
 def serve(config_file: Path, log_level: str, workers: int, inherited: str | None) -> None:
     """Run the relay. SIGTERM drains it, SIGHUP makes it read the configuration again."""
-    from relay.serving import run_relay, run_supervisor
+    from relay.process.serving import run_relay, run_supervisor
+    from relay.process.worker import Worker
     from relay.telemetry.log import set_up_logging
-    from relay.worker import Worker
 
     set_up_logging(log_level)
     if workers == 1:

@@ -11,12 +11,12 @@ from relay.delivery import Delivery
 from relay.errors import UnknownStreamError
 from relay.gate.gate import Gate
 from relay.gate.presence import Presence
-from relay.leases import StreamLeases
 from relay.manifests import Manifests
-from relay.open_responses import OpenResponses
-from relay.revocations import Revocations
 from relay.secrets import Secrets
-from relay.signals import SharingSignals
+from relay.sessions.leases import StreamLeases
+from relay.sessions.open_responses import OpenResponses
+from relay.sessions.revocations import Revocations
+from relay.sessions.signals import SharingSignals
 from relay.state.journal import Journal
 from relay.state.replica import Replica
 from relay.state.salts import Salts

@@ -12,8 +12,8 @@ from relay.gate.gate import Visitor
 from relay.gate.targets import Target, TargetType
 from relay.model import Session
 from relay.node import Node
-from relay.open_responses import OpenResponse
-from relay.revocations import Order, Outcome
+from relay.sessions.open_responses import OpenResponse
+from relay.sessions.revocations import Order, Outcome
 from relay.state.replica import Wait
 from relay.telemetry.metrics import PROBE, PROBE_FAILED, PROBE_SUCCESS
 

@@ -17,7 +17,7 @@ from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.gate.targets import TargetType
 from relay.issuing import names_of
-from relay.supervisor import STOP_GRACE_S
+from relay.process.supervisor import STOP_GRACE_S
 from relay.telemetry import metrics
 
 DEPLOY = Path(__file__).parent.parent / "deploy"

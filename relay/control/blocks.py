@@ -15,7 +15,7 @@ from relay.control.revocations import submit
 from relay.errors import RequestError
 from relay.gate.targets import Target, TargetType
 from relay.node import NODE
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Action, Text
 from relay.state.replica import Wait
 

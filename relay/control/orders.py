@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from relay.control.errors import BodyError, BodyTooLargeError, Flaw
 from relay.gate.networks import parse_network
 from relay.gate.targets import Target, TargetType
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Action, Text
 
 MAX_ITEMS = 10_000

@@ -7,7 +7,7 @@ from relay.control.errors import NotFoundError
 from relay.errors import RequestError
 from relay.gate.targets import Target, TargetType
 from relay.node import Node
-from relay.revocations import Outcome
+from relay.sessions.revocations import Outcome
 from relay.state.events import Action, Revocation
 from relay.state.journal import Journal, Stored
 from relay.state.replica import NodeReport

@@ -23,7 +23,7 @@ from relay.errors import RequestError
 from relay.gate.networks import parse_network
 from relay.gate.targets import Target, TargetType
 from relay.node import NODE
-from relay.revocations import Order, let_go
+from relay.sessions.revocations import Order, let_go
 from relay.state.events import Action
 from relay.state.replica import Wait
 

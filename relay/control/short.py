@@ -13,7 +13,7 @@ from relay.control.requests import actor_of, decode
 from relay.errors import RequestError
 from relay.gate.targets import Target, TargetType
 from relay.node import NODE
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 
 _Id = Annotated[str, Meta(min_length=1, max_length=128)]
 

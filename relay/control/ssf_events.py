@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.gate.targets import Target, TargetType
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Action
 
 CAEP = "https://schemas.openid.net/secevent/caep/event-type/"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from relay.control.errors import NotFoundError
-from relay.revocations import Outcome
+from relay.sessions.revocations import Outcome
 from relay.state.replica import Replica, Wait, enough
 
 KEPT_S = 600.0

@@ -27,7 +27,7 @@ from relay.control.taas_lists import (
     order_to_delete,
 )
 from relay.node import NODE
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.replica import Wait
 
 PATH = "/taas/v2/revocation-lists"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from relay.gate.targets import Target, TargetType
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Action, Revocation
 from relay.state.journal import Journal
 

@@ -30,8 +30,8 @@ from relay.demo.page import create_page
 from relay.errors import RelayError
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
+from relay.process.serving import on_signals
 from relay.secrets import Secrets
-from relay.serving import on_signals
 
 STREAM = "demo"
 ACCOUNT = "demo-viewer"

@@ -9,7 +9,7 @@ import sys
 
 import structlog
 
-from relay.open_responses import OpenResponse, OpenResponses
+from relay.sessions.open_responses import OpenResponse, OpenResponses
 
 LOOK_AGAIN_S = 0.05
 _SIOCOUTQNSD = 0x894B

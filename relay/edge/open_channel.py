@@ -8,7 +8,7 @@ from dataclasses import replace
 from relay.edge.connection import reset, unsent
 from relay.edge.visit import Visit
 from relay.facts import Facts
-from relay.open_responses import OpenResponse
+from relay.sessions.open_responses import OpenResponse
 from relay.told import Told
 from relay.verdict import Deny, Reason
 

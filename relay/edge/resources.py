@@ -13,10 +13,10 @@ from relay.edge.licence import licence_url
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, unproven, visit_of
-from relay.leases import Pending
 from relay.manifest.context import LICENCE_URL
 from relay.manifests import Manifest, ManifestRequest
 from relay.problems import denied
+from relay.sessions.leases import Pending
 from relay.streams import ENTRY_DASH, ENTRY_HLS
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
 from relay.verdict import Deny, Reason

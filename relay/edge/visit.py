@@ -18,8 +18,8 @@ from relay.edge.respond import Answer, send
 from relay.gate.gate import FactsOf, Visitor
 from relay.model import ManifestClass
 from relay.node import NODE, Node
-from relay.open_responses import OpenResponse
 from relay.problems import denied
+from relay.sessions.open_responses import OpenResponse
 from relay.streams import Stream
 from relay.telemetry.metrics import SERVED
 from relay.verdict import Deny

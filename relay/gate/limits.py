@@ -5,7 +5,7 @@ A *group* is what shares one limit: an account, or an account on one title. A se
 stops. A session that had to give way is *ended*: until its rest is over, its requests neither renew nor retake
 anything; only entering anew does.
 
-:mod:`relay.lease_store` decides the same for several nodes at once, and the same tests run on both.
+:mod:`relay.sessions.lease_store` decides the same for several nodes at once, and the same tests run on both.
 """
 
 from bisect import insort

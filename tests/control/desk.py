@@ -22,8 +22,8 @@ from relay.gate.dialects.keys import TokenKey
 from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.node import Node
-from relay.open_responses import OpenResponse
 from relay.secrets import Secrets
+from relay.sessions.open_responses import OpenResponse
 
 API_KEY = "k" * 40
 ISSUER = "https://platform.example"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relay.control.errors import BodyError, BodyTooLargeError
 from relay.control.orders import MAX_AHEAD_S, MAX_ITEM_BYTES, MAX_ITEMS, ItemError, order_of, pieces_of, read_item
 from relay.gate.targets import Target, TargetType
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Action
 
 NOW = 1_800_000_000.0

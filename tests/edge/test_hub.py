@@ -22,7 +22,7 @@ from relay.gate.presence import LIVE_S, Presence
 from relay.manifest.context import Clock, Observed
 from relay.model import Session
 from relay.node import Node
-from relay.open_responses import OpenResponse
+from relay.sessions.open_responses import OpenResponse
 from relay.streams import Stream
 from relay.told import Told
 from relay.verdict import Deny, Reason

@@ -40,7 +40,7 @@ from relay.gate.targets import Target as RevocationTarget
 from relay.gate.targets import TargetType
 from relay.gate.uri import Part, normal_path, spellings
 from relay.model import ManifestClass
-from relay.revocations import Order
+from relay.sessions.revocations import Order
 from relay.state.events import Revocation, decode_event, encode_event
 from relay.urls import SessionUrls
 from relay.verdict import Deny

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from relay.gate.limits import Admitted, Ask, Ended, Group, Occupied, Outcome
-from relay.lease_store import LeaseStore
-from relay.leases import StoreAwayError
 from relay.model import LimitCount, LimitMode, LimitScope, StreamLimit
+from relay.sessions.lease_store import LeaseStore
+from relay.sessions.leases import StoreAwayError
 from tests.valkey import Valkey, valkey_server
 
 GROUP = bytes(range(16))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from relay import leases as leases_module
 from relay.config import LimitConfig
 from relay.gate.limits import Ask, Occupied
-from relay.lease_store import LeaseStore
-from relay.leases import Pending, StreamLeases
 from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
+from relay.sessions import leases as leases_module
+from relay.sessions.lease_store import LeaseStore
+from relay.sessions.leases import Pending, StreamLeases
 from relay.units import Duration
 from relay.verdict import Deny, Reason
 from tests.proxy import FaultyProxy, Mode, faulty_proxy

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from relay.gate.limits import MIN_PREFIX, REST_LEASES, Admitted, Ask, Ended, Outcome, others_of
-from relay.leases import StoreAwayError
+from relay.sessions.leases import StoreAwayError
 
 TIMEOUT_S = 0.2
 """A server that answers no sooner is out of reach: no viewer waits for it."""

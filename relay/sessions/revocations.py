@@ -15,7 +15,7 @@ from relay.gate.presence import Live, Presence
 from relay.gate.revocation import RevocationSet
 from relay.gate.targets import Target, TargetType
 from relay.model import Cut
-from relay.open_responses import OpenResponse, OpenResponses
+from relay.sessions.open_responses import OpenResponse, OpenResponses
 from relay.state.events import Action, Event, Revocation
 from relay.state.replica import SLICE, Draft, NodeReport, Replica, Wait, enough
 from relay.telemetry.metrics import CUT, REVOCATION_CUT

@@ -21,10 +21,10 @@ from prometheus_client import multiprocess
 from relay.config import Config
 from relay.errors import ConfigError
 from relay.listener import bind
+from relay.process.worker import READY
 from relay.reload import check_reload
 from relay.telemetry.exposition import MULTIPROCESS
 from relay.units import Address
-from relay.worker import READY
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 15.0
 """Before a worker that died is started again; doubled each time."""

@@ -1,4 +1,4 @@
-"""What a relay process that is one of several gets from its supervisor (:mod:`relay.supervisor`)."""
+"""What a relay process that is one of several gets from its supervisor (:mod:`relay.process.supervisor`)."""
 
 import asyncio
 import socket

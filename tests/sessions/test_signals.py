@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from relay.gate.signals import Signal, SignalKind
-from relay.signals import MAX_KEPT, SharingSignals
+from relay.sessions.signals import MAX_KEPT, SharingSignals
 
 
 def signal(number: int) -> Signal:

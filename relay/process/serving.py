@@ -21,9 +21,9 @@ import uvloop
 from relay.app import listening
 from relay.config import Config, load_config
 from relay.errors import ConfigError
+from relay.process.supervisor import Supervisor, check_shared
+from relay.process.worker import Worker
 from relay.secrets import Secrets, read_secrets
-from relay.supervisor import Supervisor, check_shared
-from relay.worker import Worker
 
 _log = structlog.get_logger()
 
