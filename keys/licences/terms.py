@@ -1,0 +1,77 @@
+"""What a licence allows, said once for every DRM system; each system's module says it in its own words.
+
+A session is granted keys one by one, each with the terms of its track at its place in the stream. A key whose terms a
+device cannot meet is left out of the licence; only a licence without any key is refused.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from keys.material import ContentKey
+from keys.model import TrackType
+
+
+class Security(StrEnum):
+    """How well a device must guard keys and pictures."""
+
+    SOFTWARE = "software"
+    HARDWARE = "hardware"
+
+
+class Hdcp(IntEnum):
+    """The protection that a digital output must have, in rising order."""
+
+    NONE = 0
+    V1 = 1
+    V2_2 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where decoded pictures may go. ``digital`` and ``analogue`` false: nowhere outside the device itself."""
+
+    hdcp: Hdcp = Hdcp.NONE
+    digital: bool = True
+    analogue: bool = True
+    airplay: bool = True
+    av_adapter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedKey:
+    """A content key, what it covers, and what a device must do to get and use it. Its repr shows no key."""
+
+    key: ContentKey
+    track: TrackType
+    security: Security = Security.SOFTWARE
+    outputs: Outputs = field(default_factory=Outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long a licence holds. Times are seconds since the epoch, lengths seconds; 0: not limited.
+
+    ``start_within`` counts from issue to the first frame, ``play_for`` from the first frame on. ``renew_every`` is
+    how often the device is to ask again, 0: never. A ``persistent`` licence may be stored and must have an
+    ``until``.
+    """
+
+    until: float
+    start_within: int = 0
+    play_for: int = 0
+    renew_every: int = 0
+    persistent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a challenge proves of the device that made it.
+
+    ``system`` is the DRM system, ``digest`` 16 bytes that stand for this device in revocations, ``security`` the
+    highest it may be trusted with; ``model`` is what its certificate says of its make, for operators.
+    """
+
+    system: str
+    digest: bytes
+    security: Security
+    model: str = ""
