@@ -19,3 +19,11 @@ class SignallingError(KeysError):
 
 class LicenceRequestError(KeysError):
     """A player's licence request cannot be read. The player's fault; the message repeats none of its bytes."""
+
+
+class LicenceRefusedError(KeysError):
+    """A sound licence request that gets no licence. ``reason`` is a short code, stable, for counters and logs."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,69 @@
+"""What a Widevine renewal needs to know of its licence, sealed into the licence itself.
+
+Any node that holds the state keys can renew, and none has to remember.
+"""
+
+import struct
+from dataclasses import dataclass, field
+
+from keys.encoding import encode_fields
+from keys.errors import LicenceRequestError, SealError
+from keys.licences.terms import Device, Security
+from keys.licences.widevine.derivation import MacKeys
+from keys.licences.widevine.licence import Identification
+from keys.seal import Sealer
+
+MAX_SESSION_BYTES = 1024
+"""What a caller may add to a licence's state: enough for IDs, too little to bloat every renewal."""
+
+_CONTEXT = b"segmentgate/1 widevine state"
+# MAC keys, device digest, device security, end of the term, length of the model's name.
+_HEAD = struct.Struct(">64s16s?dH")
+"""The layout belongs to the label above: change both together."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A licence's MAC keys, its device, its end (seconds since the epoch, 0: none) and the caller's ``session``."""
+
+    mac: MacKeys
+    device: Device
+    until: float
+    session: bytes = field(repr=False)
+
+    def seal(self, sealer: Sealer, request_id: bytes, session_id: bytes, type_: int, version: int) -> Identification:
+        """The licence's identification with this state in it, and bound to it."""
+        model = self.device.model.encode()
+        head = _HEAD.pack(
+            self.mac.joined(),
+            self.device.digest,
+            self.device.security is Security.HARDWARE,
+            self.until,
+            len(model),
+        )
+        context = _context(request_id, session_id, type_, version)
+        sealed = sealer.seal(head + model + self.session, context)
+        return Identification(request_id, session_id, type_, version, sealed.encode())
+
+    @classmethod
+    def open(cls, sealer: Sealer, found: Identification, system: str) -> "State":
+        """The state in ``found``. Raises :class:`LicenceRequestError` for one that was not sealed just like this."""
+        context = _context(found.request_id, found.session_id, found.type, found.version)
+        try:
+            opened = sealer.open(found.state.decode("ascii"), context)
+            mac, digest, hardware, until, model_bytes = _HEAD.unpack_from(opened)
+        except (SealError, UnicodeDecodeError, struct.error):
+            raise LicenceRequestError("Widevine licence ID: not of a licence made here") from None
+        model = opened[_HEAD.size : _HEAD.size + model_bytes].decode()
+        security = Security.HARDWARE if hardware else Security.SOFTWARE
+        return cls(
+            MacKeys.split(mac),
+            Device(system, digest, security, model),
+            until,
+            opened[_HEAD.size + model_bytes :],
+        )
+
+
+def _context(request_id: bytes, session_id: bytes, type_: int, version: int) -> bytes:
+    numbers = [number.to_bytes(8, "big") for number in (type_, version)]
+    return encode_fields(_CONTEXT, request_id, session_id, *numbers)
