@@ -6,7 +6,7 @@ REVOCATION_BENCHES := gate state revocation bulk player
 BENCHES := protect hit memory limits channels $(REVOCATION_BENCHES)
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 
-.PHONY: demo test check bench bench-revocation fuzz setup browser clean
+.PHONY: demo test check bench bench-revocation fuzz soak setup browser clean
 
 demo: $(VENV)/.demo node_modules/.installed  ## a live origin, the relay and a page that plays it
 	$(BIN)/segmentgate demo $(DEMO)
@@ -28,6 +28,9 @@ bench-revocation: $(VENV)/.dev  ## how fast and how cheap revocation is, on one 
 
 fuzz: $(VENV)/.fuzz  ## every parser for FUZZ_SECONDS (60), or those that FUZZ_TARGET names; finds go to build/fuzz
 	$(BIN)/python -m tests.fuzz.engine --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGET)
+
+soak: $(VENV)/.dev  ## three nodes under everything for SOAK_MINUTES (a day); fails where memory or descriptors grow
+	$(BIN)/python -m tests.soak --minutes $(or $(SOAK_MINUTES),1440)
 
 setup: $(VENV)/.dev node_modules/.installed browser
 

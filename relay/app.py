@@ -27,13 +27,14 @@ from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
 from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
-from relay.issuing import issuers_of
-from relay.jwks import JwksRefresher, PinnedSet
+from relay.issuing import issuers_of, lists_of
+from relay.jwks import PinnedSet
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
 from relay.node import Node, Policies
 from relay.origin.client import Origin
+from relay.refresh import Refresher
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
 from relay.sessions.lease_store import LeaseStore
@@ -49,6 +50,7 @@ from relay.state.messages import Envelope
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Salts
 from relay.state.state import State
+from relay.status_lists import PinnedList
 from relay.streams import Stream
 
 CONTROL_DRAIN_S = 2.0
@@ -72,14 +74,19 @@ class Listening:
 
 
 class NodeBuilder:
-    """Makes a node's policies from a configuration, and anew whenever that changed."""
+    """Makes a node's policies from a configuration, and anew whenever that changed.
 
-    def __init__(self, replica: Replica, salts: Salts) -> None:
+    ``cut_refused`` is called when a status list may have ended sessions.
+    """
+
+    def __init__(self, replica: Replica, salts: Salts, cut_refused: Callable[[], None]) -> None:
         self._replica = replica
         self._salts = salts
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
+        self._cut_refused = cut_refused
         self._pinned: list[PinnedSet] = []
-        self._keys = JwksRefresher([])
+        self._lists: list[PinnedList] = []
+        self._refreshers: list[Refresher] = []
 
     async def policies(self, config: Config, secrets: Secrets, before: Policies | None = None) -> Policies:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
@@ -101,22 +108,26 @@ class NodeBuilder:
             self._proofs_seen,
         )
         policies = Policies(config, gate, self._streams(config, secrets, before), secrets.api_key)
-        await self._refresh(pinned)
+        await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         return policies
 
     async def close(self) -> None:
         """Stop what keeps the policies fresh."""
-        await self._keys.close()
+        for refresher in self._refreshers:
+            await refresher.close()
 
-    async def _refresh(self, pinned: list[PinnedSet]) -> None:
-        keys = JwksRefresher(pinned)
+    async def _refresh(self, pinned: list[PinnedSet], lists: list[PinnedList]) -> None:
+        # Keys first: they verify the lists.
+        refreshers = [Refresher(pinned), Refresher(lists, "lists", on_doubt=self._cut_refused)]
         try:
-            await keys.start()
+            for refresher in refreshers:
+                await refresher.start()
         except BaseException:
-            await keys.close()
+            for refresher in refreshers:
+                await refresher.close()
             raise
-        await self._keys.close()
-        self._pinned, self._keys = pinned, keys
+        await self.close()
+        self._pinned, self._lists, self._refreshers = pinned, lists, refreshers
 
     def _streams(self, config: Config, secrets: Secrets, before: Policies | None) -> dict[str, Stream]:
         mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
@@ -143,7 +154,7 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom, _salted(config))
-        builder = NodeBuilder(replica, salts)
+        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused())
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         open_responses, presence = OpenResponses(), Presence()
@@ -181,6 +192,8 @@ async def running_node(
             fresh = await builder.policies(config, new, policies)
             changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             policies.replace(fresh)
+            # Status lists were fetched anew, or are gone.
+            revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(config))
             secrets = new
@@ -273,7 +286,7 @@ async def listening(
         edge_limits, control_limits = _limits(config)
         # The first to open is the last to close: while viewers are let go, they can still be revoked.
         trusted = obeyed(config, secrets)
-        keys = JwksRefresher(trusted.pinned, "transmitters")
+        keys = Refresher(trusted.pinned, "transmitters")
         stack.push_async_callback(keys.close)
         await keys.start()
         control = await open_listener(create_control(node, trusted.transmitters), at_control, control_limits)

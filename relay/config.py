@@ -22,6 +22,7 @@ from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
 from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
 from relay.model import LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
+from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Size
 
@@ -96,20 +97,14 @@ class TokenKeyConfig(_Section, frozen=True):
     retire_at: Annotated[int, Meta(ge=0)] = 0
 
 
-class JwksConfig(_Section, frozen=True):
-    """A pinned key set (RFC 7517), refreshed in the background and kept for ``keep`` when it cannot be."""
-
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/[^\s#@]*\Z", max_length=1024)]
-    refresh: Duration = Duration.parse("5m")
-    keep: Duration = Duration.parse("1d")
-
-
 class IssuerConfig(_Section, frozen=True):
     """Who may issue tokens, in which dialect, and where requests carry them.
 
     ``header``, ``cookie``, ``query`` and ``path`` are the names that its tokens travel under; the path form is
     ``/watch/NAME=TOKEN/STREAM/…``, or the bare token where ``path`` is ``"*"``. ``streams`` limits what it may
-    admit to. ``options`` are the dialect's own. Two keys let one be replaced without a gap.
+    admit to. ``options`` are the dialect's own. Two keys let one be replaced without a gap. ``status_lists``
+    are those that its tokens may name. With ``proof_nonce``, proofs of possession must hold a nonce of ours
+    (RFC 9449 §9).
     """
 
     iss: NonEmpty
@@ -118,12 +113,14 @@ class IssuerConfig(_Section, frozen=True):
     )
     keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
     jwks: JwksConfig | None = None
+    status_lists: StatusListsConfig | None = None
     streams: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
     header: tuple[HeaderName, ...] | None = None
     cookie: tuple[NonEmpty, ...] | None = None
     query: tuple[NonEmpty, ...] | None = None
     path: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_.-]{0,64})\Z")] | None = None
     options: dict[str, str | int | bool | list[str]] = field(default_factory=dict)
+    proof_nonce: bool = False
 
 
 class TokensConfig(_Section, frozen=True):
@@ -269,8 +266,6 @@ class Config(_Section, frozen=True):
 
 MAX_WINDOW_PERIODS = 256
 MAX_LEEWAY = Duration.parse("60s")
-MIN_KEY_REFRESH = Duration.parse("10s")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WRITTEN = {Duration: Duration.parse, Size: Size.parse, Address: Address.parse}
 
 
@@ -413,7 +408,9 @@ def _check_issuer(where: str, issuer: IssuerConfig) -> None:
     if issuer.jwks and not kind.published:
         raise ConfigError(f"{where}.jwks: {issuer.dialect} has shared secrets, which nobody publishes. Give 'keys'.")
     if issuer.jwks:
-        _check_key_set(f"{where}.jwks", issuer.jwks)
+        check_key_set(f"{where}.jwks", issuer.jwks)
+    if issuer.status_lists:
+        check_status_lists(f"{where}.status_lists", issuer.status_lists, issuer.dialect)
     if issuer.dialect == "secure-link" and issuer.query and len(issuer.query) != 2:
         raise ConfigError(f"{where}.query: a secure link has two parts. Give the names of MD5 and expiry.")
     given = {name: value for name, value in issuer.options.items() if name.removesuffix("_file") not in kind.secrets}
@@ -432,19 +429,9 @@ def _check_transmitter(where: str, transmitter: TransmitterConfig) -> None:
     if len({key.kid for key in transmitter.keys}) != len(transmitter.keys):
         raise ConfigError(f"{where}.keys: two have the same 'kid'. Give each its own.")
     if transmitter.jwks:
-        _check_key_set(f"{where}.jwks", transmitter.jwks)
+        check_key_set(f"{where}.jwks", transmitter.jwks)
     if not transmitter.push_token_file and not transmitter.poll_url:
         raise ConfigError(f"{where}: its events cannot come. Give 'push_token_file' or 'poll_url'.")
-
-
-def _check_key_set(where: str, jwks: JwksConfig) -> None:
-    host = urlsplit(jwks.url).hostname
-    if not jwks.url.startswith("https:") and host not in _LOOPBACK:
-        raise ConfigError(f"{where}.url: whoever is on the way could put keys of his own there. Write it with https.")
-    if jwks.refresh < MIN_KEY_REFRESH:
-        raise ConfigError(f"{where}.refresh: less than {MIN_KEY_REFRESH.seconds:.0f}s. Give a longer duration.")
-    if jwks.keep < jwks.refresh:
-        raise ConfigError(f"{where}.keep: shorter than 'refresh'. Give a longer duration.")
 
 
 def _check_stream(where: str, stream: StreamConfig) -> None:

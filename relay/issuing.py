@@ -1,14 +1,19 @@
-"""From configuration and secrets to the issuers whose tokens are accepted, and the key sets they publish."""
+"""From configuration and secrets to the issuers whose tokens are accepted, and what these publish."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from keys.seal import Sealer
 from relay.config import IssuerConfig, TokensConfig
 from relay.gate.carriers import DEFAULT_NAMES, Names
+from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet
 from relay.gate.issuers import Issuers, IssuerSpec, build_issuers
+from relay.gate.nonces import Nonces
+from relay.gate.status_list import StatusLists
 from relay.jwks import PinnedSet
 from relay.secrets import Secrets
+from relay.status_lists import PinnedList
 
 
 def issuers_of(
@@ -19,6 +24,7 @@ def issuers_of(
     A set that was among those of ``before`` keeps what was fetched: its issuer may be out of reach just now.
     """
     specs, pinned = [], []
+    nonces = Nonces(Sealer(secrets.ring.service_keys("proof nonce")))
     for issuer in tokens.issuers:
         fixed = tuple(secrets.issuers[issuer.iss])
         keys = KeySet(fixed)
@@ -29,9 +35,39 @@ def issuers_of(
                 PinnedSet(keys, issuer.jwks.url, fixed, issuer.jwks.refresh.seconds, issuer.jwks.keep.seconds)
             )
         options = secrets.options.get(issuer.iss)
-        specs.append(IssuerSpec(issuer.iss, issuer.dialect, keys, names_of(issuer), frozenset(issuer.streams), options))
+        specs.append(
+            IssuerSpec(
+                issuer.iss,
+                issuer.dialect,
+                keys,
+                names_of(issuer),
+                frozenset(issuer.streams),
+                options,
+                nonces=nonces if issuer.proof_nonce else None,
+                status_lists=StatusLists(issuer.status_lists.urls if issuer.status_lists else ()),
+            )
+        )
     issuers = build_issuers(specs, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
     return issuers, pinned
+
+
+def lists_of(tokens: TokensConfig, issuers: Issuers, before: Sequence[PinnedList] = ()) -> list[PinnedList]:
+    """The status lists of a configuration's issuers, which are to be refreshed.
+
+    One that was among those of ``before`` keeps what was fetched.
+    """
+    fetched = {(one.terms.issuer, one.url): one.lists.get(one.url) for one in before}
+    pinned = []
+    for issuer in tokens.issuers:
+        if not issuer.status_lists:
+            continue
+        terms = Terms(issuer.iss, tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
+        lists, keys = issuers[issuer.iss].status_lists, issuers[issuer.iss].keys
+        times = issuer.status_lists.refresh.seconds, issuer.status_lists.keep.seconds
+        for url in issuer.status_lists.urls:
+            lists.put(url, fetched.get((issuer.iss, url)))
+            pinned.append(PinnedList(lists, url, terms, keys, *times))
+    return pinned
 
 
 def names_of(issuer: IssuerConfig) -> Names:

@@ -106,13 +106,22 @@ class StreamLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusRef:
+    """Where a token's issuer publishes whether it still holds: the ``index`` in the status list at ``uri``."""
+
+    index: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One playback by one viewer on one device, as the token proved it and the pass carries it.
 
     ``expires_at`` and ``issued_at`` are in seconds since the epoch; ``issued_at`` is that of the token it began
     with. ``streams`` is what the session may watch (``None``: every stream of this deployment), ``ceiling`` the
     best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark`` are
-    what a revocation may name. ``limit`` overrides the stream's own limit of concurrent streams.
+    what a revocation may name. ``limit`` overrides the stream's own limit of concurrent streams. Where the token
+    names a ``status``, that is asked for on every request.
     """
 
     sid: str
@@ -129,6 +138,7 @@ class Session:
     watermark: str = ""
     limit: StreamLimit | None = None
     bounds: Bounds = field(default_factory=Bounds)
+    status: StatusRef | None = None
 
 
 class Guest(Protocol):

@@ -21,6 +21,7 @@ from relay.verdict import Deny, Reason
 
 REASON_HEADER = "Relay-Reason"
 REQUEST_ID_HEADER = "X-Request-Id"
+NONCE_HEADER = "DPoP-Nonce"
 API_PREFIXES = ("/api/", "/taas/")
 RETRY_AFTER_MS = 1000
 """When asking again is right, where nothing better is known."""
@@ -39,6 +40,7 @@ _STATUS = {
     Reason.STATE_STALE: 503,
     Reason.PROOF_MISSING: 401,
     Reason.PROOF_INVALID: 401,
+    Reason.PROOF_NONCE: 401,
     Reason.REPLAYED: 401,
     Reason.CONCURRENCY_LIMIT: 403,
     Reason.GEO_BLOCKED: 451,
@@ -56,7 +58,12 @@ _STATUS = {
     Reason.KEY_PENDING: 503,
 }
 
-_PROOFS = (Reason.PROOF_MISSING, Reason.PROOF_INVALID)
+_CHALLENGES: Mapping[str, str] = {
+    Reason.PROOF_MISSING: "DPoP",
+    Reason.PROOF_INVALID: "DPoP",
+    Reason.PROOF_NONCE: 'DPoP error="use_dpop_nonce"',
+}
+"""RFC 9449 §7.1, §9."""
 _REQUEST_ID = web.RequestKey("request_id", str)
 SHOW_REASON = web.AppKey("show_reason", bool)
 _log = structlog.get_logger()
@@ -68,6 +75,8 @@ def denied(request: web.Request, deny: Deny) -> web.Response:
     status, headers = deny.answer or (_STATUS[deny.reason], {})
     answer = problem(request, status, deny.reason, deny.detail)
     answer.headers.update(headers)
+    if deny.nonce:
+        answer.headers[NONCE_HEADER] = deny.nonce
     return answer
 
 
@@ -79,7 +88,7 @@ def problem(
     if request.app.get(SHOW_REASON, True):
         headers[REASON_HEADER] = code
     if status == 401:
-        headers["WWW-Authenticate"] = "DPoP" if code in _PROOFS else "Bearer"
+        headers["WWW-Authenticate"] = _CHALLENGES.get(code, "Bearer")
     members = dict(members or {})
     if status in (429, 503):
         wait_ms = members.setdefault("retry_after_ms", RETRY_AFTER_MS)

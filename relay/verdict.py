@@ -21,6 +21,7 @@ class Reason(StrEnum):
     STATE_STALE = "state_stale"
     PROOF_MISSING = "proof_missing"
     PROOF_INVALID = "proof_invalid"
+    PROOF_NONCE = "proof_nonce"
     REPLAYED = "replayed"
     CONCURRENCY_LIMIT = "concurrency_limit"
     GEO_BLOCKED = "geo_blocked"
@@ -47,8 +48,10 @@ class Deny:
     """A refusal. ``detail`` is for the operator and the client's developer; it never holds token bytes.
 
     ``answer`` is what the token wants answered instead of the relay's own status (CTA-5007, claim catif).
+    ``nonce`` is what the next proof of possession must hold (RFC 9449 §9).
     """
 
     reason: Reason
     detail: str = ""
     answer: Answer | None = field(default=None, compare=False)
+    nonce: str = field(default="", compare=False)

@@ -139,6 +139,28 @@ def test_every_unit_of_time(written: str, ms: int) -> None:
             "jwks.refresh: less than 10s",
         ),
         ("tokens.issuers[0]", issuer(jwks={"url": "https://a.example/k", "keep": "1m"}), "jwks.keep: shorter than"),
+        (
+            "tokens.issuers[0]",
+            issuer(status_lists={"urls": ["https://a/1", "http://a/2"]}),
+            "status_lists.urls[1]: whoever is on the way could hold it back",
+        ),
+        ("tokens.issuers[0]", issuer(status_lists={"urls": []}), "status_lists.urls: "),
+        ("tokens.issuers[0]", issuer(status_lists={"urls": [f"https://a/{'1' * 512}"]}), "status_lists.urls["),
+        (
+            "tokens.issuers[0]",
+            issuer(status_lists={"urls": ["https://a/1"], "refresh": "0s"}),
+            "status_lists.refresh: less than 1s",
+        ),
+        (
+            "tokens.issuers[0]",
+            issuer(status_lists={"urls": ["https://a/1"], "keep": "1s"}),
+            "status_lists.keep: shorter than",
+        ),
+        (
+            "tokens.issuers[0]",
+            issuer(dialect="fastly", status_lists={"urls": ["https://a/1"]}),
+            "status_lists: tokens of fastly name no status list",
+        ),
         ("transmitters", [{"iss": "s", "audience": "a"}], "transmitters[0]: nothing would verify its events. Give"),
         ("transmitters", [SIGNALS | {"push_token_file": ""}], "transmitters[0]: its events cannot come. Give"),
         ("transmitters", [SIGNALS, SIGNALS], "transmitters: two have the same 'iss'. Give"),

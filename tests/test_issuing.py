@@ -9,12 +9,14 @@ from relay.facts import Facts
 from relay.gate.carriers import Credential, Names, Presented
 from relay.gate.dialects.base import Proof
 from relay.gate.dialects.keys import TokenKey
-from relay.issuing import issuers_of, names_of
+from relay.gate.status_list import StatusList
+from relay.issuing import issuers_of, lists_of, names_of
 from relay.secrets import Secrets
 from tests.gate.platform import NOW, SECRET, token
 from tests.test_config import GOOD
 
 URL = "https://platform.example/jwks.json"
+LIST = "https://platform.example/lists/1"
 
 
 def configured(**issuer: Any) -> Config:
@@ -56,3 +58,19 @@ def test_a_published_set_keeps_its_keys_over_a_reload() -> None:
     other = configured(jwks={"url": URL + "?2"}).tokens
     assert len(issuers_of(other, held(), first)[1][0].keys) == 0
     assert len(issuers_of(tokens, held(KEY), first)[1][0].keys) == 1
+
+
+def test_a_status_list_is_kept_over_a_reload_for_its_issuer() -> None:
+    tokens = configured(keys=KEYS, status_lists={"urls": [LIST, f"{LIST}2"], "refresh": "30s", "keep": "2h"}).tokens
+    issuers, _ = issuers_of(tokens, held(KEY))
+    first = lists_of(tokens, issuers)
+    issuer = issuers["https://platform.example"]
+    assert [(one.url, one.every_s, one.keep_s) for one in first] == [(LIST, 30.0, 7200.0), (f"{LIST}2", 30.0, 7200.0)]
+    assert all(one.lists is issuer.status_lists and one.keys is issuer.keys for one in first)
+    found = StatusList(1, b"", NOW)
+    issuer.status_lists.put(LIST, found)
+    issuers, _ = issuers_of(tokens, held(KEY))
+    again = lists_of(tokens, issuers, first)
+    assert [one.lists.get(one.url) for one in again] == [found, None]
+    without = configured(keys=KEYS).tokens
+    assert lists_of(without, issuers_of(without, held(KEY))[0], again) == []

@@ -10,10 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from relay import jwks
+from relay import refresh
 from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.jwks import JwksRefresher, PinnedSet, show_ages
+from relay.jwks import PinnedSet
+from relay.refresh import Refresher, show_ages
 from relay.telemetry.metrics import KEY_SET_AGE
 from tests.gate.dialects.test_jwk import EC, OKP
 
@@ -63,7 +64,7 @@ async def url(issuer: Issuer) -> AsyncIterator[str]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks, "RETRY_S", 0.01)
+    monkeypatch.setattr(refresh, "RETRY_S", 0.01)
 
 
 def kids(keys: KeySet) -> set[str]:
@@ -84,7 +85,7 @@ async def until(condition: Any) -> None:
 
 async def test_keys_are_there_once_it_has_started(url: str) -> None:
     one = pinned(url, refresh_s=60)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     await refresher.start()
     assert kids(one.keys) == {"fixed", "1"}
     await refresher.close()
@@ -93,7 +94,7 @@ async def test_keys_are_there_once_it_has_started(url: str) -> None:
 
 async def test_a_key_that_its_issuer_withdraws_is_gone(issuer: Issuer, url: str) -> None:
     one = pinned(url)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     await refresher.start()
     issuer.publish(OKP)
     await until(lambda: kids(one.keys) == {"fixed", "2"})
@@ -119,7 +120,7 @@ async def test_a_failed_refresh_keeps_the_keys_and_is_told(
     issuer: Issuer, url: str, body: bytes, status: int, why: str
 ) -> None:
     one = pinned(url)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     await refresher.start()
     issuer.body, issuer.status, issuer.headers = body, status, {"Location": "/elsewhere"}
     with capture_logs() as logs:
@@ -135,7 +136,7 @@ async def test_a_failed_refresh_keeps_the_keys_and_is_told(
 
 async def test_an_issuer_that_cannot_be_reached_stops_nothing() -> None:
     one = pinned("http://127.0.0.1:1/jwks.json?key=query-secret")
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     with capture_logs() as logs:
         await refresher.start()
     assert kids(one.keys) == {"fixed"}
@@ -145,10 +146,10 @@ async def test_an_issuer_that_cannot_be_reached_stops_nothing() -> None:
 
 
 async def test_an_issuer_that_stalls_is_given_up(issuer: Issuer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwks, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(refresh, "TIMEOUT_S", 0.05)
     issuer.stalls = True
     one = pinned(url)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     with capture_logs() as logs:
         await refresher.start()
     assert "Timeout" in logs[0]["error"]
@@ -158,7 +159,7 @@ async def test_an_issuer_that_stalls_is_given_up(issuer: Issuer, url: str, monke
 async def test_old_keys_are_dropped_in_the_end_and_come_back(issuer: Issuer, url: str) -> None:
     clock = Clock()
     one = pinned(url, keep_s=60.0)
-    refresher = JwksRefresher([one], clock=clock)
+    refresher = Refresher([one], clock=clock)
     await refresher.start()
     issuer.status = 500
     clock.now += 59
@@ -175,7 +176,7 @@ async def test_old_keys_are_dropped_in_the_end_and_come_back(issuer: Issuer, url
 async def test_a_secret_that_is_published_is_no_key(issuer: Issuer, url: str) -> None:
     issuer.publish(OKP, {"kty": "oct", "k": "AAAA", "kid": "4"})
     one = pinned(url)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     await refresher.start()
     assert kids(one.keys) == {"fixed", "2"}
     await refresher.close()
@@ -184,7 +185,7 @@ async def test_a_secret_that_is_published_is_no_key(issuer: Issuer, url: str) ->
 async def test_a_configured_key_stands_where_a_fetched_one_has_its_id(issuer: Issuer, url: str) -> None:
     own = public_key({**EC}, "1")
     one = PinnedSet(KeySet([own]), url, (own,), refresh_s=60)
-    refresher = JwksRefresher([one])
+    refresher = Refresher([one])
     await refresher.start()
     assert one.keys.get("1", 0) is own
     await refresher.close()
@@ -198,12 +199,12 @@ def ages() -> dict[str, float]:
 async def test_the_age_of_each_set_is_a_metric_while_it_is_refreshed(url: str) -> None:
     clock = Clock()
     sets = [pinned(url, refresh_s=60), pinned("http://127.0.0.1:1/", refresh_s=60)]
-    refresher = JwksRefresher(sets, "signals", clock)
+    refresher = Refresher(sets, "signals", clock)
     clock.now += 10
     await refresher.start()
     clock.now += 5
     assert ages() == {"signals[0]": 5.0, "signals[1]": 15.0}
-    successor = JwksRefresher(sets[:1], "signals", clock)
+    successor = Refresher(sets[:1], "signals", clock)
     await refresher.close()
     assert ages() == {"signals[0]": 0.0}
     await successor.close()
@@ -211,6 +212,6 @@ async def test_the_age_of_each_set_is_a_metric_while_it_is_refreshed(url: str) -
 
 
 async def test_without_sets_nothing_is_done() -> None:
-    refresher = JwksRefresher([])
+    refresher = Refresher([])
     await refresher.start()
     await refresher.close()

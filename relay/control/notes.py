@@ -6,6 +6,7 @@ ordered it and why, so a second wait for the disk would protect little.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -32,7 +33,8 @@ class Notes:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._entries: list[AuditEntry] = []
+        self._entries: dict[int, AuditEntry] = {}
+        self._numbers = count()
         self._answers: dict[str, Answer] = {}
         self._filled = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -42,8 +44,9 @@ class Notes:
         _log.info("control_action", who=who, what=what, id=effect.get("id"))
         if len(self._entries) >= MAX_OWED:
             FAILED.labels("audit_lost").inc()
-            _log.error("audit_lost", what=self._entries.pop(0).what)
-        self._entries.append(AuditEntry(self._node.clock(), who, what, msgspec.json.encode(effect).decode()))
+            _log.error("audit_lost", what=self._entries.pop(next(iter(self._entries))).what)
+        entry = AuditEntry(self._node.clock(), who, what, msgspec.json.encode(effect).decode())
+        self._entries[next(self._numbers)] = entry
         self._filled.set()
 
     def keep(self, key: str, request: bytes, body: bytes) -> None:
@@ -74,7 +77,8 @@ class Notes:
             await asyncio.sleep(GROUP_S)
             self._filled.clear()
             try:
-                await self.write()
+                # Shielded: what is being written when this ends must not be written once more.
+                await asyncio.shield(self.write())
             except JournalError as err:
                 _log.error("notes_unwritable", entries=len(self._entries), error=str(err))
                 self._filled.set()
@@ -83,11 +87,11 @@ class Notes:
     async def write(self) -> None:
         """Write what waits. Raises :class:`JournalError`."""
         async with self._writing:
-            entries, answers = self._entries, dict(self._answers)
+            entries, answers = dict(self._entries), dict(self._answers)
             if entries:
-                count = len(entries)
-                await asyncio.to_thread(self._node.journal.add_audit, entries[:count])
-                del entries[:count]
+                await asyncio.to_thread(self._node.journal.add_audit, entries.values())
+                for number in entries:
+                    self._entries.pop(number, None)
             if answers:
                 await asyncio.to_thread(self._node.journal.keep_answers, answers)
                 for key, answer in answers.items():

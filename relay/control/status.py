@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from relay.control.errors import BusyError
 from relay.control.orders import MAX_ITEMS
 from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
-from relay.jwks import show_ages
 from relay.node import NODE, Node
+from relay.refresh import show_ages
 from relay.state.snapshot import save_snapshot
 from relay.telemetry import metrics
 from relay.telemetry.exposition import exposition, shared

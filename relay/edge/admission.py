@@ -6,6 +6,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from relay.edge.facts import facts_of
+from relay.edge.possession import note_nonce
 from relay.gate.carriers import Carrier, Presented, strip
 from relay.gate.gate import Admission
 from relay.gate.renewal import RenewalAnswer
@@ -32,7 +33,10 @@ def admit(request: web.Request, stream: Stream) -> Admission | Deny:
     element = facts.path.split("/")[2] if TOKEN_IN_PATH in request.match_info else ""
     now = node.clock()
     admission = node.gate.admit(Presented(request.headers, facts.query, element), facts, stream.name, now)
-    if isinstance(admission, Admission) and admission.reused:
+    if isinstance(admission, Deny):
+        return admission
+    note_nonce(request, admission.visitor)
+    if admission.reused:
         session = admission.visitor.session
         detail = "a token that should come once came again"
         node.signals.note([Signal(SignalKind.REUSE, session.sid, session.account, stream.name, now, detail)])

@@ -11,10 +11,11 @@ from relay.edge.channel import add_channels, get_events, get_keys
 from relay.edge.entry import TERMINATE_HEADER, enter
 from relay.edge.licence import LICENCE_PATH, post_licence
 from relay.edge.next_keys import NEXT_KEYS_HEADER
+from relay.edge.possession import add_nonce
 from relay.edge.resources import get_resource
 from relay.issuing import names_of
 from relay.node import NODE, Node
-from relay.problems import REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
+from relay.problems import NONCE_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
@@ -36,6 +37,8 @@ _EXPOSED = ", ".join(
         REASON_HEADER,
         REQUEST_ID_HEADER,
         NEXT_KEYS_HEADER,
+        NONCE_HEADER,
+        "WWW-Authenticate",
         "Retry-After",
         "Content-Length",
         "Content-Range",
@@ -51,6 +54,7 @@ def create_edge(node: Node) -> web.Application:
     app[NODE] = node
     app[SHOW_REASON] = node.config.edge.show_reason
     app.on_response_prepare.append(_add_cors)
+    app.on_response_prepare.append(add_nonce)
     app.router.add_get("/watch/{stream}/{index}", enter)
     app.router.add_get(f"/watch/{{{TOKEN_IN_PATH}}}/{{stream}}/{{index}}", enter)
     for prefix in (_PASS, _TOKEN):

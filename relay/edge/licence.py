@@ -11,6 +11,7 @@ from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
+from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
@@ -80,7 +81,7 @@ def _visit_of_licence(request: web.Request) -> Visit | Deny:
         found = stream.config.default_class()
     if isinstance(visitor, Deny):
         return visitor
-    unproven = node.gate.check_possession(visitor, facts(), now) if "session" in request.query else None
+    unproven = check_possession(request, visitor, facts()) if "session" in request.query else None
     return node.leases.refused(visitor, now) or unproven or Visit(node, stream, visitor, facts, found, "", "")
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from relay.edge.admission import admit, renewal_headers
 from relay.edge.connection import discard_when_sent, reset
 from relay.edge.facts import client_address, client_asn, facts_of
+from relay.edge.possession import check_possession
 from relay.edge.respond import Answer, send
 from relay.gate.gate import FactsOf, Visitor
 from relay.model import ManifestClass
@@ -90,7 +91,7 @@ def unproven(request: web.Request, visit: Visit) -> Deny | None:
     """
     if "pass" not in request.match_info:
         return None
-    return visit.node.gate.check_possession(visit.visitor, visit.facts(), visit.node.clock())
+    return check_possession(request, visit.visitor, visit.facts())
 
 
 def note_presence(request: web.Request, visit: Visit) -> None:

@@ -3,6 +3,7 @@
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import blake2b, sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from relay.gate.dialects.claims import BadTokenError, Claims
 from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.jws import Jws, take_apart
 from relay.gate.dialects.keys import TokenKey
+from relay.gate.nonces import Nonces
 from relay.gate.replay import SeenOnce
 from relay.gate.uri import Part, spellings
 from relay.verdict import Deny, Reason
@@ -24,11 +26,27 @@ AHEAD_S = 60
 """Seconds that a viewer's clock may be fast."""
 
 
-def check_proof(bounds: Bounds, token: str, facts: Facts, seen: SeenOnce, now: float) -> Deny | None:
+def check_proof(
+    bounds: Bounds, token: str, facts: Facts, seen: SeenOnce, now: float, nonces: Nonces | None = None
+) -> Deny | None:
     """Whether a request lacks the proof that its session's key demands (RFC 9449 §4.3); None when all is well.
 
     ``token`` is the one presented with the request, to which the proof must then be bound; empty where there is none.
+    Where there are ``nonces``, the proof must hold a fresh one (§9), and a refusal brings one.
     """
+    refused = _check_proof(bounds, token, facts, seen, now, nonces)
+    return replace(refused, nonce=nonces.at(now)) if refused and nonces else refused
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """The SHA-256 thumbprint of an EC or OKP public key (RFC 7638), in base64url."""
+    required = {name: jwk[name] for name in ("crv", "kty", "x", *(["y"] if jwk["kty"] == "EC" else []))}
+    return base64url.encode(sha256(json.dumps(required, separators=(",", ":"), sort_keys=True).encode()).digest())
+
+
+def _check_proof(
+    bounds: Bounds, token: str, facts: Facts, seen: SeenOnce, now: float, nonces: Nonces | None
+) -> Deny | None:
     # All of them, for a mapping alone would hide that there are two.
     given = [value for name, value in facts.headers.items() if name.lower() == "dpop"]
     if not given:
@@ -44,16 +62,12 @@ def check_proof(bounds: Bounds, token: str, facts: Facts, seen: SeenOnce, now: f
         name = blake2b(bounds.proof_key.encode() + claims.text("jti", 128).encode(), digest_size=16).digest()
     except BadTokenError as bad:
         return Deny(Reason.PROOF_INVALID, f"DPoP proof: {bad.deny.detail}")
+    if nonces and not nonces.fresh(claims.get("nonce"), now):
+        return Deny(Reason.PROOF_NONCE, "the DPoP proof needs the nonce of this answer")
     # Last, so that only what this key signed can fill the memory.
     if not bounds.proof_reuse and not seen.first_time(name, expires_at, now):
         return Deny(Reason.REPLAYED, "this DPoP proof was used before, or too many come at once")
     return None
-
-
-def thumbprint(jwk: Mapping[str, Any]) -> str:
-    """The SHA-256 thumbprint of an EC or OKP public key (RFC 7638), in base64url."""
-    required = {name: jwk[name] for name in ("crv", "kty", "x", *(["y"] if jwk["kty"] == "EC" else []))}
-    return base64url.encode(sha256(json.dumps(required, separators=(",", ":"), sort_keys=True).encode()).digest())
 
 
 def _check_key(proof: Jws, proof_key: str) -> None:

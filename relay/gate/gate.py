@@ -193,6 +193,10 @@ class Gate:
             return Deny(Reason.TOKEN_EXPIRED, "the session has ended: enter again")
         if session.streams is not None and visitor.stream not in session.streams:
             return Deny(Reason.SCOPE_STREAM, "the session may not watch this stream")
+        if session.status is not None:
+            refused = self._issuers.check_status(session.issuer, session.status, now)
+            if refused:
+                return refused
         if visitor.bounded:
             refused = session.bounds.check(facts())
             if refused:
@@ -210,6 +214,12 @@ class Gate:
     def check_possession(self, visitor: Visitor, facts: Facts, now: float) -> Deny | None:
         """Whether a request proves that it holds the key its session is bound to (RFC 9449); asked for licences."""
         return self._check_possession(visitor, "", facts, now)
+
+    def nonce_for(self, visitor: Visitor, now: float) -> str:
+        """The nonce for a visitor's next proof of possession (RFC 9449 §8.2); empty where none is asked for."""
+        session = visitor.session
+        nonces = self._issuers.nonces_of(session.issuer) if session.bounds.proof_key else None
+        return nonces.at(now) if nonces else ""
 
     def may_have(self, visitor: Visitor, track: TrackType) -> Deny | None:
         """Whether a track type lies within the session's entitlement."""
@@ -247,8 +257,11 @@ class Gate:
         return None
 
     def _check_possession(self, visitor: Visitor, token: str, facts: Facts, now: float) -> Deny | None:
-        bounds = visitor.session.bounds
-        return check_proof(bounds, token, facts, self._proofs_seen, now) if bounds.proof_key else None
+        session = visitor.session
+        if not session.bounds.proof_key:
+            return None
+        nonces = self._issuers.nonces_of(session.issuer)
+        return check_proof(session.bounds, token, facts, self._proofs_seen, now, nonces)
 
 
 class _NoPassError(Exception):

@@ -1,7 +1,7 @@
 """Whose tokens are accepted: every configured issuer with its dialect, keys, carriers and streams."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from relay.facts import Facts
 from relay.gate.carriers import Carriers, Credential, Names, Presented
@@ -9,16 +9,24 @@ from relay.gate.dialects.base import Dialect, Proof
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet, TokenKey
 from relay.gate.dialects.registry import DIALECTS
+from relay.gate.nonces import Nonces
+from relay.gate.status_list import StatusLists
+from relay.model import StatusRef
 from relay.verdict import Deny, Reason
 
 MAX_CACHED = 4096
 _EARLY = (Reason.TOKEN_MALFORMED, Reason.KEY_UNKNOWN, Reason.TOKEN_SIGNATURE)
 """Refusals in the order in which a token meets them, of those that also say that it is someone else's."""
+_NO_LISTS = StatusLists()
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """One issuer. ``streams`` is what its tokens may admit to; empty: every stream."""
+    """One issuer. ``streams`` is what its tokens may admit to; empty: every stream.
+
+    Where there are ``nonces``, proofs of possession in its sessions must hold one. ``status_lists`` are those that
+    its tokens may name.
+    """
 
     name: str
     dialect: Dialect
@@ -26,6 +34,8 @@ class Issuer:
     names: Names
     streams: frozenset[str] = frozenset()
     cacheable: bool = False
+    nonces: Nonces | None = None
+    status_lists: StatusLists = field(default_factory=StatusLists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class IssuerSpec:
     names: Names
     streams: frozenset[str] = frozenset()
     options: object = None
+    nonces: Nonces | None = None
+    status_lists: StatusLists = field(default_factory=StatusLists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,11 @@ class Issuers:
 
     def __getitem__(self, name: str) -> Issuer:
         return self._issuers[name]
+
+    def nonces_of(self, name: str) -> Nonces | None:
+        """What proofs of possession must hold in sessions of an issuer; none is asked of one no longer configured."""
+        issuer = self._issuers.get(name)
+        return issuer.nonces if issuer else None
 
     def find(self, presented: Presented) -> Credential | Deny:
         """The token of a request."""
@@ -82,6 +99,12 @@ class Issuers:
                 return _for_stream(verdict, issuer, stream)
             refusals.append(verdict)
         return max(refusals, key=_rank, default=Deny(Reason.KEY_UNKNOWN, "no issuer for this token"))
+
+    def check_status(self, name: str, status: StatusRef, now: float) -> Deny | None:
+        """Whether a session's issuer still lets its token hold, as its status list says."""
+        issuer = self._issuers.get(name)
+        lists = issuer.status_lists if issuer else _NO_LISTS
+        return lists.check(status, now)
 
     def _verify(self, issuer: Issuer, token: str, facts: Facts, now: float) -> Proof | Deny:
         place = issuer.name, token
@@ -108,7 +131,18 @@ def build_issuers(specs: Iterable[IssuerSpec], audience: str, leeway: float, max
         kind = DIALECTS[spec.dialect]
         terms = Terms(spec.name, audience, leeway, max_lifetime)
         dialect = kind.make(terms, spec.keys, spec.options or kind.options())
-        issuers.append(Issuer(spec.name, dialect, spec.keys, spec.names, spec.streams, kind.cacheable))
+        issuers.append(
+            Issuer(
+                spec.name,
+                dialect,
+                spec.keys,
+                spec.names,
+                spec.streams,
+                kind.cacheable,
+                nonces=spec.nonces,
+                status_lists=spec.status_lists,
+            )
+        )
     return Issuers(issuers)
 
 

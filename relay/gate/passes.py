@@ -11,7 +11,7 @@ from keys.errors import SealError
 from keys.model import TrackType
 from keys.seal import Sealer
 from relay.bounds import Bounds
-from relay.model import Session, StreamLimit
+from relay.model import Session, StatusRef, StreamLimit
 
 MAX_PASS = 8192
 _CONTEXT = b"pass 2"
@@ -34,6 +34,7 @@ class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     m: str = ""
     q: StreamLimit | None = None
     n: Bounds | None = None
+    u: StatusRef | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(_Sealed)
@@ -63,6 +64,7 @@ class PassCodec:
             m=session.watermark,
             q=session.limit,
             n=None if session.bounds == _NO_BOUNDS else session.bounds,
+            u=session.status,
         )
         return self._sealer.seal(msgspec.msgpack.encode(sealed), _CONTEXT)
 
@@ -89,4 +91,5 @@ class PassCodec:
             watermark=sealed.m,
             limit=sealed.q,
             bounds=sealed.n or _NO_BOUNDS,
+            status=sealed.u,
         )

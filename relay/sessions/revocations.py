@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from relay.config import Config
-from relay.errors import RequestError
 from relay.facts import Facts
 from relay.gate.gate import Gate
 from relay.gate.networks import NetworkIndex, parse_network
@@ -127,7 +126,7 @@ class Revocations:
                 stamped = self._replica.stamp([self._draft(order, actor, now) for order in orders[at : at + SLICE]])
                 cut += self._replica.apply(stamped)
                 events += stamped
-        except RequestError:
+        except Exception:
             # What is in force by now must be written and told like anything else.
             await self._settle(events, ask=False)
             raise
@@ -177,7 +176,11 @@ class Revocations:
             # A session may ask for fresher state than its stream does.
             stale = self._replica.age(now) > min(self._stale_after, OLD_S)
             if came_due or stale:
-                CUT.inc(self._open.cut_all(self._is_refused).responses)
+                self.cut_refused()
+
+    def cut_refused(self) -> None:
+        """Stop everything open that the gate refuses by now, whatever the reason."""
+        CUT.inc(self._open.cut_all(self._is_refused).responses)
 
     def cut(self, events: Sequence[Event], via: str) -> Cut:
         """Stop what events just applied have revoked; called by the replica for events from anywhere."""

@@ -1,4 +1,4 @@
-"""Group commit: whatever waits for the journal goes into one transaction, in one thread.
+"""Group commit: what waits for the journal goes into few transactions, in one thread.
 
 A disk makes some hundred transactions a second; so many events a second must not wait in line for one each.
 """
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 import structlog
@@ -18,7 +19,8 @@ from relay.state.journal import Journal
 from relay.state.vector import Span
 from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
 
-GROUP_EVENTS = 512
+GROUP_EVENTS, PART_EVENTS = 512, 256
+"""In one transaction, and of one write in it: a larger batch leaves room for what others write meanwhile."""
 MAX_OWED = 200_000
 RETRY_S = 1.0
 PACE_S = 0.005
@@ -38,9 +40,9 @@ class _Entry(NamedTuple):
 
 
 class GroupCommit:
-    """Writes events to a journal, each of which must be owed first.
+    """Writes events to a journal.
 
-    Events in force here that are not written yet are *owed*; those that could not be written are tried again.
+    Events in force here that are not written yet are *owed*, as are those that could not be written, to be tried again.
     ``complete`` is false once there were too many to keep: journal and memory then no longer hold every event that
     was applied, and this node can vouch for no span of them.
     """
@@ -49,11 +51,13 @@ class GroupCommit:
         self.complete = True
         self._journal = journal
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._waiting: deque[_Entry] = deque()
+        # What somebody waits for goes first.
+        self._waiting: tuple[deque[_Entry], deque[_Entry]] = (deque(), deque())
         self._owed: dict[tuple[str, int], Event] = {}
         self._arrived = asyncio.Event()
         self._awaited = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     @property
     def crowded(self) -> bool:
@@ -71,14 +75,20 @@ class GroupCommit:
         JOURNAL_OWED.set(len(self._owed))
 
     async def write(self, events: Sequence[Event]) -> None:
-        """Make events durable. Raises :class:`JournalError`; then they are owed."""
-        parts = []
-        for at in range(0, len(events), GROUP_EVENTS):
+        """Make events durable: one, or many each of which is owed by now.
+
+        Raises :class:`JournalError`; then they are owed.
+        """
+        # Part by part: whoever has one event to write waits for one of these, not for ten thousand.
+        for at in range(0, len(events), PART_EVENTS):
+            part = events[at : at + PART_EVENTS]
+            if at and not any((event.origin, event.seq) in self._owed for event in part):
+                # Written with all that was owed, while the part before it was: this was closed, or had failed.
+                continue
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._take(_Entry(events[at : at + GROUP_EVENTS], written))
-            parts.append(written)
-        # Shielded: who hangs up must not take along what others wait for in the same transaction.
-        await asyncio.shield(asyncio.gather(*parts))
+            self._take(_Entry(part, written))
+            # Shielded: who hangs up must not take along what others wait for in the same transaction.
+            await asyncio.shield(written)
 
     def write_later(self, events: Sequence[Event]) -> None:
         """Make events durable some time soon."""
@@ -98,11 +108,13 @@ class GroupCommit:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._write_group([*self._waiting, _Entry(list(self._owed.values()), None)])
+        if self._writing is not None:
+            await self._writing
+        await self._write_group([*chain(*self._waiting), _Entry(list(self._owed.values()), None)])
         self._thread.shutdown()
 
     def _take(self, entry: _Entry) -> None:
-        self._waiting.append(entry)
+        self._waiting[entry.written is None].append(entry)
         self._arrived.set()
         if entry.written is not None:
             self._awaited.set()
@@ -110,38 +122,41 @@ class GroupCommit:
             self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        while self._waiting or self._owed:
-            if not self._waiting:
+        while any(self._waiting) or self._owed:
+            if not any(self._waiting):
                 # What is new does not wait for what failed.
                 self._arrived.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), RETRY_S)
-            if all(entry.written is None for entry in self._waiting):
+            if not self._waiting[0]:
                 self._awaited.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._awaited.wait(), LINGER_S)
-            await self._write_group(self._next_group())
+            # Shielded: who waits for what is being written when this is closed must hear of it.
+            self._writing = asyncio.ensure_future(self._write_group(self._next_group()))
+            await asyncio.shield(self._writing)
             await asyncio.sleep(PACE_S)
 
     def _next_group(self) -> list[_Entry]:
-        if not self._waiting:
-            owed = list(self._owed.values())[:GROUP_EVENTS]
-            return [_Entry(owed, None)]
-        group = [self._waiting.popleft()]
-        size = len(group[0].events)
-        while self._waiting and size + len(self._waiting[0].events) <= GROUP_EVENTS:
-            group.append(self._waiting.popleft())
-            size += len(group[-1].events)
-        return group
+        group: list[_Entry] = []
+        size = 0
+        for waiting in self._waiting:
+            while waiting and (not group or size + len(waiting[0].events) <= GROUP_EVENTS):
+                group.append(waiting.popleft())
+                size += len(group[-1].events)
+        return group or [_Entry(list(self._owed.values())[:GROUP_EVENTS], None)]
 
     async def _write_group(self, group: list[_Entry]) -> None:
         events = [event for entry in group for event in entry.events]
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.append, events)
-        except JournalError as err:
-            _log.error("journal_unwritable", events=len(events), error=str(err))
+        except (JournalError, MemoryError, RuntimeError) as err:
+            # For want of a disk, of memory, of a thread: no fault of the events, so none of them may be given up.
+            failure = err if isinstance(err, JournalError) else JournalError(f"journal: {type(err).__name__}")
+            _log.error("journal_unwritable", events=len(events), error=str(failure))
             for entry in group:
-                _settle(entry, err)
+                self.owe(entry.events)
+                _settle(entry, failure)
         except Exception as err:
             # A bug, and its text may tell what was to be written.
             _log.error("bug", error=type(err).__name__, events=len(events))

@@ -81,3 +81,9 @@ KEY_SET_AGE = Gauge(
     ["set"],
     multiprocess_mode="livemax",
 )
+STATUS_LIST_AGE = Gauge(
+    "segmentgate_status_list_age_seconds",
+    "Since when each status list was last fetched, by its place.",
+    ["list"],
+    multiprocess_mode="livemax",
+)

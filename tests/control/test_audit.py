@@ -1,11 +1,16 @@
 """The audit log, and answers that are remembered across a restart."""
 
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from relay.control import notes
 from relay.errors import JournalError
+from relay.state.journal import AuditEntry
 from tests.control.desk import API_KEY, Desk, open_desk
 
 
@@ -71,3 +76,39 @@ async def test_a_full_disk_delays_the_log_and_loses_none_of_it(desk: Desk, monke
 async def test_bad_queries(desk: Desk, query: str) -> None:
     status, problem, _ = await desk.call("GET", f"/api/v1/audit?{query}")
     assert (status, problem["code"]) == (400, "request_invalid")
+
+
+async def test_an_end_in_the_middle_of_writing_writes_nothing_twice(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_desk(tmp_path) as desk:
+        add, begun = desk.node.journal.add_audit, threading.Event()
+
+        def slow(entries: Iterable[AuditEntry]) -> None:
+            begun.set()
+            time.sleep(0.1)
+            add(entries)
+
+        monkeypatch.setattr(desk.node.journal, "add_audit", slow)
+        await desk.revoke({"type": "session", "value": "s"})
+        await asyncio.to_thread(begun.wait, 5)
+    async with open_desk(tmp_path) as desk:
+        assert len((await desk.get("/api/v1/audit"))["entries"]) == 1
+
+
+async def test_what_makes_room_while_others_are_written_takes_no_more_along(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "MAX_OWED", 2)
+    made, add = notes.Notes(desk.node), desk.node.journal.add_audit
+    made.audit("a", "one", {})
+    made.audit("a", "two", {})
+
+    def meanwhile(entries: Iterable[AuditEntry]) -> None:
+        made.audit("a", "three", {})
+        add(entries)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.node.journal, "add_audit", meanwhile)
+        await made.write()
+    assert [entry.what for entry in await made.audited(0, 10)] == ["one", "two", "three"]

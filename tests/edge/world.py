@@ -85,8 +85,13 @@ def stream(origin: str, folder: str, **settings: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running_world(origin_app: web.Application, world_of: Callable[[str], dict[str, Any]]) -> AsyncIterator[World]:
-    """A relay before ``origin_app``; ``world_of`` gives the configuration's streams for the origin's URL."""
+async def running_world(
+    origin_app: web.Application, world_of: Callable[[str], dict[str, Any]], **issuer: Any
+) -> AsyncIterator[World]:
+    """A relay before ``origin_app``; ``world_of`` gives the configuration's streams for the origin's URL.
+
+    ``issuer`` are further settings of the platform as an issuer.
+    """
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(origin_app, shutdown_timeout=0.1)
         await runner.setup()
@@ -101,7 +106,11 @@ async def running_world(origin_app: web.Application, world_of: Callable[[str], d
                 "tokens": {
                     "audience": "edge",
                     "issuers": [
-                        {"iss": "https://platform.example", "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}
+                        {
+                            "iss": "https://platform.example",
+                            "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}],
+                            **issuer,
+                        }
                     ],
                 },
                 "origin": {"read_timeout": "1s", "connect_timeout": "1s"},

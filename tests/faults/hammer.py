@@ -27,10 +27,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask; ``path`` is made anew for every request."""
+    """What to ask; ``path`` is made anew for every request, ``heard`` is given every answer."""
 
     path: Callable[[], str]
     data: str | None = None
+    heard: Callable[[Answer], None] = lambda _: None
 
 
 def always(path: str, data: str | None = None) -> Request:
@@ -50,6 +51,7 @@ async def hammering(nodes: Sequence[RelayProcess], requests: Sequence[Request]) 
             try:
                 async with client.request(method, url, data=request.data, allow_redirects=False) as answer:
                     answers.append(Answer(at, began, time.monotonic(), answer.status, answer.headers))
+                    request.heard(answers[-1])
                     await answer.read()
             except aiohttp.ClientError:
                 await asyncio.sleep(0.01)

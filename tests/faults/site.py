@@ -4,11 +4,13 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from os import SEEK_END
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any
 
 import aiohttp
@@ -78,8 +80,12 @@ class Site:
 
     async def order(self, at: int, query: str = "", **item: Any) -> Acknowledged:
         """Send one item, of a session unless it says otherwise, to a node's API."""
+        return await self.order_all(at, [{"type": "session", **item}], query)
+
+    async def order_all(self, at: int, items: Sequence[Mapping[str, Any]], query: str = "") -> Acknowledged:
+        """Send many items to a node's API in one call."""
         headers = {"Idempotency-Key": f"call-{next(_sids)}"}
-        return await self._call(at, "POST", query, headers, json=[{"type": "session", **item}])
+        return await self._call(at, "POST", query, headers, json=items)
 
     async def get(self, at: int, path: str) -> Acknowledged:
         """Read something below the resource of revocations of a node's API."""
@@ -90,6 +96,20 @@ class Site:
         found = await self.get(at, f"?type=session&value={sid}")
         assert found.status == 200, found
         return found.body
+
+    async def reload(self, at: int) -> None:
+        """SIGHUP; returns when the node says that it has taken its files over."""
+        node = self.nodes[at]
+        with (node.folder / "log").open() as log:
+            log.seek(0, SEEK_END)
+            node.process.send_signal(SIGHUP)
+            said: list[str] = []
+
+            def has_reloaded() -> bool:
+                said.append(log.read())
+                return '"event": "reloaded"' in "".join(said)
+
+            await until(has_reloaded)
 
     async def kill(self, *nodes: int) -> None:
         """SIGKILL."""
@@ -143,6 +163,15 @@ class Site:
                 assert time.monotonic() < until, "no session can begin"
                 await asyncio.sleep(0.1)
 
+    async def resident(self) -> Viewer:
+        """A new viewer who may stay for long and miss nothing.
+
+        He leaves out the segment that never ends: an origin is given up that takes two minutes over one.
+        """
+        viewer = await self.enter("resident")
+        del viewer.paths["flow"]
+        return viewer
+
     async def serves_the_innocent(self) -> None:
         """Wait until every node serves a viewer whom nobody revoked."""
         viewer = await self.enter("innocent")
@@ -159,7 +188,9 @@ class Site:
 
 
 @contextmanager
-def running_site(folder: Path, ahead_s: Sequence[float] = (0.0, 0.0, 0.0)) -> Iterator[Site]:
+def running_site(
+    folder: Path, ahead_s: Sequence[float] = (0.0, 0.0, 0.0), stale_after_s: float = STALE_AFTER_S
+) -> Iterator[Site]:
     """A site of a node for each clock; its streams refuse everyone while a node's state is older than it should be.
 
     Stream "live" has a segment that is still being made, "rolling" changes keys every :data:`PERIOD_S`.
@@ -180,7 +211,7 @@ def running_site(folder: Path, ahead_s: Sequence[float] = (0.0, 0.0, 0.0)) -> It
                 **closed,
             },
         }
-        state = {"stale_after": f'"{STALE_AFTER_S:g}s"'}
+        state = {"stale_after": f'"{stale_after_s:g}s"'}
         nodes = stack.enter_context(cluster(folder, streams, [proxy.url for proxy in proxies], state, None, ahead_s))
         yield Site(valkey, proxies, nodes)
 

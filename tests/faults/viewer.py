@@ -28,6 +28,8 @@ class Taken:
     """When each kind of thing last came: segment, flow, keys, licence."""
     refused: dict[str, tuple[float, str]] = field(default_factory=dict)
     """When and why each kind was last refused."""
+    broken: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """When and how a request of each kind last ended without a whole answer."""
 
     @property
     def last(self) -> float:
@@ -115,6 +117,15 @@ class Viewer:
         }
         assert not late, f"served past the bound, by seconds: {late}"
 
+    def got_everything(self) -> None:
+        """Assert that no node has refused or broken off any request."""
+        trouble = {
+            node.folder.name: (taken.refused, taken.broken)
+            for node, taken in zip(self.nodes, self.taken, strict=True)
+            if taken.refused or taken.broken
+        }
+        assert not trouble, f"refused, or broken off: {trouble}"
+
     async def verdicts(self, *nodes: int) -> list[str]:
         """What some nodes, or all, say to a request for a segment: "served", or why not."""
         chosen = nodes or range(len(self.nodes))
@@ -136,7 +147,7 @@ class Viewer:
     async def _take(self, client: aiohttp.ClientSession, at: int, kind: str) -> None:
         taken = self.taken[at]
         while True:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            try:
                 async with self._request(client, at, kind) as answer:
                     if answer.status == 200:
                         async for _ in answer.content.iter_any():
@@ -144,6 +155,8 @@ class Viewer:
                     else:
                         why = answer.headers.get("Relay-Reason", str(answer.status))
                         taken.refused[kind] = time.monotonic(), why
+            except (aiohttp.ClientError, TimeoutError) as err:
+                taken.broken[kind] = time.monotonic(), repr(err)
             await asyncio.sleep(PAUSE_S)
 
     def _request(

@@ -156,7 +156,7 @@ _LINES = Notation(_read_lines, _spell_lines, _ODD_JSON, _JSON)
 _CBOR_NOTATION = Notation(cbor2.loads, cbor2.dumps, _ODD_BINARY, _CBOR)
 _PACKED = Notation(msgspec.msgpack.decode, msgspec.msgpack.encode, _ODD_BINARY, _CBOR)
 _JSON_TARGETS = (
-    *("jwt-claims", "uri-signing-claims", "secure-media-claims", "scope-json"),
+    *("jwt-claims", "uri-signing-claims", "secure-media-claims", "status-list-claims", "scope-json"),
     *("jwks", "items-array", "body", "set-claims", "clear-key"),
 )
 NOTATIONS: Mapping[str, Notation] = {
@@ -173,7 +173,7 @@ def inputs_for(target: Target) -> st.SearchStrategy[bytes]:
     if target.name in NOTATIONS:
         notation = NOTATIONS[target.name]
         return edited(target) | _respelt(target, notation, notation.values)
-    if target.name in ("jwt", "dpop", "set"):
+    if target.name in ("jwt", "dpop", "set", "status-list"):
         return edited(target) | _reencoded(target)
     return edited(target)
 

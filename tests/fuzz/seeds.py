@@ -30,7 +30,17 @@ from relay.state.state import State
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
 from tests.fuzz.documents import URLS, _signed_set
 from tests.fuzz.target import CORPUS, GOOD
-from tests.fuzz.tokens import ENCRYPTION_KEY, HERE, LINK_SIGNER, PASSES, _jws, _sign_akamai, _sign_media_cdn
+from tests.fuzz.tokens import (
+    ENCRYPTION_KEY,
+    HERE,
+    LINK_SIGNER,
+    PASSES,
+    SIGN_STATUS_LIST,
+    STATUS_LIST_URI,
+    _jws,
+    _sign_akamai,
+    _sign_media_cdn,
+)
 from tests.gate import platform
 from tests.gate.links import END, KEY, NOW, TERMS
 from tests.gate.test_dpop import JWKS, proof
@@ -38,6 +48,7 @@ from tests.media.material import VECTORS
 
 _GOLDEN = VECTORS.parent / "golden"
 _ES_KEY, _PLATFORM = platform.SIGNERS["es-1"], platform.TERMS.issuer
+_STATUS = {"status_list": {"idx": 1, "uri": STATUS_LIST_URI}}
 _THUMBPRINT = base64url.encode(bytes(32))
 
 
@@ -58,9 +69,22 @@ def _jwt_claims() -> dict[str, bytes]:
     renewed = {"rnw": {"add": 120, "deadline": 60, "via": "cookie", "name": "again"}, "use": "watch", "x": 1.5}
     return {
         "plain": _json(platform.CLAIMS),
+        "listed": _json({**platform.CLAIMS, "status": _STATUS}),
         "narrow": _json({**platform.CLAIMS, "paths": paths, **narrow}),
         "renewed": _json({**platform.CLAIMS, **renewed, "cnf": {"jkt": _THUMBPRINT}}),
         "header": _json({**platform.HEADER, "x": [1.5, None]}, platform.CLAIMS),
+    }
+
+
+def _status_lists() -> dict[str, bytes]:
+    said = {"sub": STATUS_LIST_URI, "iat": NOW}
+    one, two = (
+        {"bits": 1, "lst": "eNrbuRgAAhcBXQ"},
+        {"bits": 2, "lst": "eNo76fITAAPfAgc", "aggregation_uri": "https://a/"},
+    )
+    return {
+        "one": _json({**said, "exp": NOW + 600, "ttl": 60, "status_list": one}),
+        "two": _json({**said, "iss": _PLATFORM, "nbf": NOW, "ttl": 0.5, "status_list": two}),
     }
 
 
@@ -70,6 +94,7 @@ _CAT = {"iss": _PLATFORM, "aud": "edge", "sub": "acct-42", "exp": NOW + 600, "ia
 def _cat_claims() -> dict[str, dict[Any, Any]]:
     return {
         "plain": {**_CAT, "catu": {3: {1: "/live/ch1/"}}, "catv": 1, "catm": ["GET", "HEAD"]},
+        "listed": {**_CAT, "status": _STATUS},
         "narrow": {
             **_CAT, "catu": {1: {0: "edge.example"}, 3: {4: ["/live/ch1/.*", "i"]}, 8: {-1: sha256(b"m3u8").digest()}},
             "cath": {"x-tier": {0: "gold"}}, "catgeoiso3166": ["DE"], "cnf": {3: bytes(32)}, "catdpop": {0: 60, 1: 1},
@@ -330,11 +355,13 @@ def seeds() -> dict[str, dict[str, bytes]]:
         "fastly": {"link": _fastly()},
         "jwt-claims": _jwt_claims(),
         "cat-claims": cats,
+        "status-list-claims": _status_lists(),
         "uri-signing-claims": uris,
         "secure-media-claims": _secure_media(),
         "akamai-fields": _akamai(),
         "media-cdn-fields": _media_cdn(),
     }
+    found["status-list"] = {name: SIGN_STATUS_LIST(claims).encode() for name, claims in _status_lists().items()}
     found["cat-message"] = {name: base64url.decode(token.decode()) for name, token in found["cat"].items()}
     _documents(found)
     _records(found)

@@ -33,6 +33,7 @@ from relay.gate.dialects.secure_media import SecureMediaDialect
 from relay.gate.dialects.uri_signing import UriSigningDialect, UriSigningOptions
 from relay.gate.gate import Visitor
 from relay.gate.passes import PassCodec
+from relay.gate.status_list import MAX_INFLATED, StatusList, read_status_list
 from relay.model import Session
 from relay.verdict import Deny
 from tests.fuzz.target import Target, good_inputs, text_of
@@ -43,6 +44,7 @@ ENCRYPTION_KEY = bytes(range(16))
 PLATFORM_KEYS = platform.keys()
 LINK_KEYS = KeySet([TokenKey("k1", "HS256", KEY), Signer.load("ed", *platform.SIGNERS["ed-1"]).public()])
 LINK_SIGNER = Signer("k1", "HS256", KEY)
+STATUS_LIST_URI = "https://platform.example/statuslists/1"
 PASSES = PassCodec(Sealer([bytes(32)]))
 HERE = Facts(
     "GET",
@@ -177,6 +179,9 @@ def _jws(signer: Signer, defaults: dict[str, str]) -> Callable[[bytes], str]:
     return sign
 
 
+SIGN_STATUS_LIST = _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "statuslist+jwt"})
+
+
 def _sign_cat(data: bytes) -> str:
     return seal_cose(data, Signer.load("hs-1", *platform.SIGNERS["hs-1"]))
 
@@ -197,6 +202,41 @@ def _sign_media_cdn(data: bytes) -> str:
 
 def _cose_text(data: bytes) -> tuple[str, Facts]:
     return base64url.encode(data), HERE
+
+
+class StatusListTokens:
+    """The target of status list tokens, as they are published or, with ``sign``, their claims before they are signed.
+
+    Whatever is accepted is for the list's URI, holds, and has a status for every index or none. As published, it must
+    be one that the corpus holds as good.
+    """
+
+    def __init__(self, sign: Callable[[bytes], str] | None = None) -> None:
+        self._sign = sign
+
+    @cached_property
+    def known(self) -> list[StatusList]:
+        """The good lists."""
+        return [self._read(data) for data in good_inputs("status-list")]
+
+    def run(self, data: bytes) -> bool:
+        """Whether a list is accepted."""
+        try:
+            found = self._read(data)
+        except ValueError:
+            return False
+        assert self._sign or found in self.known, "a list that nobody signed"
+        assert found.expires_at > NOW
+        assert found.ttl > 0
+        count = len(found.statuses) * 8 // found.bits
+        assert len(found.statuses) <= MAX_INFLATED
+        assert all(found.at(index) in range(2**found.bits) for index in {0, count // 2, count - 1} if count)
+        assert found.at(count) is None
+        return True
+
+    def _read(self, data: bytes) -> StatusList:
+        raw = self._sign(data).encode() if self._sign else data
+        return read_status_list(raw, STATUS_LIST_URI, platform.TERMS, PLATFORM_KEYS, NOW)
 
 
 _ODD_ITEMS: tuple[object, ...] = (
@@ -233,6 +273,8 @@ TOKEN_TARGETS = [
         "jwt-claims", Signed("jwt", _jws(Signer("hs-1", *platform.SIGNERS["hs-1"]), {"typ": "JWT"})).run, JSON_WORDS
     ),
     Target("cat-claims", Signed("cat", _sign_cat).run, CBOR_WORDS),
+    Target("status-list", StatusListTokens().run, _LINK_WORDS),
+    Target("status-list-claims", StatusListTokens(SIGN_STATUS_LIST).run, (*JSON_WORDS, b"0.5", b"eNrbuRgAAhcBXQ")),
     Target("uri-signing-claims", Signed("uri-signing", _jws(LINK_SIGNER, {"typ": "JWT"})).run, JSON_WORDS),
     Target("secure-media-claims", Signed("secure-media", _jws(LINK_SIGNER, {"typ": "JWT"})).run, JSON_WORDS),
     Target("akamai-fields", Signed("akamai", _sign_akamai).run, _LINK_WORDS),

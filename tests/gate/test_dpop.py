@@ -12,17 +12,20 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from keys import base64url
+from keys.seal import Sealer
 from relay.bounds import Bounds
 from relay.facts import Facts
 from relay.gate.dialects.jws import seal
 from relay.gate.dialects.keys import Signer
 from relay.gate.dpop import AHEAD_S, check_proof, thumbprint
+from relay.gate.nonces import SLOT_S, Nonces
 from relay.gate.replay import SeenOnce
-from relay.verdict import Reason
+from relay.verdict import Deny, Reason
 from tests.gate import negatives
 from tests.gate.platform import EC_KEY, ED_KEY, NOW, SECRET, private_pem
 
 TOKEN = "header.claims.signature"
+NONCES = Nonces(Sealer([bytes(32)]))
 SIGNERS = {
     "ES256": Signer.load("", "ES256", private_pem(EC_KEY)),
     "EdDSA": Signer.load("", "EdDSA", private_pem(ED_KEY)),
@@ -263,6 +266,42 @@ def test_only_what_the_key_signed_takes_room() -> None:
     assert len(seen) == 0
     assert reason_of(facts(proof()), seen=seen) is None
     assert reason_of(facts(proof(jti="proof-2")), seen=seen) is Reason.REPLAYED
+
+
+def test_a_proof_needs_no_nonce_and_may_hold_any_where_none_is_asked_for() -> None:
+    assert reason_of(facts(proof(nonce="theirs"))) is None
+
+
+@pytest.mark.parametrize(
+    "nonce", [None, "", 5, ["x"], "theirs", NONCES.at(NOW - 2 * SLOT_S), NONCES.at(NOW + 2 * SLOT_S)]
+)
+def test_where_a_nonce_is_asked_for_the_proof_must_hold_a_fresh_one(nonce: object) -> None:
+    seen = SeenOnce()
+    deny = check_proof(BOUNDS["ES256"], TOKEN, facts(proof(nonce=nonce)), seen, NOW, NONCES)
+    assert deny == Deny(Reason.PROOF_NONCE, deny.detail if deny else "")
+    assert deny.nonce == NONCES.at(NOW)
+    # The proof was not used up, although its key is not likely to send it again.
+    assert len(seen) == 0
+    assert check_proof(BOUNDS["ES256"], TOKEN, facts(proof(nonce=deny.nonce)), seen, NOW, NONCES) is None
+
+
+def test_a_proof_with_a_nonce_holds_once_all_the_same() -> None:
+    seen, here = SeenOnce(), facts(proof(nonce=NONCES.at(NOW - SLOT_S)))
+    assert check_proof(BOUNDS["ES256"], TOKEN, here, seen, NOW, NONCES) is None
+    again = check_proof(BOUNDS["ES256"], TOKEN, here, seen, NOW, NONCES)
+    assert again
+    assert again.reason is Reason.REPLAYED
+
+
+@pytest.mark.parametrize("bad", [(), ("x",), (proof(), proof()), (proof(htm="POST", nonce=NONCES.at(NOW)),)])
+def test_every_refusal_brings_a_nonce_where_one_is_asked_for(bad: tuple[str, ...]) -> None:
+    deny = check_proof(BOUNDS["ES256"], TOKEN, facts(*bad), SeenOnce(), NOW, NONCES)
+    assert deny
+    assert deny.reason in (Reason.PROOF_MISSING, Reason.PROOF_INVALID)
+    assert deny.nonce == NONCES.at(NOW)
+    without = check_proof(BOUNDS["ES256"], TOKEN, facts(*bad), SeenOnce(), NOW)
+    assert without
+    assert without.nonce == ""
 
 
 @given(st.text(max_size=200))

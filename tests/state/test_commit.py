@@ -1,4 +1,4 @@
-"""Group commit where an event is one that no journal can hold: a bug, of which nothing else may suffer."""
+"""Group commit: large batches, closing, and an event that no journal can hold, of which nothing else may suffer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from relay.state.commit import GroupCommit
 from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
 from relay.telemetry.metrics import JOURNAL_DROPPED, JOURNAL_OWED
-from tests.state.cluster import until
+from tests.state.cluster import SlowJournal, until
 
 ORIGIN = "a" * 16
 
@@ -92,3 +92,86 @@ async def test_closing_writes_what_can_be(journal: Journal) -> None:
     await commit.close()
     assert written(journal) == [1, 3]
     journal.close()
+
+
+async def test_who_waits_for_what_is_written_while_it_is_closed_hears_of_it(tmp_path: Path) -> None:
+    journal = SlowJournal(tmp_path / "journal.sqlite")
+    commit = GroupCommit(journal)
+    journal.disk.clear()
+    waiting = asyncio.ensure_future(write(commit, [event(seq) for seq in range(1, 1000)]))
+    await asyncio.sleep(0.02)
+    closing = asyncio.ensure_future(commit.close())
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    journal.disk.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(waiting, closing)
+    assert written(journal) == list(range(1, 1000))
+    journal.close()
+
+
+async def test_what_was_not_owed_is_owed_once_it_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit_module, "RETRY_S", 0.01)
+    journal = SlowJournal(tmp_path / "journal.sqlite")
+    commit = GroupCommit(journal)
+    journal.full = True
+    with pytest.raises(JournalError):
+        await commit.write([event(1)])
+    journal.full = False
+    await until(lambda: written(journal) == [1])
+    await commit.close()
+    journal.close()
+
+
+async def test_a_large_batch_is_durable_as_a_whole_when_its_author_hears_of_it(
+    commit: GroupCommit, journal: Journal
+) -> None:
+    batch = [event(seq) for seq in range(1, 2 * commit_module.GROUP_EVENTS + 2)]
+    await write(commit, batch)
+    assert written(journal) == [one.seq for one in batch]
+    assert JOURNAL_OWED._value.get() == 0
+
+
+async def test_one_event_waits_for_a_part_of_a_batch_only(commit: GroupCommit, journal: Journal) -> None:
+    batch = [event(seq) for seq in range(1, 4 * commit_module.GROUP_EVENTS)]
+    writing = asyncio.ensure_future(write(commit, batch))
+    await asyncio.sleep(0)
+    await write(commit, [event(len(batch) + 1)])
+    assert not writing.done()
+    # Who gives up takes nothing along: what is in force is written all the same.
+    writing.cancel()
+    async with asyncio.timeout(5):
+        await until(lambda: JOURNAL_OWED._value.get() == 0)
+    assert written(journal) == list(range(1, len(batch) + 2))
+
+
+async def test_a_batch_of_which_a_part_fails_fails(commit: GroupCommit, journal: Journal) -> None:
+    batch = [event(seq) for seq in range(1, 2 * commit_module.GROUP_EVENTS)]
+    batch[-1] = poison(len(batch))
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError):
+            await write(commit, batch)
+        await until(lambda: JOURNAL_OWED._value.get() == 0)
+    assert written(journal) == list(range(1, len(batch)))
+
+
+@pytest.mark.parametrize("want", [MemoryError, RuntimeError("can't start new thread")])
+async def test_what_cannot_be_written_for_want_of_memory_or_threads_is_not_given_up(
+    commit: GroupCommit, journal: Journal, monkeypatch: pytest.MonkeyPatch, want: Exception
+) -> None:
+    def failing(_: Sequence[Event]) -> None:
+        raise want
+
+    dropped = JOURNAL_DROPPED._value.get()
+    async with asyncio.timeout(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "append", failing)
+            with pytest.raises(JournalError):
+                await write(commit, [event(1)])
+            commit.owe([event(2)])
+            commit.write_later([event(2)])
+            await asyncio.sleep(0.3)
+        await until(lambda: written(journal) == [1, 2])
+    assert JOURNAL_DROPPED._value.get() == dropped

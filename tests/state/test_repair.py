@@ -11,6 +11,7 @@ from relay.errors import JournalError
 from relay.gate.targets import Target, TargetType
 from relay.state import commit
 from relay.state.events import Action
+from relay.state.messages import Message
 from relay.state.replica import Wait, enough
 from tests.proxy import FaultyProxy, Mode
 from tests.state.cluster import Cluster, Node, until
@@ -89,6 +90,31 @@ async def test_a_node_that_leaves_in_good_order_is_not_missed(cluster: Cluster) 
     await cluster.all_know_each_other()
     await cluster.stop("b")
     await until(lambda: a.replica.members() == [])
+
+
+async def test_single_events_share_messages_and_none_is_lost_by_a_node_that_stops_meanwhile(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await cluster.start("a")
+    await cluster.start("b")
+    await cluster.all_know_each_other()
+    log = a.log
+    assert log is not None
+    sent, publish = list[Message](), log.publish
+
+    def counted(message: Message) -> None:
+        sent.append(message)
+        publish(message)
+
+    monkeypatch.setattr(log, "publish", counted)
+    for number in range(40):
+        a.replica.apply(events := a.draft(f"s{number}"))
+        await a.replica.publish(events)
+    # Without a journal to offer them from, what is not sent now would never be.
+    await cluster.stop("a")
+    await cluster.all_revoke(*(f"s{number}" for number in range(40)), timeout_s=0.8)
+    assert sum(len(message.events()) for message in sent) == 40
+    assert len(sent) == 1
 
 
 async def test_without_the_log_no_quorum_is_claimed(tmp_path: Path) -> None:

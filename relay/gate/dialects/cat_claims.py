@@ -33,6 +33,7 @@ LABELS: Mapping[str, int] = {
     "catdpop": 321,
     "catif": 322,
     "catr": 323,
+    "status": 65535,
 }
 """Claims that are enforced here, or restrict nothing."""
 REFUSED: Mapping[int, str] = {

@@ -15,7 +15,7 @@ from keys import base64url
 from keys.model import TrackType
 from relay.bounds import Bounds
 from relay.gate.scope import ScopeError, UnenforcedError
-from relay.model import LimitCount, LimitMode, LimitScope, Session, StreamLimit
+from relay.model import LimitCount, LimitMode, LimitScope, Session, StatusRef, StreamLimit
 from relay.verdict import Answer, Deny, Reason
 
 MAX_STREAMS = 256
@@ -23,6 +23,8 @@ MAX_NETWORKS = 64
 MAX_COUNTRIES = 64
 MAX_METHODS = 16
 MAX_LIMIT = 1000
+MAX_STATUS_URI = 512
+"""It travels in every URL of its session."""
 _LATEST = 2**53
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -171,6 +173,7 @@ def session(
         watermark=claims.optional_text("wmid", 128),
         limit=_stream_limit(claims),
         bounds=bounds,
+        status=_status(claims),
     )
 
 
@@ -262,6 +265,16 @@ def _stream_limit(claims: Claims) -> StreamLimit | None:
         scope=_choice(given, "csl", "scope", LimitScope.ACCOUNT),
         count=_choice(given, "csl", "count", LimitCount.SESSIONS),
     )
+
+
+def _status(claims: Claims) -> StatusRef | None:
+    """Claim ``status`` (draft-ietf-oauth-status-list §6): a place in a status list; None where the claim is absent."""
+    if "status" not in claims:
+        return None
+    given = mapping(_members(claims, "status", {"status_list"}).get("status_list"), "status.status_list")
+    known_only(given, "status.status_list", {"idx", "uri"})
+    index = whole(given.get("idx"), "status.status_list.idx", _LATEST - 1)
+    return StatusRef(index, Claims(given).text("uri", MAX_STATUS_URI))
 
 
 def _members(claims: Claims, name: str, known: set[str]) -> Mapping[Any, Any]:

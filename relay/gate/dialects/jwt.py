@@ -42,6 +42,7 @@ _UNDERSTOOD = frozenset(
         "drm",
         "wmid",
         "reval",
+        "status",
         "req",
     ]
 )

@@ -93,6 +93,8 @@ class UriSigningDialect:
         if claims.get("cdniv") not in (None, VERSION) or isinstance(claims.get("cdniv"), bool):
             raise read.unsupported(f"cdniv must be {VERSION}")
         _check_critical(claims)
+        if "status" in claims:
+            raise read.unsupported("claim status is not enforced here")
         expires_at = read.check_times(claims, self._terms, now)
         if "aud" in claims:
             read.check_audience(claims, self._terms)
