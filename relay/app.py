@@ -29,6 +29,8 @@ from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
 from relay.jwks import PinnedSet
+from relay.licensing.repeats import Repeats
+from relay.licensing.workers import LicenceWorkers
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
@@ -107,7 +109,9 @@ class NodeBuilder:
             self._tokens_seen,
             self._proofs_seen,
         )
-        policies = Policies(config, gate, self._streams(config, secrets, before), secrets.api_key)
+        policies = Policies(
+            config, gate, self._streams(config, secrets, before), secrets.api_key, _licences(config, secrets, before)
+        )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         return policies
 
@@ -157,6 +161,7 @@ async def running_node(
         builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused())
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
+        stack.push_async_callback(lambda: policies.licences.close())
         open_responses, presence = OpenResponses(), Presence()
         revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
 
@@ -191,7 +196,10 @@ async def running_node(
             check_ring(secrets.ring, new.ring)
             fresh = await builder.policies(config, new, policies)
             changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
+            licences = policies.licences
             policies.replace(fresh)
+            if policies.licences is not licences:
+                await licences.close()
             # Status lists were fetched anew, or are gone.
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
@@ -212,6 +220,7 @@ async def running_node(
             leases=leases,
             revocations=revocations,
             signals=SharingSignals(),
+            repeats=Repeats(),
             changed=Broadcast(),
             clock=clock,
         )
@@ -257,6 +266,13 @@ def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedL
 
 def _name(config: Config) -> str:
     return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _licences(config: Config, secrets: Secrets, before: Policies | None) -> LicenceWorkers:
+    size = config.licences.processes, config.licences.queue
+    if before and (before.licences.material, before.licences.size) == (secrets.licences, size):
+        return before.licences
+    return LicenceWorkers(secrets.licences, *size)
 
 
 def _salted(config: Config) -> dict[str, int]:

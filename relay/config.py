@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
-from keys.licences.clearkey import MAX_REQUEST_BYTES
+from keys.licences.detect import MAX_BODY_BYTES
 from keys.model import Scheme, TrackType
 from keys.periods import RotationPolicy
 from relay.errors import ConfigError, OriginForeignError
 from relay.gate.dialects.registry import DIALECTS, options_of
+from relay.licensing.settings import LicenceConfig, LicencesConfig, check_licence, check_licences
 from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
 from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
@@ -216,6 +217,7 @@ class StreamConfig(_Section, frozen=True):
     window: Duration = Duration.parse("2h")
     rotation: RotationConfig = field(default_factory=RotationConfig)
     limit: LimitConfig = field(default_factory=LimitConfig)
+    licence: LicenceConfig = field(default_factory=LicenceConfig)
     stale: Literal["closed", "grace", "open"] = "grace"
 
     def rotation_policy(self) -> RotationPolicy:
@@ -261,6 +263,7 @@ class Config(_Section, frozen=True):
     origin: OriginConfig = field(default_factory=OriginConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     state: StateConfig = field(default_factory=StateConfig)
+    licences: LicencesConfig = field(default_factory=LicencesConfig)
     transmitters: Annotated[tuple[TransmitterConfig, ...], Meta(max_length=16)] = ()
 
 
@@ -295,14 +298,15 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     _check_edge(f"{name}: edge", config.edge)
     _check_origin(f"{name}: origin", config.origin)
     _check_state(f"{name}: state", config.state)
+    check_licences(f"{name}: licences", config.licences)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
         if stream.rotation.salt and not config.state.directory:
             raise ConfigError(
                 f"{name}: streams.{stream_name}.rotation.salt: salts would be lost at a restart. Set state.directory."
             )
-    if config.edge.max_challenge > MAX_REQUEST_BYTES:
-        raise ConfigError(f"{name}: edge.max_challenge: the parser takes at most {MAX_REQUEST_BYTES >> 10}KiB.")
+    if config.edge.max_challenge > MAX_BODY_BYTES:
+        raise ConfigError(f"{name}: edge.max_challenge: the parsers take at most {MAX_BODY_BYTES >> 10}KiB.")
     return config
 
 
@@ -318,6 +322,14 @@ def read_text(base: Path, file: str, what: str, remedy: str = "Make one with 'se
     except (OSError, UnicodeDecodeError) as err:
         reason = err.strerror if isinstance(err, OSError) else "not text"
         raise ConfigError(f"{base / file}: {what}: cannot be read: {reason}. {remedy}") from None
+
+
+def read_binary(base: Path, file: str, what: str, remedy: str) -> bytes:
+    """A short binary file named by the configuration under the key path ``what``. Raises :class:`ConfigError`."""
+    try:
+        return (base / file).read_bytes()
+    except OSError as err:
+        raise ConfigError(f"{base / file}: {what}: cannot be read: {err.strerror}. {remedy}") from None
 
 
 def _hex_of(text: str, where: str) -> bytes:
@@ -453,6 +465,7 @@ def _check_stream(where: str, stream: StreamConfig) -> None:
         stream.rotation_policy()
     except ValueError as err:
         raise ConfigError(f"{where}.rotation: {err}. Choose other durations.") from None
+    check_licence(f"{where}.licence", stream.licence)
     if stream.rotation.interval and stream.window / stream.rotation.interval > MAX_WINDOW_PERIODS:
         raise ConfigError(
             f"{where}.window: spans more than {MAX_WINDOW_PERIODS} crypto periods, more keys than a player can hold. "

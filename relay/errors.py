@@ -38,6 +38,12 @@ class RequestError(RelayError):
     public = True
 
 
+class ProtocolVersionError(RequestError):
+    """The player speaks a version of its protocol that is not spoken here."""
+
+    code = "protocol_version"
+
+
 class JournalError(RelayError):
     """The journal could not be written, so nothing that needs it may be promised."""
 

@@ -11,6 +11,8 @@ from relay.delivery import Delivery
 from relay.errors import UnknownStreamError
 from relay.gate.gate import Gate
 from relay.gate.presence import Presence
+from relay.licensing.repeats import Repeats
+from relay.licensing.workers import LicenceWorkers
 from relay.manifests import Manifests
 from relay.secrets import Secrets
 from relay.sessions.leases import StreamLeases
@@ -31,6 +33,7 @@ class Policies:
     gate: Gate
     streams: Mapping[str, Stream]
     api_key: bytes
+    licences: LicenceWorkers
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""
@@ -58,6 +61,7 @@ class Node:
     leases: StreamLeases
     revocations: Revocations
     signals: SharingSignals
+    repeats: Repeats
     changed: Broadcast[Collection[str]]
     clock: Callable[[], float]
 
@@ -70,6 +74,11 @@ class Node:
     def gate(self) -> Gate:
         """The gate in force."""
         return self.policies.gate
+
+    @property
+    def licences(self) -> LicenceWorkers:
+        """What makes the licences of DRM systems."""
+        return self.policies.licences
 
     @property
     def streams(self) -> Mapping[str, Stream]:

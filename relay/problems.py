@@ -15,7 +15,9 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from relay.errors import RefusedError, RelayError
+from keys.licences.detect import Wrapping, wrap
+from keys.licences.playready import Status, fault
+from relay.errors import ProtocolVersionError, RefusedError, RelayError, RequestError
 from relay.telemetry.metrics import DENIED, FAILED
 from relay.verdict import Deny, Reason
 
@@ -56,6 +58,13 @@ _STATUS = {
     Reason.SCOPE_KEY: 403,
     Reason.STREAM_UNKNOWN: 404,
     Reason.KEY_PENDING: 503,
+    Reason.SYSTEM_UNSUPPORTED: 403,
+    Reason.SECURITY_LEVEL: 403,
+    Reason.OUTPUT_PROTECTION: 403,
+    Reason.DEVICE_REFUSED: 403,
+    Reason.DEVICE_UNFIT: 403,
+    Reason.LICENCE_PERSISTENCE: 403,
+    Reason.LICENCE_EXPIRED: 403,
 }
 
 _CHALLENGES: Mapping[str, str] = {
@@ -64,7 +73,15 @@ _CHALLENGES: Mapping[str, str] = {
     Reason.PROOF_NONCE: 'DPoP error="use_dpop_nonce"',
 }
 """RFC 9449 §7.1, §9."""
+_FAULTS: Mapping[str, Status] = {
+    RequestError.code: Status.INVALID_MESSAGE,
+    ProtocolVersionError.code: Status.PROTOCOL_VERSION,
+    Reason.DEVICE_REFUSED: Status.DEVICE_REVOKED,
+    RelayError.code: Status.INTERNAL,
+}
+"""Of PlayReady; anything else is the service's own affair."""
 _REQUEST_ID = web.RequestKey("request_id", str)
+_PLAYREADY = web.RequestKey("playready", Wrapping)
 SHOW_REASON = web.AppKey("show_reason", bool)
 _log = structlog.get_logger()
 
@@ -93,6 +110,11 @@ def problem(
     if status in (429, 503):
         wait_ms = members.setdefault("retry_after_ms", RETRY_AFTER_MS)
         headers["Retry-After"] = str(ceil(wait_ms / 1000))
+    if _PLAYREADY in request:
+        text = fault(_FAULTS.get(code, Status.SERVICE_SPECIFIC), f"{code}: {detail}" if detail else code)
+        answer, content_type = wrap(request[_PLAYREADY], text)
+        headers["Content-Type"] = content_type
+        return web.Response(status=max(status, 500), body=answer, headers=headers)
     if not request.path.startswith(API_PREFIXES):
         return web.Response(status=status, text=f"{code}\n", headers=headers)
     body = {
@@ -107,6 +129,11 @@ def problem(
     return web.Response(
         status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/problem+json"
     )
+
+
+def tell_playready(request: web.Request, wrapping: Wrapping) -> None:
+    """From now on answer errors of a request by SOAP faults, wrapped as its challenge was."""
+    request[_PLAYREADY] = wrapping
 
 
 @web.middleware

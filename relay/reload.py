@@ -22,6 +22,7 @@ _RELOADABLE = (
     "edge.trusted_proxies",
     "control.max_connections",
     "keys",
+    "licences",
     "streams",
     "tokens.audience",
     "tokens.issuers",

@@ -37,6 +37,13 @@ class Reason(StrEnum):
     SCOPE_KEY = "scope_key"
     STREAM_UNKNOWN = "stream_unknown"
     KEY_PENDING = "key_pending"
+    SYSTEM_UNSUPPORTED = "system_unsupported"
+    SECURITY_LEVEL = "security_level"
+    OUTPUT_PROTECTION = "output_protection"
+    DEVICE_REFUSED = "device_refused"
+    DEVICE_UNFIT = "device_unfit"
+    LICENCE_PERSISTENCE = "licence_persistence"
+    LICENCE_EXPIRED = "licence_expired"
 
 
 Answer = tuple[int, Mapping[str, str]]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from keys.model import TrackType
 from relay import config as sections
 from relay.config import load_config, parse_config
 from relay.control.orders import order_of, read_item
@@ -17,6 +18,7 @@ from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.gate.targets import TargetType
 from relay.issuing import names_of
+from relay.licensing import settings
 from relay.process.supervisor import STOP_GRACE_S
 from relay.telemetry import metrics
 
@@ -25,7 +27,7 @@ SAMPLE = DEPLOY / "relay.toml"
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 SECTIONS = [
     section
-    for section in vars(sections).values()
+    for section in {**vars(sections), **vars(settings)}.values()
     if isinstance(section, type) and issubclass(section, msgspec.Struct) and section.__struct_fields__
 ]
 
@@ -67,6 +69,14 @@ def test_there_is_an_example_of_each_dialect_which_names_its_carriers_and_option
         assert files <= set(example.options)
         assert set(plain) | set(kind.secrets) == {option.name for option in fields(kind.options)}
         assert options_of(example.dialect, plain) == kind.options()
+
+
+def test_there_is_an_example_of_each_system_and_of_the_terms_of_a_track() -> None:
+    config = with_examples()
+    assert config.licences.widevine
+    assert config.licences.playready
+    assert config.licences.fairplay
+    assert not config.streams["channel-one"].licence.in_clear(TrackType.UHD)
 
 
 def test_no_dialect_lacks_names() -> None:

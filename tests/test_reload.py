@@ -32,6 +32,7 @@ def config(**sections: dict[str, Any]) -> Config:
         {"control": {"api_key_file": "other"}},
         {"keys": {"roots": [{"generation": 1, "file": "-"}, {"generation": 2, "file": "2", "active_from": 5}]}},
         {"tokens": {"audience": "other"}},
+        {"licences": {"processes": 2, "widevine": {"roots": ["root"]}}},
         {"streams": {"sport": {"origin": "http://origin.example/", "hls": "a.m3u8", "rotation": {"salt": True}}}},
         {"streams": {"news": {"origin": "http://origin.example/", "hls": "b.m3u8", "window": "5m"}}},
     ],

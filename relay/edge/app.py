@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from relay.edge.admission import TOKEN_IN_PATH
 from relay.edge.channel import add_channels, get_events, get_keys
 from relay.edge.entry import TERMINATE_HEADER, enter
-from relay.edge.licence import LICENCE_PATH, post_licence
+from relay.edge.licence import CERTIFICATE_PATH, LICENCE_PATH, get_certificate, post_licence
 from relay.edge.next_keys import NEXT_KEYS_HEADER
 from relay.edge.possession import add_nonce
 from relay.edge.resources import get_resource
@@ -62,6 +62,7 @@ def create_edge(node: Node) -> web.Application:
         app.router.add_get(prefix + "/keys", get_keys)
         app.router.add_get(prefix + "/{rest:.+}", get_resource)
     app.router.add_post(LICENCE_PATH, post_licence)
+    app.router.add_get(CERTIFICATE_PATH, get_certificate)
     for name in _SDK:
         app.router.add_get(f"/sdk/{name}", partial(_get_sdk, _CONSOLE / name))
     add_channels(app)

@@ -1,4 +1,4 @@
-"""Licences on the player listener."""
+"""Licences on the player listener: one URL for every DRM system, which the challenge tells."""
 
 import asyncio
 import re
@@ -9,7 +9,9 @@ from aiohttp import web
 
 from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
+from keys.licences.detect import Detected, DrmSystem, Wrapping, detect, wrap
 from relay.edge.admission import admit
+from relay.edge.drm import answer_challenge
 from relay.edge.facts import facts_of
 from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
@@ -18,12 +20,13 @@ from relay.errors import RequestError
 from relay.grants import grant_for
 from relay.model import ManifestClass
 from relay.node import NODE
-from relay.problems import denied
+from relay.problems import denied, tell_playready
 from relay.verdict import Deny, Reason
 
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 LICENCE_PATH = "/api/v1/drm/license"
+CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 
 
 def licence_url(request: web.Request, visit: Visit) -> str:
@@ -35,21 +38,49 @@ def licence_url(request: web.Request, visit: Visit) -> str:
 
 async def post_licence(request: web.Request) -> web.StreamResponse:
     """Answer a licence challenge: by the session URL from a manifest, or by a token and ``stream_id``."""
+    if "AcquireLicense" in request.headers.get("SOAPAction", ""):
+        tell_playready(request, Wrapping(DrmSystem.PLAYREADY))
     visit = _visit_of_licence(request)
     if isinstance(visit, Deny):
         return denied(request, visit)
-    return await serve(request, visit, lambda: _clear_key(request, visit), "licence")
+    return await serve(request, visit, lambda: _answer(request, visit), "licence")
 
 
-async def _clear_key(request: web.Request, visit: Visit) -> Result:
-    node, stream = visit.node, visit.stream
+async def get_certificate(request: web.Request) -> web.StreamResponse:
+    """The FairPlay certificate (DER), which players need to make a challenge. It is public."""
+    material = request.app[NODE].licences.material.fairplay
+    if material is None:
+        return denied(request, Deny(Reason.SYSTEM_UNSUPPORTED, "no licences of fairplay are issued here"))
+    headers = {"Cache-Control": "public, max-age=300"}
+    return web.Response(body=material.certificate, content_type="application/octet-stream", headers=headers)
+
+
+async def _answer(request: web.Request, visit: Visit) -> Result:
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            challenge = parse_request(await request.read())
+            detected = detect(await request.read(), request.headers.get("Content-Type", ""))
     except LicenceRequestError as err:
         raise RequestError(str(err)) from None
     except (web.RequestPayloadError, TimeoutError):
         raise RequestError("the body is broken, or took too long") from None
+    if detected.system is DrmSystem.PLAYREADY:
+        tell_playready(request, detected.wrapping)
+    if detected.system is DrmSystem.CLEARKEY:
+        made: bytes | Deny = await _clear_key(visit, detected)
+    else:
+        made = await answer_challenge(visit, detected)
+    if isinstance(made, Deny):
+        return made
+    body, content_type = wrap(detected.wrapping, made)
+    return web.Response(body=body, headers={**SECRET, "Content-Type": content_type})
+
+
+async def _clear_key(visit: Visit, detected: Detected) -> bytes:
+    node, stream = visit.node, visit.stream
+    try:
+        challenge = parse_request(detected.challenge)
+    except LicenceRequestError as err:
+        raise RequestError(str(err)) from None
     if challenge.type is not SessionType.TEMPORARY:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
@@ -57,8 +88,7 @@ async def _clear_key(request: web.Request, visit: Visit) -> Result:
     granted = grant_for(stream, node.gate, visit.visitor, challenge.kids, node.clock())
     keys = [stream.content_key(slot) for slot in granted.slots]
     await node.salts.settle()
-    body = licence(keys, challenge.type)
-    return web.Response(body=body, content_type="application/json", headers=SECRET)
+    return licence(keys, challenge.type)
 
 
 def _visit_of_licence(request: web.Request) -> Visit | Deny:

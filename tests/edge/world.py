@@ -18,11 +18,13 @@ from relay.app import listening
 from relay.config import parse_config
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
+from relay.licensing.material import Material
 from relay.secrets import Secrets
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SECRET = bytes(range(32))
 API_KEY = "k" * 40
+KEY_RING = KeyRing([RootKey(1, bytes(32))])
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -86,11 +88,14 @@ def stream(origin: str, folder: str, **settings: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running_world(
-    origin_app: web.Application, world_of: Callable[[str], dict[str, Any]], **issuer: Any
+    origin_app: web.Application,
+    world_of: Callable[[str], dict[str, Any]],
+    material: Material | None = None,
+    **issuer: Any,
 ) -> AsyncIterator[World]:
     """A relay before ``origin_app``; ``world_of`` gives the configuration's streams for the origin's URL.
 
-    ``issuer`` are further settings of the platform as an issuer.
+    ``material`` is what licences are made with, ``issuer`` are further settings of the platform as an issuer.
     """
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(origin_app, shutdown_timeout=0.1)
@@ -119,7 +124,7 @@ async def running_world(
             "test",
         )
         issuers = {"https://platform.example": [TokenKey.symmetric("k1", SECRET)]}
-        secrets = Secrets(KeyRing([RootKey(1, bytes(32))]), issuers, API_KEY.encode())
+        secrets = Secrets(KEY_RING, issuers, API_KEY.encode(), licences=material or Material())
         where = await stack.enter_async_context(listening(config, secrets, Path()))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield World(f"http://127.0.0.1:{where.edge[1]}", f"http://127.0.0.1:{where.control[1]}", client)

@@ -1,0 +1,180 @@
+"""What is licensed and how, as configured: the DRM systems' material, and what a stream's licences allow."""
+
+from math import ceil
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from keys.licences.terms import Hdcp, Outputs, Security
+from keys.model import TrackType
+from relay.errors import ConfigError
+from relay.units import Duration
+
+File = Annotated[str, Meta(min_length=1, max_length=512)]
+Files = Annotated[tuple[File, ...], Meta(min_length=1, max_length=8)]
+Hex = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}){1,64}\Z")]
+Level = Literal["software", "hardware", "L1", "L3", "High", "Medium", "Low"]
+"""What is asked of devices, under Widevine's names and customary ones, too.
+
+Medium, decryption alone in hardware, asks for all of it: no system has anything in between that every device keeps.
+"""
+Trust = Literal["software", "hardware", "L1", "L3"]
+"""What devices are trusted with."""
+
+_HARDWARE = ("hardware", "L1", "High", "Medium")
+_HDCP = {"none": Hdcp.NONE, "1": Hdcp.V1, "2.2": Hdcp.V2_2}
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the sections: frozen, and refusing names it does not know."""
+
+
+class ServiceConfig(_Section, frozen=True):
+    """A Widevine service certificate (binary) and its private key (PEM)."""
+
+    certificate: File
+    key: File
+
+
+class DeviceModelConfig(_Section, frozen=True):
+    """How far Widevine devices with one system ID are trusted; ``name`` is for operators."""
+
+    system_id: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    security: Trust
+    name: Annotated[str, Meta(max_length=64)] = ""
+
+
+class WidevineConfig(_Section, frozen=True):
+    """Licences for Widevine clients.
+
+    The first of ``services`` is given out, all are accepted. ``others`` says how devices are trusted whose system ID is
+    not among ``devices``; ``revoked`` are serial numbers of device and model certificates.
+    """
+
+    roots: Files
+    services: Annotated[tuple[ServiceConfig, ...], Meta(max_length=8)] = ()
+    devices: Annotated[tuple[DeviceModelConfig, ...], Meta(max_length=4096)] = ()
+    others: Trust | Literal["refuse"] = "software"
+    revoked: Annotated[tuple[Hex, ...], Meta(max_length=65_536)] = ()
+
+
+class PlayReadyConfig(_Section, frozen=True):
+    """Licences for PlayReady clients.
+
+    ``server_keys`` are those that clients encrypt their data to, ``revoked`` certificate IDs and SHA-256 digests of
+    keys. ``software_level`` is the security level that every client must have.
+    """
+
+    roots: Files
+    server_keys: Files
+    response_key: File
+    response_chain: File
+    software_level: Literal[150, 2000] = 2000
+    revoked: Annotated[tuple[Hex, ...], Meta(max_length=65_536)] = ()
+
+
+class CredentialsConfig(_Section, frozen=True):
+    """What Apple gives for one deployment: certificate (DER), its key (PEM), application secret key (hex)."""
+
+    certificate: File
+    key: File
+    ask: File
+
+
+class FairPlayConfig(_Section, frozen=True):
+    """Keys for FairPlay players.
+
+    Players get the certificate of the first of ``credentials``. ``derive_secret`` is the D function of Apple's
+    deployment package as an importable ``package.module:function`` of the ASk and R2.
+    """
+
+    credentials: Annotated[tuple[CredentialsConfig, ...], Meta(min_length=1, max_length=4)]
+    derive_secret: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z", max_length=256)]
+
+
+class LicencesConfig(_Section, frozen=True):
+    """The DRM systems that licences are issued for besides Clear Key.
+
+    ``processes`` do the public-key work of each relay process, at most ``queue`` requests waiting for each.
+    """
+
+    widevine: WidevineConfig | None = None
+    playready: PlayReadyConfig | None = None
+    fairplay: FairPlayConfig | None = None
+    processes: Annotated[int, Meta(ge=1, le=16)] = 1
+    queue: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+
+class TrackTermsConfig(_Section, frozen=True):
+    """What a device must do to get the keys of a track type, and where it may show the pictures."""
+
+    security: Level = "software"
+    hdcp: Literal["none", "1", "2.2"] = "none"
+    digital: bool = True
+    analogue: bool = True
+    airplay: bool = True
+    av_adapter: bool = True
+
+    def level(self) -> Security:
+        """The security level."""
+        return level_of(self.security)
+
+    def outputs(self) -> Outputs:
+        """The output rules."""
+        return Outputs(_HDCP[self.hdcp], self.digital, self.analogue, self.airplay, self.av_adapter)
+
+    def in_clear(self) -> bool:
+        """Whether a key may go to a player that keeps no terms: Clear Key, and keys by URL or event channel."""
+        return self.level() is Security.SOFTWARE and self.outputs() == Outputs()
+
+
+class LicenceConfig(_Section, frozen=True):
+    """What the licences of a stream allow. A licence ends with its session at the latest, however long it could last.
+
+    ``duration`` is how long one holds until it is renewed, ``start_within`` counts from issue to the first frame,
+    ``play_for`` from there on; 0s: not limited so. ``renew_every`` of 0s: never. A ``persistent`` licence may be
+    stored, and needs a ``duration``. ``tracks`` are the terms by track type.
+    """
+
+    duration: Duration = Duration.parse("0s")
+    start_within: Duration = Duration.parse("0s")
+    play_for: Duration = Duration.parse("0s")
+    renew_every: Duration = Duration.parse("0s")
+    persistent: bool = False
+    tracks: dict[TrackType, TrackTermsConfig] = field(default_factory=dict)
+
+    def terms_of(self, track: TrackType) -> TrackTermsConfig:
+        """The terms of a track type."""
+        return self.tracks.get(track, _FREE)
+
+    def in_clear(self, track: TrackType) -> bool:
+        """Whether keys of a track type may go to a player that keeps no terms."""
+        return self.terms_of(track).in_clear()
+
+
+def level_of(level: Level) -> Security:
+    """The security level under any of its names."""
+    return Security.HARDWARE if level in _HARDWARE else Security.SOFTWARE
+
+
+def whole_seconds(duration: Duration) -> int:
+    """A duration as licences hold it. Rounded up, for in them 0 is no limit."""
+    return ceil(duration.seconds)
+
+
+def check_licence(where: str, licence: LicenceConfig) -> None:
+    """Raises :class:`ConfigError` for a licence that could be stored for ever, or that ends before it is renewed."""
+    if licence.persistent and not licence.duration:
+        raise ConfigError(f"{where}.persistent: a stored licence needs an end. Set 'duration'.")
+    if licence.duration and licence.renew_every > licence.duration:
+        raise ConfigError(f"{where}.renew_every: longer than 'duration'. Give a shorter one.")
+
+
+def check_licences(where: str, licences: LicencesConfig) -> None:
+    """Raises :class:`ConfigError` for a device list that says two things of one system ID."""
+    devices = licences.widevine.devices if licences.widevine else ()
+    if len({device.system_id for device in devices}) != len(devices):
+        raise ConfigError(f"{where}.widevine.devices: two have the same 'system_id'. Make them one.")
+
+
+_FREE = TrackTermsConfig()

@@ -1,0 +1,64 @@
+"""From a session and its stream's configuration to the terms of one licence. Pure."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from keys.errors import LicenceRefusedError
+from keys.licences.terms import GrantedKey, Term
+from keys.material import ContentKey
+from keys.model import KeySlot
+from relay.licensing.settings import LicenceConfig, whole_seconds
+from relay.model import Session
+
+MAX_KEYS = 128
+"""In one licence: more than a window of a few hours has, and what a device's DRM module may still hold."""
+
+
+def term_of(session: Session, licence: LicenceConfig, now: float) -> Term:
+    """How long a new licence holds: never longer than the session."""
+    return Term(
+        until=_until(session, licence, now),
+        start_within=whole_seconds(licence.start_within),
+        play_for=whole_seconds(licence.play_for),
+        renew_every=whole_seconds(licence.renew_every),
+        persistent=licence.persistent,
+    )
+
+
+def renewed_term_of(session: Session, licence: LicenceConfig, playing_for: int, now: float) -> Term:
+    """How long a renewed licence holds that has been used for ``playing_for`` seconds.
+
+    Raises :class:`LicenceRefusedError` when all that could be played was.
+    """
+    play_for = whole_seconds(licence.play_for)
+    if play_for and playing_for >= play_for:
+        raise LicenceRefusedError("expired", "the time in which this licence plays is over")
+    return Term(
+        until=_until(session, licence, now),
+        play_for=play_for and play_for - playing_for,
+        renew_every=whole_seconds(licence.renew_every),
+        persistent=licence.persistent,
+    )
+
+
+def granted_keys(
+    licence: LicenceConfig,
+    slots: Sequence[KeySlot],
+    key_of: Callable[[KeySlot], ContentKey],
+    kids: Collection[bytes],
+) -> list[GrantedKey]:
+    """The keys of slots, each with the terms of its track type: those asked for first, then stable ones, then new ones.
+
+    ``slots`` are in order of time. More than 128 are too many for a licence: the oldest are left out.
+    """
+    keys = [(slot, key_of(slot)) for slot in slots]
+    keys.sort(key=lambda one: (one[1].kid not in kids, one[0].period is not None, -(one[0].period or 0)))
+    granted = []
+    for slot, key in keys[:MAX_KEYS]:
+        terms = licence.terms_of(slot.track)
+        granted.append(GrantedKey(key, slot.track, terms.level(), terms.outputs()))
+    return granted
+
+
+def _until(session: Session, licence: LicenceConfig, now: float) -> float:
+    end = float(session.expires_at)
+    return min(end, now + whole_seconds(licence.duration)) if licence.duration else end

@@ -1,0 +1,292 @@
+"""What licences are made of: their terms, their material, and the processes that make them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from keys.errors import LicenceRefusedError
+from keys.licences.detect import DrmSystem
+from keys.licences.terms import Hdcp, Outputs, Security, Term
+from keys.licences.widevine import Model
+from keys.material import ContentKey, RootKey
+from keys.model import KeySlot, Scheme, TrackType
+from keys.ring import KeyRing
+from relay.app import running_node
+from relay.config import Config, parse_config
+from relay.errors import ConfigError
+from relay.gate.dialects.keys import TokenKey
+from relay.licensing.desk import Kind, Opened, Refusal
+from relay.licensing.material import FairPlayMaterial, Material
+from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
+from relay.licensing.settings import LicenceConfig
+from relay.licensing.terms import MAX_KEYS, granted_keys, renewed_term_of, term_of
+from relay.licensing.workers import LicencesBusyError, LicenceWorkers
+from relay.model import Session
+from relay.secrets import Secrets, read_secrets
+from tests.keys.licences import fairplay_device, playready_client
+from tests.keys.licences.fairplay_device import FairPlayDevice
+from tests.keys.licences.widevine_client import certificate, made_key, pkcs1
+from tests.test_config import GOOD
+
+NOW = 1000.0
+SESSION = Session("s", "a", "i", 5000)
+
+
+def configured(licence: dict[str, Any] | None = None, licences: dict[str, Any] | None = None) -> Config:
+    news = {**GOOD["streams"]["news"], "licence": licence or {}}
+    return parse_config({**GOOD, "streams": {"news": news}, "licences": licences or {}}, "test")
+
+
+def licence_of(**settings: Any) -> LicenceConfig:
+    return configured(settings).streams["news"].licence
+
+
+@pytest.mark.parametrize(
+    ("name", "security"),
+    [
+        ("software", Security.SOFTWARE),
+        ("L3", Security.SOFTWARE),
+        ("Low", Security.SOFTWARE),
+        ("Medium", Security.HARDWARE),
+        ("High", Security.HARDWARE),
+        ("L1", Security.HARDWARE),
+        ("hardware", Security.HARDWARE),
+    ],
+)
+def test_security_levels_have_many_names(name: str, security: Security) -> None:
+    licence = licence_of(tracks={"uhd": {"security": name}})
+    assert licence.terms_of(TrackType.UHD).level() is security
+    assert licence.in_clear(TrackType.UHD) is (security is Security.SOFTWARE)
+    assert licence.terms_of(TrackType.SD).level() is Security.SOFTWARE
+
+
+def test_output_rules_are_those_of_the_track() -> None:
+    licence = licence_of(tracks={"hd": {"hdcp": "2.2", "analogue": False, "airplay": False}})
+    assert licence.terms_of(TrackType.HD).outputs() == Outputs(Hdcp.V2_2, analogue=False, airplay=False)
+    assert not licence.in_clear(TrackType.HD)
+
+
+@pytest.mark.parametrize(
+    ("settings", "term"),
+    [
+        ({}, Term(5000)),
+        ({"duration": "10m"}, Term(1600)),
+        ({"duration": "2h"}, Term(5000)),
+        ({"start_within": "500ms", "play_for": "2m", "renew_every": "45s"}, Term(5000, 1, 120, 45)),
+        ({"persistent": True, "duration": "1m"}, Term(1060, persistent=True)),
+    ],
+)
+def test_a_licence_ends_with_its_session_at_the_latest(settings: dict[str, Any], term: Term) -> None:
+    assert term_of(SESSION, licence_of(**settings), NOW) == term
+
+
+def test_a_renewal_takes_off_what_was_played() -> None:
+    licence = licence_of(start_within="1m", play_for="2m", renew_every="45s")
+    assert renewed_term_of(SESSION, licence, 100, NOW) == Term(5000, play_for=20, renew_every=45)
+    assert renewed_term_of(SESSION, licence_of(), 100, NOW) == Term(5000)
+    with pytest.raises(LicenceRefusedError, match="is over"):
+        renewed_term_of(SESSION, licence, 120, NOW)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"persistent": True}, "streams.news.licence.persistent: a stored licence needs an end"),
+        ({"duration": "1m", "renew_every": "2m"}, "streams.news.licence.renew_every: longer than 'duration'"),
+        ({"tracks": {"8k": {}}}, "Invalid enum value '8k'"),
+        ({"tracks": {"hd": {"security": "L2"}}}, "Invalid enum value 'L2'"),
+    ],
+)
+def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        configured(settings)
+
+
+def test_keys_asked_for_come_first_and_the_oldest_are_left_out() -> None:
+    slots = [KeySlot("news", TrackType.SD, Scheme.CENC, 1, period) for period in (None, *range(0, 200_000, 1000))]
+
+    def key_of(slot: KeySlot) -> ContentKey:
+        return ContentKey(str(slot.period).encode(), b"", b"", b"")
+
+    keys = granted_keys(licence_of(tracks={"sd": {"security": "L1"}}), slots, key_of, [b"3000"])
+    assert [granted.key.kid for granted in keys[:3]] == [b"3000", b"None", b"199000"]
+    assert len(keys) == MAX_KEYS
+    assert {granted.security for granted in keys} == {Security.HARDWARE}
+
+
+def test_a_challenge_is_good_once_and_for_its_session_a_little_longer() -> None:
+    repeats = Repeats()
+    assert repeats.may(b"1", "s", "i", NOW)
+    assert repeats.may(b"1", "s", "i", NOW + PATIENCE_S - 1)
+    assert not repeats.may(b"1", "t", "i", NOW + 1)
+    assert not repeats.may(b"1", "s", "j", NOW + 1)
+    assert not repeats.may(b"1", "s", "i", NOW + PATIENCE_S)
+    assert repeats.may(b"2", "t", "i", NOW)
+    assert repeats.may(b"1", "t", "i", NOW + REMEMBERED_S + 100)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    service = made_key("service")
+    pem = service.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    vectors, apple = playready_client.VECTORS, fairplay_device.VECTORS
+    files: dict[str, bytes] = {
+        "api.key": b"a" * 32,
+        "root.hex": b"ab" * 32,
+        "token.hex": b"cd" * 32,
+        "widevine.root": pkcs1(made_key("root")),
+        "service.cert": certificate(service, made_key("root"), (1, 3), (2, b"serial"), (7, b"relay.test")),
+        "service.pem": pem,
+        "playready.root": playready_client.ROOT_KEY.public,
+        "server.pem": vectors["wmrm_key_pem"].encode(),
+        "response.pem": vectors["response_key_pem"].encode(),
+        "response.chain": bytes.fromhex(vectors["response_chain"]),
+        "fairplay.cer": bytes.fromhex(apple["certificate_der"]),
+        "fairplay.pem": apple["rsa_key_pem"].encode(),
+        "ask.hex": fairplay_device.ASK.hex().encode() + b"\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+WIDEVINE: dict[str, Any] = {
+    "roots": ["widevine.root"],
+    "services": [{"certificate": "service.cert", "key": "service.pem"}],
+    "devices": [{"system_id": 7, "security": "L1", "name": "Box"}],
+    "revoked": ["0aff"],
+}
+PLAYREADY: dict[str, Any] = {
+    "roots": ["playready.root"],
+    "server_keys": ["server.pem"],
+    "response_key": "response.pem",
+    "response_chain": "response.chain",
+}
+FAIRPLAY: dict[str, Any] = {
+    "credentials": [{"certificate": "fairplay.cer", "key": "fairplay.pem", "ask": "ask.hex"}],
+    "derive_secret": "tests.keys.licences.fairplay_device:stand_in_d",
+}
+
+
+def test_material_is_read_from_files_and_shown_nowhere(base: Path) -> None:
+    secrets = read_secrets(configured(None, {"widevine": WIDEVINE, "playready": PLAYREADY, "fairplay": FAIRPLAY}), base)
+    material = secrets.licences
+    assert material.widevine
+    assert material.widevine.models == ((7, Model(Security.HARDWARE, "Box")),)
+    assert material.widevine.others == Model(Security.SOFTWARE)
+    assert material.widevine.revoked == {b"\x0a\xff"}
+    assert material.playready
+    assert material.fairplay
+    assert material.fairplay.certificate == (base / "fairplay.cer").read_bytes()
+    assert read_secrets(configured(), base).licences == Material()
+    for shown in (repr(material), repr(secrets)):
+        assert "PRIVATE" not in shown
+        assert repr(fairplay_device.ASK)[2:-1] not in shown
+
+
+@pytest.mark.parametrize(
+    ("licences", "error"),
+    [
+        ({"widevine": {**WIDEVINE, "roots": ["none"]}}, r"none: licences\.widevine\.roots\[0\]: cannot be read"),
+        ({"widevine": {**WIDEVINE, "roots": ["api.key"]}}, r"licences\.widevine: .*\. Put there what the owner"),
+        (
+            {"widevine": {**WIDEVINE, "services": [{"certificate": "service.cert", "key": "server.pem"}]}},
+            r"licences\.widevine: Widevine service certificate: certifies another key",
+        ),
+        (
+            {"widevine": {**WIDEVINE, "devices": [{"system_id": 1, "security": "Medium"}]}},
+            "Invalid enum value 'Medium'",
+        ),
+        ({"widevine": {**WIDEVINE, "devices": WIDEVINE["devices"] * 2}}, r"licences\.widevine\.devices: two have"),
+        ({"widevine": {**WIDEVINE, "revoked": ["0"]}}, "licences.widevine.revoked"),
+        ({"playready": {**PLAYREADY, "response_key": "server.pem"}}, r"licences\.playready: response chain"),
+        ({"playready": {**PLAYREADY, "server_keys": ["api.key"]}}, r"licences\.playready: server key: not an"),
+        ({"fairplay": {**FAIRPLAY, "derive_secret": "no.such:thing"}}, r"licences\.fairplay: derive_secret: No module"),
+        ({"fairplay": {**FAIRPLAY, "derive_secret": "os:nothing"}}, r"licences\.fairplay: derive_secret: module 'os'"),
+        ({"fairplay": {**FAIRPLAY, "derive_secret": "os"}}, r"licences\.fairplay\.derive_secret"),
+        (
+            {"fairplay": {**FAIRPLAY, "credentials": [{**FAIRPLAY["credentials"][0], "ask": "fairplay.pem"}]}},
+            r"licences\.fairplay\.credentials\[0\]\.ask: not hexadecimal",
+        ),
+        ({"fairplay": {**FAIRPLAY, "credentials": []}}, r"licences\.fairplay\.credentials"),
+    ],
+)
+def test_material_that_is_unusable_is_refused_by_name(base: Path, licences: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        read_secrets(configured(None, licences), base)
+
+
+def fairplay_material(derive_secret: str = FAIRPLAY["derive_secret"]) -> Material:
+    apple = fairplay_device.VECTORS
+    credentials = bytes.fromhex(apple["certificate_der"]), apple["rsa_key_pem"].encode(), fairplay_device.ASK
+    return Material(fairplay=FairPlayMaterial((credentials,), derive_secret))
+
+
+async def opened_by(workers: LicenceWorkers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
+    lane = workers.lane(DrmSystem.FAIRPLAY)
+    assert lane
+    spc = FairPlayDevice().spc()
+    calls = (lane.open(DrmSystem.FAIRPLAY, spc, fairplay_device.NOW) for _ in range(count))
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
+    workers = LicenceWorkers(fairplay_material(), 1, 2)
+    try:
+        assert workers.lane(DrmSystem.WIDEVINE) is None
+        found = await opened_by(workers, 4)
+        assert [type(one) for one in found] == [Opened, Opened, LicencesBusyError, LicencesBusyError]
+        lane = workers.lane(DrmSystem.FAIRPLAY)
+        assert lane
+        first = found[0]
+        assert isinstance(first, Opened)
+        assert first.kind is Kind.NEW
+        assert lane._executor
+        (pid,) = lane._executor._processes
+        os.kill(pid, signal.SIGKILL)
+        assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
+        assert [type(one) for one in await opened_by(workers)] == [Opened]
+    finally:
+        await workers.close()
+    assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
+
+
+def failing_d(_: bytes, __: bytes) -> bytes:
+    raise OSError("no library")
+
+
+async def test_what_a_plug_in_raises_is_a_failure_of_ours() -> None:
+    workers = LicenceWorkers(fairplay_material("tests.test_licensing:failing_d"), 1, 2)
+    try:
+        (error,) = await opened_by(workers)
+        assert type(error).__name__ == "DeskError"
+        assert "OSError" in str(error)
+    finally:
+        await workers.close()
+
+
+async def test_a_reload_takes_over_changed_material_and_leaves_the_rest_at_work() -> None:
+    before = configured()
+    ring = KeyRing([RootKey(1, bytes(32))])
+    keys = {"https://platform.example": [TokenKey.symmetric("k1", bytes(32))]}
+
+    def secrets(material: Material) -> Secrets:
+        return Secrets(ring, keys, b"", licences=material)
+
+    async with running_node(before, secrets(Material()), Path()) as node:
+        none = node.licences
+        assert none.lane(DrmSystem.FAIRPLAY) is None
+        await node.reload(before, secrets(Material()))
+        assert node.licences is none
+        await node.reload(before, secrets(fairplay_material()))
+        served = node.licences
+        assert [type(one) for one in await opened_by(served)] == [Opened]
+        await node.reload(configured(None, {"queue": 5}), secrets(fairplay_material()))
+        assert node.licences is not served
+        assert [type(one) for one in await opened_by(served)] == [LicencesBusyError]
