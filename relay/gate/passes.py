@@ -17,24 +17,44 @@ MAX_PASS = 8192
 _CONTEXT = b"pass 2"
 
 
-class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The fields of a session under one letter each: a pass is part of every URL of its session."""
+_LETTERS = {
+    "sid": "s",
+    "account": "a",
+    "issuer": "i",
+    "expires_at": "e",
+    "token_id": "t",
+    "device": "d",
+    "streams": "w",
+    "ceiling": "c",
+    "key_id": "k",
+    "issued_at": "b",
+    "version": "v",
+    "watermark": "m",
+    "limit": "q",
+    "bounds": "n",
+    "status": "u",
+}
+"""A pass is part of every URL of its session. A letter never gets another meaning."""
 
-    s: str
-    a: str
-    i: str
-    e: int
-    t: str = ""
-    d: str = ""
-    w: list[str] | None = None
-    c: TrackType = TrackType.UHD
-    k: str = ""
-    b: int = 0
-    v: int = 0
-    m: str = ""
-    q: StreamLimit | None = None
-    n: Bounds | None = None
-    u: StatusRef | None = None
+
+class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename=_LETTERS):
+    """The fields of a session, as a pass keeps them."""
+
+    sid: str
+    account: str
+    issuer: str
+    expires_at: int
+    token_id: str = ""
+    device: str = ""
+    streams: list[str] | None = None
+    ceiling: TrackType = TrackType.UHD
+    key_id: str = ""
+    issued_at: int = 0
+    version: int = 0
+    watermark: str = ""
+    limit: StreamLimit | None = None
+    bounds: Bounds | None = None
+    status: StatusRef | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(_Sealed)
@@ -49,24 +69,10 @@ class PassCodec:
 
     def mint(self, session: Session) -> str:
         """The pass of a session."""
-        sealed = _Sealed(
-            s=session.sid,
-            a=session.account,
-            i=session.issuer,
-            e=session.expires_at,
-            t=session.token_id,
-            d=session.device,
-            w=None if session.streams is None else sorted(session.streams),
-            c=session.ceiling,
-            k=session.key_id,
-            b=session.issued_at,
-            v=session.version,
-            m=session.watermark,
-            q=session.limit,
-            n=None if session.bounds == _NO_BOUNDS else session.bounds,
-            u=session.status,
-        )
-        return self._sealer.seal(msgspec.msgpack.encode(sealed), _CONTEXT)
+        fields = {name: getattr(session, name) for name in _LETTERS}
+        fields["streams"] = None if session.streams is None else sorted(session.streams)
+        fields["bounds"] = None if session.bounds == _NO_BOUNDS else session.bounds
+        return self._sealer.seal(msgspec.msgpack.encode(_Sealed(**fields)), _CONTEXT)
 
     def read(self, text: str) -> Session | None:
         """The session in a pass, expired or not; None for anything this deployment did not mint."""
@@ -76,20 +82,7 @@ class PassCodec:
             sealed = _decoder.decode(self._sealer.open(text, _CONTEXT))
         except (SealError, ValueError):
             return None
-        return Session(
-            sid=sealed.s,
-            account=sealed.a,
-            issuer=sealed.i,
-            expires_at=sealed.e,
-            token_id=sealed.t,
-            device=sealed.d,
-            streams=None if sealed.w is None else frozenset(sealed.w),
-            ceiling=sealed.c,
-            key_id=sealed.k,
-            issued_at=sealed.b,
-            version=sealed.v,
-            watermark=sealed.m,
-            limit=sealed.q,
-            bounds=sealed.n or _NO_BOUNDS,
-            status=sealed.u,
-        )
+        fields = msgspec.structs.asdict(sealed)
+        fields["streams"] = None if sealed.streams is None else frozenset(sealed.streams)
+        fields["bounds"] = sealed.bounds or _NO_BOUNDS
+        return Session(**fields)
