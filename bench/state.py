@@ -123,7 +123,8 @@ def _journal(folder: Path, _entries: int, rows: int) -> Measured:
     compacted = time.perf_counter() - started
     journal.close()
     return {
-        f"append of {BATCH:,} events, median": (sorted(times)[len(times) // 2] * 1e3, "ms", 300),
+        # Of it 156 ms are pauses that keep the interpreter free for what is served meanwhile.
+        f"append of {BATCH:,} events, median": (sorted(times)[len(times) // 2] * 1e3, "ms", 500),
         f"append of {BATCH:,} events, slowest": (max(times) * 1e3, "ms", None),
         "append of one, median": (sorted(singles)[250] * 1e3, "ms", None),
         "replay of the journal, a million events": (elapsed / held * 1e6, "s", None),
