@@ -198,14 +198,15 @@ async def running_node(
             changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             licences = policies.licences
             policies.replace(fresh)
-            if policies.licences is not licences:
-                await licences.close()
             # Status lists were fetched anew, or are gone.
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(config))
             secrets = new
             node.changed.send(changed)
+            if policies.licences is not licences:
+                # Last, for a plug-in that hangs may hold it up.
+                await licences.close()
 
         node = Node(
             policies=policies,

@@ -229,6 +229,13 @@ class StreamConfig(_Section, frozen=True):
             vod=rotation.vod,
         )
 
+    def in_clear(self, track: TrackType) -> bool:
+        """Whether keys of a track type may go to players that keep no terms, as those of Clear Key and AES-128.
+
+        Not where the stream's own systems are all of the kind that does.
+        """
+        return bool({System.CLEARKEY, System.IDENTITY} & set(self.systems)) and self.licence.in_clear(track)
+
     def default_class(self) -> ManifestClass:
         """The class of a viewer who asks for nothing else."""
         return ManifestClass(self.scheme, self.signalling, tuple(sorted(set(self.systems))))

@@ -57,9 +57,8 @@ def tracks_of(stream: Stream, gate: Gate, visitor: Visitor, *, guarded: bool = F
     seen = stream.timeline.tracks
     # Muxed renditions carry audio that no manifest names.
     there = {TrackType.AUDIO, *seen} if seen else set(TrackType)
-    licence = stream.config.licence
     return [
         track
         for track in TrackType
-        if track in there and (guarded or licence.in_clear(track)) and not gate.may_have(visitor, track)
+        if track in there and (guarded or stream.config.in_clear(track)) and not gate.may_have(visitor, track)
     ]

@@ -21,7 +21,9 @@ from relay.app import running_node
 from relay.config import Config, parse_config
 from relay.errors import ConfigError
 from relay.gate.dialects.keys import TokenKey
-from relay.licensing.desk import Kind, Opened, Refusal
+from relay.gate.replay import SeenOnce
+from relay.licensing import repeats as repeats_module
+from relay.licensing.desk import Desk, DeskError, Kind, Opened, Refusal
 from relay.licensing.material import FairPlayMaterial, Material
 from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
 from relay.licensing.settings import LicenceConfig
@@ -129,6 +131,24 @@ def test_a_challenge_is_good_once_and_for_its_session_a_little_longer() -> None:
     assert not repeats.may(b"1", "s", "i", NOW + PATIENCE_S)
     assert repeats.may(b"2", "t", "i", NOW)
     assert repeats.may(b"1", "t", "i", NOW + REMEMBERED_S + 100)
+
+
+def test_a_full_memory_of_challenges_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats_module, "SeenOnce", lambda: SeenOnce(limit=2))
+    repeats = Repeats()
+    assert repeats.may(b"1", "s", "i", NOW)
+    assert not repeats.may(b"1", "t", "i", NOW)
+    assert repeats.may(b"2", "s", "i", NOW)
+    assert repeats.may(b"3", "s", "i", NOW)
+
+
+@pytest.mark.parametrize(
+    ("systems", "given"), [(["widevine", "playready"], False), (["widevine", "clearkey"], True), (["identity"], True)]
+)
+def test_keys_go_out_in_clear_only_where_a_stream_has_a_system_for_that(systems: list[str], given: bool) -> None:
+    news = {**GOOD["streams"]["news"], "systems": systems}
+    stream = parse_config({**GOOD, "streams": {"news": news}}, "test").streams["news"]
+    assert stream.in_clear(TrackType.SD) is given
 
 
 @pytest.fixture
@@ -252,9 +272,30 @@ async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
         os.kill(pid, signal.SIGKILL)
         assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
         assert [type(one) for one in await opened_by(workers)] == [Opened]
+        # What the dead process had opened is not confused with what its successor has.
+        with pytest.raises(DeskError):
+            await lane.make(first, None, fairplay_device.NOW)
     finally:
         await workers.close()
     assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
+
+
+def test_two_desks_never_give_the_same_ticket() -> None:
+    tickets = set()
+    for _ in range(2):
+        opened = Desk(fairplay_material()).open(DrmSystem.FAIRPLAY, FairPlayDevice().spc(), fairplay_device.NOW)
+        assert isinstance(opened, Opened)
+        tickets.add(opened.ticket)
+    assert len(tickets) == 2
+
+
+async def test_whoever_waits_when_the_processes_are_replaced_is_told_to_ask_again() -> None:
+    workers = LicenceWorkers(fairplay_material(), 1, 8)
+    waiting = asyncio.create_task(opened_by(workers, 8))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await workers.close()
+    assert {type(one) for one in await waiting} == {Opened, LicencesBusyError}
 
 
 def failing_d(_: bytes, __: bytes) -> bytes:

@@ -14,6 +14,7 @@ from keys.encoding import encode_fields
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import Detected, DrmSystem
 from keys.licences.terms import Device
+from keys.model import TrackType
 from relay.edge.visit import Visit
 from relay.errors import ContentKeyUnknownError, ProtocolVersionError, RequestError
 from relay.gate.gate import Visitor
@@ -41,10 +42,11 @@ REASONS = {
 
 
 class _Holder(msgspec.Struct, frozen=True, array_like=True):
-    """Whose licence it is, sealed into it: the session, and a digest of whose and of what stream it was."""
+    """Whose licence it is, sealed into it: the session, its ceiling, and a digest of whose and of what stream it is."""
 
     owner: bytes
     sid: str
+    ceiling: TrackType
 
 
 _log = structlog.get_logger()
@@ -136,12 +138,16 @@ def _holder(visit: Visit, opened: Opened, device: Device) -> Visitor | Deny:
             return Deny(Reason.SCOPE_KEY, "a licence of another kind")
         if holder.owner != _owner(visit):
             return Deny(Reason.SCOPE_KEY, "this licence is another viewer's, or of another stream")
+        refused = visit.node.gate.may_have(visit.visitor, holder.ceiling)
+        if refused and opened.kind is Kind.RENEWAL:
+            return refused
         sid = holder.sid
     return Visitor.of(replace(session, sid=sid, device=device.digest.hex()), visit.stream.name)
 
 
 def _sealed(visit: Visit) -> bytes:
-    return msgspec.msgpack.encode(_Holder(_owner(visit), visit.visitor.session.sid))
+    session = visit.visitor.session
+    return msgspec.msgpack.encode(_Holder(_owner(visit), session.sid, session.ceiling))
 
 
 def _owner(visit: Visit) -> bytes:

@@ -117,7 +117,7 @@ async def _key(request: web.Request, visit: Visit, ref: KeyRef) -> Result:
     refused = unproven(request, visit) or _check_slot(visit, ref.slot)
     if refused:
         return refused
-    if not stream.config.licence.in_clear(ref.slot.track):
+    if not stream.config.in_clear(ref.slot.track):
         return Deny(Reason.SECURITY_LEVEL, f"keys of {ref.slot.track} are given in licences only")
     await node.manifests.ensure_timeline(stream)
     period = ref.slot.period

@@ -24,13 +24,18 @@ class SeenOnce:
     def __len__(self) -> int:
         return len(self._seen)
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for anything new."""
+        return len(self._seen) >= self._limit
+
     def first_time(self, digest: bytes, expires_at: float, now: float) -> bool:
         """Whether a digest comes for the first time, which it then has; False also when there is no room for it.
 
         Once past ``expires_at``, in seconds since the epoch, it may be forgotten.
         """
         self._forget(now)
-        if digest in self._seen or len(self._seen) >= self._limit:
+        if digest in self._seen or self.full:
             return False
         self._seen.add(digest)
         self._slots.setdefault(int(expires_at // _SLOT_S), []).append(digest)

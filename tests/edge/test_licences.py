@@ -334,6 +334,16 @@ async def test_renewals_go_on_until_all_is_played_and_a_release_ends_it(world: W
     assert (status, renewed.renewed(body).policy.get(1, 0)) == (200, 0)
 
 
+async def test_a_session_renews_no_licence_of_one_that_might_have_more(world: World) -> None:
+    device = WidevineDevice()
+    challenge = device.challenge(content_key("leased", TrackType.SD).kid)
+    _, body, _ = await ask(world, "leased", challenge)
+    licence = device.read(body, challenge)
+    less: dict[str, Any] = {"sid": "less", "drm": {"max_track": "audio"}}
+    assert reason_of(await ask(world, "leased", licence.renewal(), jti="2", **less)) == (403, "scope_track")
+    assert (await ask(world, "leased", licence.renewal(type_=3), jti="3", **less))[0] == 200
+
+
 @pytest.mark.parametrize("kind", ["session", "account", "device", "drm device"])
 async def test_what_is_revoked_gets_no_licence_and_no_renewal(world: World, kind: str) -> None:
     device = WidevineDevice()
