@@ -19,8 +19,9 @@ from relay.edge.visit import Visit
 from relay.errors import ContentKeyUnknownError, ProtocolVersionError, RequestError
 from relay.gate.gate import Visitor
 from relay.grants import SAMPLE_SCHEMES, Grant, grant, grant_for
-from relay.licensing.desk import UNREADABLE, VERSION, Kind, Opened, Order, Refusal
+from relay.licensing.desk import FORGOTTEN, UNREADABLE, VERSION, Kind, Opened, Order, Refusal
 from relay.licensing.terms import granted_keys, renewed_term_of, term_of
+from relay.licensing.workers import LicencesBusyError
 from relay.verdict import Deny, Reason
 
 REASONS = {
@@ -159,6 +160,8 @@ def _owner(visit: Visit) -> bytes:
 def _denied(refusal: Refusal) -> Deny:
     if refusal.reason == VERSION:
         raise ProtocolVersionError(refusal.message)
+    if refusal.reason == FORGOTTEN:
+        raise LicencesBusyError(refusal.message)
     if refusal.reason == UNREADABLE:
         raise RequestError(refusal.message)
     return Deny(REASONS[refusal.reason], refusal.message)

@@ -29,8 +29,8 @@ from relay.licensing.material import Material
 MAX_OPEN = 1024
 """Challenges that wait for their licence; of those whose player has gone, the oldest are forgotten first."""
 
-UNREADABLE, VERSION = "unreadable", "protocol-version"
-"""Reasons of refusals that are the player's fault, beside those of :class:`LicenceRefusedError`."""
+UNREADABLE, VERSION, FORGOTTEN = "unreadable", "protocol-version", "forgotten"
+"""Reasons of refusals beside those of :class:`LicenceRefusedError`. What is forgotten may be asked for again."""
 
 
 class Kind(Enum):
@@ -108,7 +108,7 @@ class Desk:
         """The answer to a challenge opened before. ``order`` says what of; None ends a licence, or gives none."""
         maker = self._makers.pop(ticket, None)
         if maker is None:
-            raise DeskError("the challenge was forgotten")
+            return Refusal(FORGOTTEN, "the challenge was forgotten; try again")
         try:
             return maker(order, now)
         except KeysError as err:
