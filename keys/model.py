@@ -4,7 +4,7 @@ Nothing here is secret, so policies and manifests may hold and print it.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Scheme(StrEnum):
@@ -44,13 +44,39 @@ class TrackType(StrEnum):
 _RANKS = {TrackType.AUDIO: 0, TrackType.SD: 1, TrackType.HD: 2, TrackType.UHD: 3}
 
 
+class Security(StrEnum):
+    """How well a device must guard keys and pictures."""
+
+    SOFTWARE = "software"
+    HARDWARE = "hardware"
+
+
+class Hdcp(IntEnum):
+    """The protection that a digital output must have, in rising order."""
+
+    NONE = 0
+    V1 = 1
+    V2_2 = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where decoded pictures may go. ``digital`` and ``analogue`` false: nowhere outside the device itself."""
+
+    hdcp: Hdcp = Hdcp.NONE
+    digital: bool = True
+    analogue: bool = True
+    airplay: bool = True
+    av_adapter: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class KeySlot:
     """Names exactly one content key.
 
     ``period`` is the start of the crypto period in milliseconds of stream time; ``None`` names the
     *stable* key, whose ID stands in manifests and init segments and which encrypts no sample.
-    ``generation`` is that of the root key it derives from.
+    ``generation`` is that of the root key it derives from; see :func:`generation_of`.
     """
 
     stream: str
@@ -58,6 +84,19 @@ class KeySlot:
     scheme: Scheme
     generation: int
     period: int | None
+
+
+MAX_ROOT_GENERATION = 2**16 - 1
+
+
+def generation_of(root: int, epoch: int) -> int:
+    """The generation of keys that derive from the root key ``root`` after all keys were replaced ``epoch`` times."""
+    return root + epoch * (MAX_ROOT_GENERATION + 1)
+
+
+def root_of(generation: int) -> int:
+    """The generation of the root key from which keys of a generation derive."""
+    return generation % (MAX_ROOT_GENERATION + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from keys.errors import KeyRingError
 from keys.material import ContentKey, RootKey
-from keys.model import KeySignal, KeySlot, Scheme, TrackType
+from keys.model import MAX_ROOT_GENERATION, KeySignal, KeySlot, Scheme, TrackType, generation_of, root_of
 from keys.schedule import derive_content_key, derive_kid, derive_service_key
 
 MIN_SECRET_BYTES = 32
@@ -27,8 +27,8 @@ class KeyRing:
         if not self._roots:
             raise KeyRingError("key ring: needs at least one root key")
         for root in self._roots:
-            if root.generation < 0:
-                raise KeyRingError(f"key ring: generation {root.generation} is negative")
+            if not 0 <= root.generation <= MAX_ROOT_GENERATION:
+                raise KeyRingError(f"key ring: generation {root.generation} is not from 0 to {MAX_ROOT_GENERATION}")
             if len(root.secret) < MIN_SECRET_BYTES:
                 raise KeyRingError(f"key ring: generation {root.generation} is shorter than {MIN_SECRET_BYTES} bytes")
         self._by_generation = {root.generation: root for root in self._roots}
@@ -44,19 +44,20 @@ class KeyRing:
         """All generations, oldest first."""
         return tuple(root.generation for root in self._roots)
 
-    def generation_at(self, period: int | None) -> int:
-        """The generation that derives a period: the newest active at its start, so it never changes within one.
+    def generation_at(self, period: int | None, epoch: int = 0) -> int:
+        """The generation of a period's keys: by the newest root active at its start, so it never changes within one.
 
-        Stable keys stay with the oldest generation, or every player's init would change under it.
+        ``epoch`` is how often all keys of the stream had been replaced before. Stable keys stay with the oldest root,
+        or every player's init would change under it.
         """
         if period is None:
             return self._roots[0].generation
         active = [root.generation for root in self._roots if root.active_from <= period]
-        return active[-1] if active else self._roots[0].generation
+        return generation_of(active[-1] if active else self._roots[0].generation, epoch)
 
-    def slot(self, stream: str, track: TrackType, scheme: Scheme, period: int | None) -> KeySlot:
+    def slot(self, stream: str, track: TrackType, scheme: Scheme, period: int | None, epoch: int = 0) -> KeySlot:
         """The slot of a period under the generation in force at its start."""
-        return KeySlot(stream, track, scheme, self.generation_at(period), period)
+        return KeySlot(stream, track, scheme, self.generation_at(period, epoch), period)
 
     def content_key(self, slot: KeySlot, salt: bytes | None = None) -> ContentKey:
         """The material of a slot. Raises :class:`KeyRingError` when its generation is gone."""
@@ -78,6 +79,6 @@ class KeyRing:
 
     def _root(self, generation: int) -> RootKey:
         try:
-            return self._by_generation[generation]
+            return self._by_generation[root_of(generation)]
         except KeyError:
-            raise KeyRingError(f"key ring: no root key of generation {generation}") from None
+            raise KeyRingError(f"key ring: no root key of generation {root_of(generation)}") from None

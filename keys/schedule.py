@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keys.encoding import encode_fields
 from keys.material import ContentKey, RootKey
-from keys.model import KeySlot
+from keys.model import KeySlot, root_of
 
 LABEL_CONTENT_KEY = b"segmentgate/1 content key"
 LABEL_KID = b"segmentgate/1 key id"
@@ -33,7 +33,7 @@ def derive_kid(root: RootKey, slot: KeySlot) -> bytes:
 
 def derive_content_key(root: RootKey, slot: KeySlot, salt: bytes | None = None) -> ContentKey:
     """All material of a slot. ``salt`` is the period's random salt where the stream asks for one (SVTA 6.3.7)."""
-    if root.generation != slot.generation:
+    if root.generation != root_of(slot.generation):
         raise ValueError(f"slot of generation {slot.generation} derived from root {root.generation}")
     return ContentKey(
         kid=derive_kid(root, slot),

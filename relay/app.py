@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from relay.manifests import Manifests
 from relay.model import Cut
 from relay.node import Node, Policies
 from relay.origin.client import Origin
+from relay.plans import changes_by_stream, streams_in
 from relay.refresh import Refresher
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
@@ -49,6 +50,7 @@ from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
 from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
+from relay.state.registry import Registry
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Salts
 from relay.state.state import State
@@ -81,14 +83,18 @@ class NodeBuilder:
     ``cut_refused`` is called when a status list may have ended sessions.
     """
 
-    def __init__(self, replica: Replica, salts: Salts, cut_refused: Callable[[], None]) -> None:
+    def __init__(
+        self, replica: Replica, salts: Salts, cut_refused: Callable[[], None], clock: Callable[[], float]
+    ) -> None:
         self._replica = replica
         self._salts = salts
+        self._clock = clock
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
         self._cut_refused = cut_refused
         self._pinned: list[PinnedSet] = []
         self._lists: list[PinnedList] = []
         self._refreshers: list[Refresher] = []
+        self._secrets: Secrets | None = None
 
     async def policies(self, config: Config, secrets: Secrets, before: Policies | None = None) -> Policies:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
@@ -113,7 +119,16 @@ class NodeBuilder:
             config, gate, self._streams(config, secrets, before), secrets.api_key, _licences(config, secrets, before)
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
+        self._secrets = secrets
         return policies
+
+    def replan(self, policies: Policies) -> list[str]:
+        """Build those streams anew whose policy has changed since; the names of these."""
+        assert self._secrets is not None
+        fresh = self._streams(policies.config, self._secrets, policies)
+        changed = [name for name, stream in policies.streams.items() if fresh[name] is not stream]
+        policies.streams = fresh
+        return changed
 
     async def close(self) -> None:
         """Stop what keeps the policies fresh."""
@@ -136,12 +151,18 @@ class NodeBuilder:
     def _streams(self, config: Config, secrets: Secrets, before: Policies | None) -> dict[str, Stream]:
         mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
         streams = {}
+        plans = changes_by_stream(self._replica.state.documents, self._clock())
         for name, settings in config.streams.items():
             old = before.streams.get(name) if before else None
-            if before and old and (old.config, before.config.keys) == (settings, config.keys):
+            changes = plans.get(name, ())
+            if (
+                before
+                and old
+                and (old.config, before.config.keys, old.plan.changes) == (settings, config.keys, changes)
+            ):
                 streams[name] = old
                 continue
-            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer)
+            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, changes)
             if old:
                 streams[name].succeed(old)
         return streams
@@ -158,7 +179,7 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom, _salted(config))
-        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused())
+        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused(), clock)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         stack.push_async_callback(lambda: policies.licences.close())
@@ -185,6 +206,14 @@ async def running_node(
             return Cut()
 
         replica.on_applied.append(release)
+        changed: Broadcast[Collection[str]] = Broadcast()
+
+        def replan(events: Sequence[Event], _: str) -> Cut:
+            if streams_in(events):
+                changed.send(builder.replan(policies))
+            return Cut()
+
+        replica.on_applied.append(replan)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
@@ -195,7 +224,7 @@ async def running_node(
             check_reload(policies.config, config)
             check_ring(secrets.ring, new.ring)
             fresh = await builder.policies(config, new, policies)
-            changed = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
+            anew = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             licences = policies.licences
             policies.replace(fresh)
             # Status lists were fetched anew, or are gone.
@@ -203,7 +232,7 @@ async def running_node(
             leases.configure(_stream_limits(config))
             salts.configure(_salted(config))
             secrets = new
-            node.changed.send(changed)
+            changed.send(anew)
             if policies.licences is not licences:
                 # Last, for a plug-in that hangs may hold it up.
                 await licences.close()
@@ -214,6 +243,7 @@ async def running_node(
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             replica=replica,
+            registry=Registry(replica, clock),
             journal=journal,
             salts=salts,
             open_responses=open_responses,
@@ -222,11 +252,13 @@ async def running_node(
             revocations=revocations,
             signals=SharingSignals(),
             repeats=Repeats(),
-            changed=Broadcast(),
+            changed=changed,
             clock=clock,
         )
         await replica.start()
         stack.push_async_callback(replica.close)
+        # What was decided before this start has only now been read.
+        builder.replan(policies)
         async with _running(revocations.keep_watch()):
             yield node
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from keys.licences.detect import MAX_BODY_BYTES
-from keys.model import Scheme, TrackType
+from keys.model import MAX_ROOT_GENERATION, Scheme, TrackType
 from keys.periods import RotationPolicy
 from relay.errors import ConfigError, OriginForeignError
 from relay.gate.dialects.registry import DIALECTS, options_of
@@ -22,7 +22,7 @@ from relay.licensing.settings import LicenceConfig, LicencesConfig, check_licenc
 from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
 from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
-from relay.model import LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
+from relay.model import IN_CLEAR, LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
 from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Size
@@ -75,7 +75,7 @@ class ControlConfig(_Section, frozen=True):
 class RootKeyConfig(_Section, frozen=True):
     """One root secret: at least 32 random bytes as hex. ``active_from`` is stream time in ms."""
 
-    generation: Annotated[int, Meta(ge=0, le=2**31)]
+    generation: Annotated[int, Meta(ge=0, le=MAX_ROOT_GENERATION)]
     file: NonEmpty
     active_from: Annotated[int, Meta(ge=0)] = 0
 
@@ -229,12 +229,13 @@ class StreamConfig(_Section, frozen=True):
             vod=rotation.vod,
         )
 
-    def in_clear(self, track: TrackType) -> bool:
-        """Whether keys of a track type may go to players that keep no terms, as those of Clear Key and AES-128.
+    @property
+    def in_clear(self) -> bool:
+        """Whether any keys go to players that keep no terms, as those of Clear Key and AES-128.
 
         Not where the stream's own systems are all of the kind that does.
         """
-        return bool({System.CLEARKEY, System.IDENTITY} & set(self.systems)) and self.licence.in_clear(track)
+        return not IN_CLEAR.isdisjoint(self.systems)
 
     def default_class(self) -> ManifestClass:
         """The class of a viewer who asks for nothing else."""

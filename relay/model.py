@@ -29,6 +29,10 @@ class System(StrEnum):
     FAIRPLAY = "fairplay"
 
 
+IN_CLEAR = frozenset({System.CLEARKEY, System.IDENTITY})
+"""Systems that keep no terms: whoever gets a key of theirs has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestClass:
     """Viewers of one class get the same manifest bytes. Its text form is a path element of the session.
@@ -40,6 +44,11 @@ class ManifestClass:
     signalling: Signalling = Signalling.STABLE
     systems: tuple[System, ...] = ()
     ceiling: TrackType = TrackType.UHD
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether its players keep no terms."""
+        return IN_CLEAR.issuperset(self.systems)
 
     def __str__(self) -> str:
         return ".".join([self.scheme, self.signalling, self.ceiling, *self.systems])

@@ -20,6 +20,7 @@ from relay.sessions.open_responses import OpenResponses
 from relay.sessions.revocations import Revocations
 from relay.sessions.signals import SharingSignals
 from relay.state.journal import Journal
+from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
@@ -54,6 +55,7 @@ class Node:
     manifests: Manifests
     delivery: Delivery
     replica: Replica
+    registry: Registry
     journal: Journal
     salts: Salts
     open_responses: OpenResponses

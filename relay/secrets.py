@@ -8,6 +8,7 @@ from keys.errors import KeyRingError
 from keys.licences.widevine import Model
 from keys.material import RootKey
 from keys.ring import KeyRing
+from policies.text import level_of
 from relay.config import (
     Config,
     IssuerConfig,
@@ -21,7 +22,7 @@ from relay.errors import ConfigError
 from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
-from relay.licensing.settings import CredentialsConfig, FairPlayConfig, PlayReadyConfig, WidevineConfig, level_of
+from relay.licensing.settings import CredentialsConfig, FairPlayConfig, PlayReadyConfig, WidevineConfig
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."

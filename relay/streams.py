@@ -6,13 +6,15 @@ from functools import lru_cache
 from keys.channel import derive_channel_key
 from keys.material import ContentKey
 from keys.model import KeySignal, KeySlot, Scheme, TrackType
-from keys.periods import Schedule
+from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
+from policies.model import Change, Terms
+from policies.plan import ClockUnknownError, Meets, Plan
 from relay.ahead import Ahead
 from relay.config import StreamConfig
-from relay.errors import UnknownStreamError, UrlError
-from relay.manifest.context import Clock, Observed, RewriteContext
+from relay.errors import ManifestError, UnknownStreamError, UrlError
+from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass, Session
 from relay.sources import OriginScope, Source
@@ -27,6 +29,7 @@ ENTRY_DASH = "index.mpd"
 _CLASSES = 256
 _CLOCKS = 1024
 _PARSED_URLS = 2048
+_PERIODS = 4096
 
 
 Resource = PlaylistRef | InitRef | SegmentRef | ClearRef | KeyRef
@@ -44,13 +47,13 @@ class Stream:
         salts: Salts,
         mac_keys: Sequence[bytes],
         sealer: Sealer,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         self.name = name
         self.config = config
+        self.plan = Plan(config.rotation_policy(), config.licence.terms(), changes)
         self.scope = OriginScope((config.origin, *config.also))
-        schedule = Schedule(config.rotation_policy())
-        self.timeline = StreamTimeline(schedule, schedule.for_vod(), config.window)
-        self.schedule = schedule
+        self.timeline = StreamTimeline(self.schedule_of, config.window)
         self.siblings: Siblings | None = None
         """What the HLS multivariant playlist said of the media playlists; None until it was read."""
         self.clocks: dict[Source, Clock] = {}
@@ -63,6 +66,8 @@ class Stream:
         self.ahead = Ahead()
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
         self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._parse)
+        self._terms = lru_cache(maxsize=_PERIODS)(self.plan.terms_of)
+        self._epoch = lru_cache(maxsize=_PERIODS)(self.plan.epoch_of)
 
     def entry(self, name: str) -> Source:
         """The origin's entry manifest behind ``index.m3u8`` or ``index.mpd``. Raises :class:`UnknownStreamError`."""
@@ -77,8 +82,8 @@ class Stream:
         if (old.origin, old.also, old.hls, old.dash) != (new.origin, new.also, new.hls, new.dash):
             return
         self.siblings, self.clocks = before.siblings, before.clocks
-        if (old.rotation, old.window) == (new.rotation, new.window):
-            self.timeline = before.timeline
+        self.timeline = before.timeline
+        self.timeline.configure(self.schedule_of, new.window)
 
     def note(self, source: Source, observed: Observed, now: float) -> None:
         """Take note of what a manifest said of the timeline; ``now`` in seconds."""
@@ -94,13 +99,41 @@ class Stream:
         if cls.scheme not in self.config.schemes:
             raise UrlError(f"stream {self.name} is not offered as {cls.scheme}")
 
+    def schedule_of(self, clock: Clock) -> Schedule:
+        """The crypto periods on a clock. Raises :class:`ManifestError` where the stream's scenes are on another."""
+        try:
+            return self.plan.schedule(clock)
+        except ClockUnknownError as err:
+            raise ManifestError(f"stream {self.name}: {err}, which this manifest is on") from None
+
+    @property
+    def rotation(self) -> RotationPolicy:
+        """How keys rotate now."""
+        return self.plan.rotation_now
+
+    def terms_of(self, slot: KeySlot) -> Terms | None:
+        """What a device must do to get the key of a slot; None: nobody gets it."""
+        return self._terms(slot.track, slot.period)
+
+    def best_track(self, meets: Meets, now: float) -> TrackType:
+        """The best video that devices which meet terms may have in all scenes that are not over; see there."""
+        edges = self.timeline.edges(now)
+        # Of a finished title nothing is over.
+        edges.pop(Clock.MEDIA, None)
+        return self.plan.best_track(meets, edges)
+
+    def in_clear(self, slot: KeySlot) -> bool:
+        """Whether the key of a slot may go to a player that keeps no terms."""
+        terms = self._terms(slot.track, slot.period)
+        return self.config.in_clear and terms is not None and terms.in_clear
+
     def slot(self, ref: SlotRef, scheme: Scheme) -> KeySlot:
         """The key slot that a URL names."""
         return KeySlot(self.name, ref.track, scheme, ref.generation, ref.period)
 
     def slot_of(self, track: TrackType, scheme: Scheme, period: int | None) -> KeySlot:
-        """The key slot of a period under the root generation in force then."""
-        return self._ring.slot(self.name, track, scheme, period)
+        """The key slot of a period under the generation in force then."""
+        return self._ring.slot(self.name, track, scheme, period, self._epoch(period))
 
     def content_key(self, slot: KeySlot) -> ContentKey:
         """The material of a slot of this stream."""
@@ -131,16 +164,16 @@ class Stream:
             return ref
         if value is None:
             raise UrlError("a template needs its value")
-        return resolve_template(ref, value, context.schedule, context.generation_at)
+        return resolve_template(ref, value, context.schedule_of, context.generation_at)
 
     def _build_context(self, cls: ManifestClass) -> RewriteContext:
         return RewriteContext(
             urls=SessionUrls(self.name, cls, self._mac_keys, self._sealer),
             cls=cls,
             scope=self.scope,
-            schedule=self.schedule,
+            schedule_of=self.schedule_of,
             signal=lambda ref: self._signal(self.slot(ref, cls.scheme)),
-            generation_at=self._ring.generation_at,
+            generation_at=lambda period: self._ring.generation_at(period, self._epoch(period)),
             stream=self.name,
             default_track=self.config.default_track,
         )

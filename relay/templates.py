@@ -7,7 +7,7 @@ with zeros such as ``(number:05)``, which no path of the origin may hold by itse
 import re
 from collections.abc import Callable
 
-from keys.periods import Schedule
+from keys.periods import Clock, Schedule
 from relay.errors import UrlError
 from relay.sources import Source
 from relay.urls import ClearRef, SegmentRef, SlotRef, TemplateRef
@@ -26,7 +26,7 @@ def count_placeholders(text: str) -> int:
 
 
 def resolve_template(
-    ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]
+    ref: TemplateRef, value: int, schedule_of: Callable[[Clock], Schedule], generation_at: Callable[[int | None], int]
 ) -> SegmentRef | ClearRef:
     """The segment of a template's value, in the crypto period the manifest gave it.
 
@@ -36,7 +36,7 @@ def resolve_template(
     source = Source(_fill(ref.source.path, value), _fill(ref.source.query, value), ref.source.base)
     if ref.track is None:
         return ClearRef(source)
-    slot = _slot(ref, value, schedule, generation_at)
+    slot = _slot(ref, value, schedule_of, generation_at)
     return SegmentRef(source, slot, init=ref.init, init_range=ref.init_range)
 
 
@@ -44,11 +44,13 @@ def _fill(text: str, value: int) -> str:
     return _PLACEHOLDER.sub(lambda match: f"{value:0{match[1] or 1}d}", text)
 
 
-def _slot(ref: TemplateRef, value: int, schedule: Schedule, generation_at: Callable[[int | None], int]) -> SlotRef:
+def _slot(
+    ref: TemplateRef, value: int, schedule_of: Callable[[Clock], Schedule], generation_at: Callable[[int | None], int]
+) -> SlotRef:
     assert ref.track is not None
     computed = None
     if ref.clock:
-        computed = schedule.period_of(ref.clock.start_of(value)).start
+        computed = schedule_of(ref.clock.clock).period_of(ref.clock.start_of(value)).start
         if not ref.spans:
             return SlotRef(ref.track, generation_at(computed), computed)
     for span in ref.spans:

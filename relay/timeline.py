@@ -4,13 +4,15 @@ The clock domain is the origin's: a wall clock that differs from ours, or a reco
 must not release keys early or late. So stream time now is the last edge seen plus the time since then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
 from keys.model import TrackType
-from keys.periods import CryptoPeriod, Schedule, first_segment_at
-from relay.manifest.context import Clock, Observed
+from keys.periods import Clock, CryptoPeriod, Schedule, first_segment_at
+from relay.errors import ManifestError
+from relay.manifest.context import Observed
 
 MAX_EXTRAPOLATION_MS = 60_000
 """How long the edge is thought to go on without being seen: an origin that stopped releases no more keys."""
@@ -31,14 +33,36 @@ class StreamTimeline:
     A stream may be listed on two clocks at once (HLS without dates beside DASH); each has its periods.
     """
 
-    def __init__(self, live: Schedule, vod: Schedule, keep_ms: int) -> None:
-        self._schedules = {Clock.WALL: live, Clock.SEQUENCE: live, Clock.MEDIA: vod}
+    def __init__(self, schedule_of: Callable[[Clock], Schedule], keep_ms: int) -> None:
+        self._schedule_of = schedule_of
         self._keep_ms = keep_ms
         self._seen: dict[Clock, _Seen] = {}
         self._looked_at = 0.0
         self.tracks: frozenset[TrackType] = frozenset()
         self.segment_s = 0.0
         """How long a segment plays, 0 where that is not known."""
+
+    def configure(self, schedule_of: Callable[[Clock], Schedule], keep_ms: int) -> None:
+        """Read what was observed under other schedules from now on."""
+        self._schedule_of, self._keep_ms = schedule_of, keep_ms
+        seen, self._seen = self._seen, {}
+        for clock, one in seen.items():
+            # Where it is not known what holds on a clock, nothing of it is served any more.
+            with suppress(ManifestError):
+                self._seen[clock] = _Seen(one.observed, one.at, schedule_of(clock), keep_ms)
+
+    @property
+    def clocks(self) -> dict[Clock, Observed]:
+        """What was observed last, on each clock that the stream was seen on."""
+        return {clock: seen.observed for clock, seen in self._seen.items()}
+
+    def edges(self, now: float) -> dict[Clock, int]:
+        """The live edge on each clock, in ms of stream time; of what has ended, its end."""
+        return {clock: seen.edge(now) for clock, seen in self._seen.items()}
+
+    def released_until(self, now: float) -> dict[Clock, int]:
+        """On each clock, the latest start of a segment whose key may be handed out now."""
+        return {clock: seen.release_until(now) for clock, seen in self._seen.items()}
 
     @property
     def known(self) -> bool:
@@ -65,7 +89,7 @@ class StreamTimeline:
             )
         ahead = seen.edge(now) - observed.edge if seen else 0
         if ahead <= 0 or observed.final or ahead > RESTART_MS:
-            self._seen[observed.clock] = _Seen(observed, now, self._schedules[observed.clock], self._keep_ms)
+            self._seen[observed.clock] = _Seen(observed, now, self._schedule_of(observed.clock), self._keep_ms)
 
     def note_tracks(self, tracks: frozenset[TrackType]) -> None:
         """Take note of track types that a multivariant playlist lists."""
@@ -116,14 +140,14 @@ class _Seen:
 
     def __init__(self, observed: Observed, at: float, schedule: Schedule, keep_ms: int) -> None:
         self.observed = observed
-        self._at = at
+        self.at = at
         self._schedule = schedule
         self._keep_ms = keep_ms
 
     def edge(self, now: float) -> int:
         if self.observed.final:
             return self.observed.edge
-        return self.observed.edge + min(MAX_EXTRAPOLATION_MS, max(0, int((now - self._at) * 1000)))
+        return self.observed.edge + min(MAX_EXTRAPOLATION_MS, max(0, int((now - self.at) * 1000)))
 
     def release_until(self, now: float) -> int:
         edge = self.edge(now)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from keys.model import KeySlot, Scheme, TrackType
+from keys.periods import Clock
 from relay.gate.gate import Gate, Visitor
-from relay.grants import tracks_of
-from relay.manifest.context import Clock
+from relay.grants import slots_of, tracks_of
+from relay.model import ManifestClass
 from relay.streams import Stream
 from relay.timeline import Heads
 
@@ -56,10 +57,10 @@ class Told:
         return max(start for _, start in self.heads)
 
 
-def told_by(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: float) -> Told | None:
+def told_by(stream: Stream, gate: Gate, visitor: Visitor, cls: ManifestClass, now: float) -> Told | None:
     """What a player knows that has just been told everything; None while the stream's timeline is unknown."""
     heads = stream.timeline.heads(now)
-    return _shared(scheme, tuple(tracks_of(stream, gate, visitor)), heads) if heads else None
+    return _shared(cls.scheme, tuple(tracks_of(stream, gate, visitor, cls)), heads) if heads else None
 
 
 def lacking(stream: Stream, told: Told | None, current: Told, now: float) -> tuple[KeySlot, ...]:
@@ -68,7 +69,7 @@ def lacking(stream: Stream, told: Told | None, current: Told, now: float) -> tup
     heads = told.heads if told and knows else ()
     released = sorted({period.start for period in stream.timeline.after(heads, now)})
     starts = released if knows else [None, *released]
-    return tuple(stream.slot_of(track, current.scheme, start) for start in starts for track in current.tracks)
+    return slots_of(stream, current.tracks, current.scheme, starts)
 
 
 # Ten thousand channels of one stream know the same: one object for all of them.

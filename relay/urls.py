@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, quote
 from keys.encoding import encode_fields
 from keys.errors import SealError
 from keys.model import TrackType
+from keys.periods import Clock
 from keys.seal import Sealer
 from relay.errors import UrlError
 from relay.model import ManifestClass
@@ -88,12 +89,13 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Clocked:
     """Numbered segments of equal length without a timeline: segment n starts at
-    ``origin_ms + (n - start_number) * duration * 1000 / timescale`` of stream time."""
+    ``origin_ms + (n - start_number) * duration * 1000 / timescale`` of stream time on ``clock``."""
 
     origin_ms: int
     start_number: int
     duration: int
     timescale: int
+    clock: Clock
 
     def start_of(self, number: int) -> int:
         """Start of segment ``number`` in ms of stream time, rounded down."""
@@ -216,7 +218,7 @@ class SessionUrls:
                 if spans:
                     query.append(("p", ",".join(map(_write_span, spans))))
                 if clock:
-                    query.append(("k", f"{clock.origin_ms},{clock.start_number},{clock.duration},{clock.timescale}"))
+                    query.append(("k", _write_clock(clock)))
         if not query:
             return path
         return path + "?" + "&".join(f"{name}={quote(value, safe=_QUERY_SAFE)}" for name, value in query)
@@ -319,9 +321,14 @@ def _read_span(text: str) -> Span:
     return Span(_natural(first), _natural(last) if last else None, _natural(generation), int(period))
 
 
+def _write_clock(clock: Clocked) -> str:
+    return f"{clock.clock},{clock.origin_ms},{clock.start_number},{clock.duration},{clock.timescale}"
+
+
 def _read_clock(text: str) -> Clocked:
-    origin_ms, start_number, duration, timescale = map(int, text.split(","))
-    return Clocked(origin_ms, start_number, duration, timescale)
+    clock, *numbers = text.split(",")
+    origin_ms, start_number, duration, timescale = map(int, numbers)
+    return Clocked(origin_ms, start_number, duration, timescale, Clock(clock))
 
 
 def _maybe(query: str, name: str) -> str | None:

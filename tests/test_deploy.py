@@ -76,7 +76,9 @@ def test_there_is_an_example_of_each_system_and_of_the_terms_of_a_track() -> Non
     assert config.licences.widevine
     assert config.licences.playready
     assert config.licences.fairplay
-    assert not config.streams["channel-one"].licence.in_clear(TrackType.UHD)
+    terms = config.streams["channel-one"].licence.terms()[TrackType.UHD]
+    assert terms is not None
+    assert not terms.in_clear
 
 
 def test_no_dialect_lacks_names() -> None:

@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import DrmSystem
-from keys.licences.terms import Hdcp, Outputs, Security, Term
+from keys.licences.terms import Term
 from keys.licences.widevine import Model
 from keys.material import ContentKey, RootKey
-from keys.model import KeySlot, Scheme, TrackType
+from keys.model import Hdcp, KeySlot, Outputs, Scheme, Security, TrackType
 from keys.ring import KeyRing
+from policies.model import FREE, Terms
 from relay.app import running_node
 from relay.config import Config, parse_config
 from relay.errors import ConfigError
@@ -63,15 +64,16 @@ def licence_of(**settings: Any) -> LicenceConfig:
 )
 def test_security_levels_have_many_names(name: str, security: Security) -> None:
     licence = licence_of(tracks={"uhd": {"security": name}})
-    assert licence.terms_of(TrackType.UHD).level() is security
-    assert licence.in_clear(TrackType.UHD) is (security is Security.SOFTWARE)
-    assert licence.terms_of(TrackType.SD).level() is Security.SOFTWARE
+    assert licence.terms()[TrackType.UHD] == Terms(security)
+    assert licence.terms()[TrackType.SD] == FREE
 
 
 def test_output_rules_are_those_of_the_track() -> None:
     licence = licence_of(tracks={"hd": {"hdcp": "2.2", "analogue": False, "airplay": False}})
-    assert licence.terms_of(TrackType.HD).outputs() == Outputs(Hdcp.V2_2, analogue=False, airplay=False)
-    assert not licence.in_clear(TrackType.HD)
+    terms = licence.terms()[TrackType.HD]
+    assert terms == Terms(outputs=Outputs(Hdcp.V2_2, analogue=False, airplay=False))
+    assert terms is not None
+    assert not terms.in_clear
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_renewal_takes_off_what_was_played() -> None:
         ({"persistent": True}, "streams.news.licence.persistent: a stored licence needs an end"),
         ({"duration": "1m", "renew_every": "2m"}, "streams.news.licence.renew_every: longer than 'duration'"),
         ({"tracks": {"8k": {}}}, "Invalid enum value '8k'"),
-        ({"tracks": {"hd": {"security": "L2"}}}, "Invalid enum value 'L2'"),
+        ({"tracks": {"hd": {"security": "L4"}}}, "Invalid enum value 'L4'"),
     ],
 )
 def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error: str) -> None:
@@ -116,7 +118,7 @@ def test_keys_asked_for_come_first_and_the_oldest_are_left_out() -> None:
     def key_of(slot: KeySlot) -> ContentKey:
         return ContentKey(str(slot.period).encode(), b"", b"", b"")
 
-    keys = granted_keys(licence_of(tracks={"sd": {"security": "L1"}}), slots, key_of, [b"3000"])
+    keys = granted_keys(lambda _: Terms(Security.HARDWARE), slots, key_of, [b"3000"])
     assert [granted.key.kid for granted in keys[:3]] == [b"3000", b"None", b"199000"]
     assert len(keys) == MAX_KEYS
     assert {granted.security for granted in keys} == {Security.HARDWARE}
@@ -148,7 +150,7 @@ def test_a_full_memory_of_challenges_refuses_nobody(monkeypatch: pytest.MonkeyPa
 def test_keys_go_out_in_clear_only_where_a_stream_has_a_system_for_that(systems: list[str], given: bool) -> None:
     news = {**GOOD["streams"]["news"], "systems": systems}
     stream = parse_config({**GOOD, "streams": {"news": news}}, "test").streams["news"]
-    assert stream.in_clear(TrackType.SD) is given
+    assert stream.in_clear is given
 
 
 @pytest.fixture

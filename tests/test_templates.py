@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.model import TrackType
-from keys.periods import RotationPolicy, Schedule
+from keys.periods import Clock, RotationPolicy, Schedule
 from relay.errors import UrlError
 from relay.sources import ByteRange, Source
 from relay.templates import count_placeholders, placeholder, resolve_template
@@ -23,7 +23,11 @@ LISTED = TemplateRef(
     spans=(Span(1, 5, 1, 0), Span(6, 10, 1, 10_000), Span(11, None, 2, 20_000)),
 )
 # Two seconds each: number 1 starts at 0, number 6 at 10 s.
-COUNTED = TemplateRef(Source("v/(number).m4s"), TrackType.HD, INIT, clock=Clocked(0, 1, 2, 1))
+COUNTED = TemplateRef(Source("v/(number).m4s"), TrackType.HD, INIT, clock=Clocked(0, 1, 2, 1, Clock.WALL))
+
+
+def schedule_of(_: Clock) -> Schedule:
+    return SCHEDULE
 
 
 def generation_at(period: int | None) -> int:
@@ -31,7 +35,7 @@ def generation_at(period: int | None) -> int:
 
 
 def segment(ref: TemplateRef, value: int) -> SegmentRef:
-    found = resolve_template(ref, value, SCHEDULE, generation_at)
+    found = resolve_template(ref, value, schedule_of, generation_at)
     assert isinstance(found, SegmentRef)
     return found
 
@@ -48,7 +52,9 @@ def segment(ref: TemplateRef, value: int) -> SegmentRef:
     ],
 )
 def test_the_value_takes_its_place(path: str, value: int, expected: str) -> None:
-    found = resolve_template(TemplateRef(Source(path, "n=(number)", 1), None, None), value, SCHEDULE, generation_at)
+    found = resolve_template(
+        TemplateRef(Source(path, "n=(number)", 1), None, None), value, lambda _: SCHEDULE, generation_at
+    )
     assert found == ClearRef(Source(expected, f"n={value}", 1))
 
 
@@ -56,7 +62,7 @@ def test_the_value_takes_its_place(path: str, value: int, expected: str) -> None
 @pytest.mark.parametrize("width", [None, *range(21)])
 def test_a_placeholder_is_filled_as_it_was_written(name: str, width: int | None) -> None:
     path = placeholder(name, width)
-    found = resolve_template(TemplateRef(Source(path), None, None), 1234, SCHEDULE, generation_at)
+    found = resolve_template(TemplateRef(Source(path), None, None), 1234, schedule_of, generation_at)
     assert found == ClearRef(Source("1234".rjust(width or 0, "0")))
     assert count_placeholders(f"a/{path}{path}.m4s?x={path}") == 3
 
@@ -79,12 +85,12 @@ def test_a_listed_value_lies_where_the_manifest_said(value: int, slot: SlotRef) 
 def test_a_value_that_was_not_listed_is_refused(value: int) -> None:
     gapped = replace(LISTED, spans=(Span(1, 2, 1, 0), Span(6, 11, 1, 10_000)))
     with pytest.raises(UrlError, match="lists no such segment"):
-        resolve_template(gapped, value, SCHEDULE, generation_at)
+        resolve_template(gapped, value, schedule_of, generation_at)
 
 
 def test_a_template_that_lists_nothing_names_nothing() -> None:
     with pytest.raises(UrlError):
-        resolve_template(replace(LISTED, spans=()), 1, SCHEDULE, generation_at)
+        resolve_template(replace(LISTED, spans=()), 1, schedule_of, generation_at)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_an_open_span_with_a_clock_ends_with_its_period() -> None:
     assert {segment(split, value).slot.period for value in range(6, 11)} == {10_000}
     for value in (1, 5, 11, 10**9):
         with pytest.raises(UrlError):
-            resolve_template(split, value, SCHEDULE, generation_at)
+            resolve_template(split, value, schedule_of, generation_at)
 
 
 def test_the_first_of_an_open_span_may_straddle_the_start() -> None:
@@ -118,4 +124,4 @@ def test_the_first_of_an_open_span_may_straddle_the_start() -> None:
 
 def test_text_stays_clear_whatever_its_value() -> None:
     text = TemplateRef(Source("t/(time).vtt"), None, None)
-    assert resolve_template(text, 5, SCHEDULE, generation_at) == ClearRef(Source("t/5.vtt"))
+    assert resolve_template(text, 5, schedule_of, generation_at) == ClearRef(Source("t/5.vtt"))

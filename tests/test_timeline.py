@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.model import TrackType
-from keys.periods import GUARD_MS, RotationPolicy, Schedule
-from relay.manifest.context import Clock, Observed
+from keys.periods import GUARD_MS, Clock, RotationPolicy, Schedule
+from relay.manifest.context import Observed
 from relay.timeline import MAX_EXTRAPOLATION_MS, StreamTimeline
 
 INTERVAL, LEAD, KEEP = 60_000, 10_000, 300_000
@@ -22,7 +22,7 @@ WHOLE = Schedule(RotationPolicy(0, 0))
 
 
 def timeline(vod: Schedule = WHOLE) -> StreamTimeline:
-    return StreamTimeline(LIVE, vod, KEEP)
+    return StreamTimeline(lambda clock: vod if clock is Clock.MEDIA else LIVE, KEEP)
 
 
 def observed(edge: int, **changes: Any) -> Observed:
@@ -163,7 +163,7 @@ def test_track_types_add_up() -> None:
 
 
 def test_a_stream_without_rotation_has_one_period() -> None:
-    found = StreamTimeline(WHOLE, WHOLE, KEEP)
+    found = StreamTimeline(lambda _: WHOLE, KEEP)
     found.observe(observed(START), NOW)
     assert [(period.start, period.end) for period in found.periods(NOW)] == [(0, None)]
     assert found.next_release(NOW) is None

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keys.model import Scheme, TrackType
+from keys.periods import Clock
 from keys.seal import Sealer
 from relay.errors import UrlError
 from relay.model import ManifestClass, Signalling
@@ -64,7 +65,7 @@ TEMPLATE = TemplateRef(
     TrackType.UHD,
     Source("v/init.mp4"),
     spans=(Span(1, 5, 1, 0), Span(6, None, 1, 600_000)),
-    clock=Clocked(0, 1, 2, 1),
+    clock=Clocked(0, 1, 2, 1, Clock.MEDIA),
 )
 
 
@@ -225,5 +226,5 @@ def test_any_text_raises_nothing_but_a_url_error(kind: str, path: str, query: st
 
 
 def test_a_numbered_clock_counts_from_its_origin() -> None:
-    clock = Clocked(origin_ms=1000, start_number=5, duration=180_180, timescale=90_000)
+    clock = Clocked(origin_ms=1000, start_number=5, duration=180_180, timescale=90_000, clock=Clock.WALL)
     assert [clock.start_of(number) for number in (4, 5, 6, 1005)] == [-1002, 1000, 3002, 2_003_000]

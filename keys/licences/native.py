@@ -15,7 +15,8 @@ from struct import Struct
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from keys.errors import LicenceRefusedError, SealError
-from keys.licences.terms import GrantedKey, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
+from keys.model import Outputs, Security
 
 MAX_KEYS = 64
 

@@ -5,36 +5,9 @@ device cannot meet is left out of the licence; only a licence without any key is
 """
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
 
 from keys.material import ContentKey
-from keys.model import TrackType
-
-
-class Security(StrEnum):
-    """How well a device must guard keys and pictures."""
-
-    SOFTWARE = "software"
-    HARDWARE = "hardware"
-
-
-class Hdcp(IntEnum):
-    """The protection that a digital output must have, in rising order."""
-
-    NONE = 0
-    V1 = 1
-    V2_2 = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where decoded pictures may go. ``digital`` and ``analogue`` false: nowhere outside the device itself."""
-
-    hdcp: Hdcp = Hdcp.NONE
-    digital: bool = True
-    analogue: bool = True
-    airplay: bool = True
-    av_adapter: bool = True
+from keys.model import Outputs, Security, TrackType
 
 
 @dataclass(frozen=True, slots=True)

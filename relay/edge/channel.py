@@ -108,7 +108,7 @@ async def _keys(visit: Visit) -> Result:
     node, stream, session = visit.node, visit.stream, visit.visitor.session
     await node.manifests.ensure_timeline(stream)
     now = node.clock()
-    granted = grant(stream, node.gate, visit.visitor, visit.cls.scheme, now)
+    granted = grant(stream, node.gate, visit.visitor, visit.cls, now)
     body = keys_body(stream, session, keys_json(stream, granted.slots), granted.newest, now)
     await node.salts.settle()
     body = with_channel_key(body, stream, session)

@@ -108,7 +108,7 @@ async def _order(visit: Visit, system: DrmSystem, opened: Opened) -> Order | Non
         case Kind.NEW:
             await visit.node.manifests.ensure_timeline(visit.stream)
             granted = _grant(visit, opened.kids, now)
-            keys = granted_keys(licence, granted.slots, visit.stream.content_key, opened.kids)
+            keys = granted_keys(visit.stream.terms_of, granted.slots, visit.stream.content_key, opened.kids)
             await visit.node.salts.settle()
             sealed = _sealed(visit) if system is DrmSystem.WIDEVINE else b""
             return Order(keys, term_of(session, licence, now), granted.slots[0].scheme, sealed)
@@ -119,11 +119,11 @@ async def _order(visit: Visit, system: DrmSystem, opened: Opened) -> Order | Non
 def _grant(visit: Visit, kids: tuple[bytes, ...], now: float) -> Grant:
     stream, gate = visit.stream, visit.node.gate
     if kids:
-        return grant_for(stream, gate, visit.visitor, kids, now, guarded=True)
+        return grant_for(stream, gate, visit.visitor, visit.cls, kids, now, guarded=True)
     # The challenge names its content in another way: the session's own stream is what it gets.
     if visit.cls.scheme not in SAMPLE_SCHEMES:
         raise ContentKeyUnknownError("this session's keys are not for licences")
-    return grant(stream, gate, visit.visitor, visit.cls.scheme, now, guarded=True)
+    return grant(stream, gate, visit.visitor, visit.cls, now, guarded=True)
 
 
 def _holder(visit: Visit, opened: Opened, device: Device) -> Visitor | Deny:

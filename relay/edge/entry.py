@@ -1,12 +1,14 @@
 """The entry: the platform's token in, a session's own URL out."""
 
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
-from keys.model import Scheme, TrackType
+from keys.model import Scheme, Security, TrackType
+from policies.model import Terms
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
 from relay.errors import RequestError
@@ -19,6 +21,7 @@ from relay.telemetry.metrics import DENIED
 from relay.verdict import Deny, Reason
 
 TERMINATE_HEADER = "X-Terminate"
+_LEVELS = {"L1": Security.HARDWARE, "L3": Security.SOFTWARE}
 _WITHOUT_CDM = ("Lavf/", "VLC/", "libmpv")
 
 
@@ -36,7 +39,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
-    cls = wanted_class(request, stream, visitor.session.ceiling)
+    cls = wanted_class(request, stream, visitor.session.ceiling, node.clock())
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")
     occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)
@@ -60,8 +63,12 @@ def _occupied(request: web.Request, occupied: Occupied) -> web.Response:
     return answer
 
 
-def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> ManifestClass:
-    """The class that the query asks for, over the stream's default. Raises :class:`RequestError`."""
+def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType, now: float) -> ManifestClass:
+    """The class that the query asks for, over the stream's default, within what the stream's scenes let it play.
+
+    ``level`` says how well the device guards keys where that is not told by the key systems. Raises
+    :class:`RequestError`.
+    """
     default = stream.config.default_class()
     query = request.query
     try:
@@ -69,13 +76,24 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType) -> Ma
         signalling = Signalling(query.get("signalling", default.signalling))
         asked = query["systems"].split(",") if "systems" in query else default.systems
         systems = tuple(sorted({System(name) for name in asked}))
-        top = min(ceiling, TrackType(query.get("max_track", ceiling)), key=lambda track: track.rank)
+        asked_track = TrackType(query.get("max_track", ceiling))
+        level = _LEVELS[query.get("level", "L1")]
     except ValueError as err:
         raise RequestError(f"scheme, signalling, systems or max_track: {err}") from None
+    except KeyError:
+        raise RequestError("level: L1 or L3") from None
     if scheme is Scheme.AES128:
         # Nothing but the scheme matters there; one spelling keeps one cache entry.
-        return ManifestClass(scheme, Signalling.PERIOD, (), top)
-    return ManifestClass(scheme, signalling, systems, top)
+        signalling, systems = Signalling.PERIOD, ()
+    cls = ManifestClass(scheme, signalling, systems)
+
+    def meets(terms: Terms) -> bool:
+        if cls.in_clear:
+            return terms.in_clear
+        return level is Security.HARDWARE or terms.security is Security.SOFTWARE
+
+    tops = (ceiling, asked_track, stream.best_track(meets, now))
+    return replace(cls, ceiling=min(tops, key=lambda track: track.rank))
 
 
 def _usual_scheme(request: web.Request, stream: Stream) -> Scheme:

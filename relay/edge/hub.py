@@ -92,6 +92,8 @@ class Hub:
         for channel in self._channels:
             if channel.visitor.stream in streams:
                 channel.policy_changed = True
+                # Its next key may come sooner now.
+                channel.push_at = 0.0
                 at = now + POLICY_SPREAD_S * _share_of(channel.visitor.session)
                 channel.due = self._wheel.add(channel, at)
 
@@ -151,7 +153,7 @@ class Hub:
             return
         now = node.clock()
         pushing = now >= channel.push_at
-        current = told_by(stream, node.gate, visitor, channel.scheme, now) if pushing else None
+        current = told_by(stream, node.gate, visitor, channel.cls, now) if pushing else None
         keys = await self._lacking(stream, channel.told, current, now) if current else None
         events = [_policy_event(stream, visitor.session)] if channel.policy_changed else []
         if current and keys is not None:
@@ -235,7 +237,7 @@ def _keys_event(stream: Stream, session: Session, keys: bytes, told: Told, now: 
 
 
 def _policy_event(stream: Stream, session: Session) -> bytes:
-    policy = stream.schedule.policy
+    policy = stream.rotation
     limit = session.limit or stream.config.limit.stream_limit()
     body = {
         "stream": stream.name,

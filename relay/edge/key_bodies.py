@@ -54,6 +54,6 @@ def jitter(stream: Stream, session: Session, period: int) -> float:
 
     ``period`` is the newest one before that release.
     """
-    lead = stream.schedule.policy.pre_delivery_ms / 1000
+    lead = stream.rotation.pre_delivery_ms / 1000
     seed = blake2b(f"{session.sid} {period}".encode(), digest_size=4).digest()
     return lead * JITTER_SHARE * int.from_bytes(seed, "big") / 2**32

@@ -85,7 +85,7 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
     await node.manifests.ensure_timeline(stream)
-    granted = grant_for(stream, node.gate, visit.visitor, challenge.kids, node.clock())
+    granted = grant_for(stream, node.gate, visit.visitor, visit.cls, challenge.kids, node.clock())
     keys = [stream.content_key(slot) for slot in granted.slots]
     await node.salts.settle()
     return licence(keys, challenge.type)

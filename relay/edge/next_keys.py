@@ -8,7 +8,8 @@ from keys.channel import NONCE_BYTES, seal_next_keys
 from keys.model import Scheme
 from relay.edge.key_bodies import keys_body, keys_json
 from relay.edge.visit import Visit
-from relay.model import System
+from relay.grants import slots_of
+from relay.model import IN_CLEAR
 from relay.told import told_by
 
 NEXT_KEYS_HEADER = "Segmentgate-Next-Keys"
@@ -16,7 +17,6 @@ LOOK_AGAIN_S = 1.0
 """How long nothing is thought to be released ahead: the live edge may turn out to be further on."""
 
 _NONE: Mapping[str, str] = {}
-_CLEAR_KEY = frozenset((System.CLEARKEY, System.IDENTITY))
 
 
 async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
@@ -32,18 +32,14 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
         release = stream.timeline.next_release(now)
         stream.ahead.rest(min(now + LOOK_AGAIN_S, inf if release is None else release))
         return _NONE
-    current = told_by(stream, visit.node.gate, visit.visitor, cls.scheme, now)
-    if current is None or cls.scheme is Scheme.AES128 or _CLEAR_KEY.isdisjoint(cls.systems):
+    current = told_by(stream, visit.node.gate, visit.visitor, cls, now)
+    if current is None or cls.scheme is Scheme.AES128 or IN_CLEAR.isdisjoint(cls.systems):
         return _NONE
     session = visit.visitor.session
     mark = (session.issuer, session.sid, current)
     sealed = stream.ahead.get(mark)
     if sealed is None:
-        slots = [
-            stream.slot_of(track, cls.scheme, period.start)
-            for period in sorted(coming, key=lambda period: period.start)
-            for track in current.tracks
-        ]
+        slots = slots_of(stream, current.tracks, cls.scheme, sorted(period.start for period in coming))
         body = keys_body(stream, session, keys_json(stream, slots), current.newest, now)
         await visit.node.salts.settle()
         sealed = seal_next_keys(stream.channel_key(session), body, stream.name, current.newest, urandom(NONCE_BYTES))

@@ -30,7 +30,7 @@ class Channel(asyncio.Protocol):
 
     __slots__ = (
         "_chunked", "_facts", "_lost", "_transport",
-        "due", "entry", "greeted", "policy_changed", "push_at", "scheme", "told", "visitor",
+        "cls", "due", "entry", "greeted", "policy_changed", "push_at", "told", "visitor",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +47,7 @@ class Channel(asyncio.Protocol):
         # The request's own would keep all of it alive; what is asked again are method, address and territory.
         self._facts = replace(visit.facts(), path="", query="", headers={})
         self.visitor = visit.visitor
-        self.scheme = visit.cls.scheme
+        self.cls = visit.cls
         self.told = told
         self.push_at = 0.0
         self.due = 0

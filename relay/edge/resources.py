@@ -117,13 +117,14 @@ async def _key(request: web.Request, visit: Visit, ref: KeyRef) -> Result:
     refused = unproven(request, visit) or _check_slot(visit, ref.slot)
     if refused:
         return refused
-    if not stream.config.in_clear(ref.slot.track):
+    slot = stream.slot(ref.slot, visit.cls.scheme)
+    if not stream.in_clear(slot):
         return Deny(Reason.SECURITY_LEVEL, f"keys of {ref.slot.track} are given in licences only")
     await node.manifests.ensure_timeline(stream)
     period = ref.slot.period
     if period is not None and not stream.timeline.released(period, node.clock()):
         return Deny(Reason.KEY_PENDING, "this key is not released yet")
-    key = stream.content_key(stream.slot(ref.slot, visit.cls.scheme)).key
+    key = stream.content_key(slot).key
     return Answer(Whole(key, "", "application/octet-stream"), SECRET)
 
 

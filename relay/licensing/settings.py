@@ -5,24 +5,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from keys.licences.terms import Hdcp, Outputs, Security
-from keys.model import TrackType
+from keys.model import Outputs, TrackType
+from policies.model import FREE, Terms
+from policies.text import HdcpText, Level, hdcp_of, level_of
 from relay.errors import ConfigError
 from relay.units import Duration
 
 File = Annotated[str, Meta(min_length=1, max_length=512)]
 Files = Annotated[tuple[File, ...], Meta(min_length=1, max_length=8)]
 Hex = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}){1,64}\Z")]
-Level = Literal["software", "hardware", "L1", "L3", "High", "Medium", "Low"]
-"""What is asked of devices, under Widevine's names and customary ones, too.
-
-Medium, decryption alone in hardware, asks for all of it: no system has anything in between that every device keeps.
-"""
 Trust = Literal["software", "hardware", "L1", "L3"]
 """What devices are trusted with."""
-
-_HARDWARE = ("hardware", "L1", "High", "Medium")
-_HDCP = {"none": Hdcp.NONE, "1": Hdcp.V1, "2.2": Hdcp.V2_2}
 
 
 class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -109,23 +102,16 @@ class TrackTermsConfig(_Section, frozen=True):
     """What a device must do to get the keys of a track type, and where it may show the pictures."""
 
     security: Level = "software"
-    hdcp: Literal["none", "1", "2.2"] = "none"
+    hdcp: HdcpText = "none"
     digital: bool = True
     analogue: bool = True
     airplay: bool = True
     av_adapter: bool = True
 
-    def level(self) -> Security:
-        """The security level."""
-        return level_of(self.security)
-
-    def outputs(self) -> Outputs:
-        """The output rules."""
-        return Outputs(_HDCP[self.hdcp], self.digital, self.analogue, self.airplay, self.av_adapter)
-
-    def in_clear(self) -> bool:
-        """Whether a key may go to a player that keeps no terms: Clear Key, and keys by URL or event channel."""
-        return self.level() is Security.SOFTWARE and self.outputs() == Outputs()
+    def terms(self) -> Terms:
+        """As values."""
+        outputs = Outputs(hdcp_of(self.hdcp), self.digital, self.analogue, self.airplay, self.av_adapter)
+        return Terms(level_of(self.security), outputs)
 
 
 class LicenceConfig(_Section, frozen=True):
@@ -143,18 +129,9 @@ class LicenceConfig(_Section, frozen=True):
     persistent: bool = False
     tracks: dict[TrackType, TrackTermsConfig] = field(default_factory=dict)
 
-    def terms_of(self, track: TrackType) -> TrackTermsConfig:
-        """The terms of a track type."""
-        return self.tracks.get(track, _FREE)
-
-    def in_clear(self, track: TrackType) -> bool:
-        """Whether keys of a track type may go to a player that keeps no terms."""
-        return self.terms_of(track).in_clear()
-
-
-def level_of(level: Level) -> Security:
-    """The security level under any of its names."""
-    return Security.HARDWARE if level in _HARDWARE else Security.SOFTWARE
+    def terms(self) -> dict[TrackType, Terms | None]:
+        """The terms of every track type."""
+        return {track: self.tracks[track].terms() if track in self.tracks else FREE for track in TrackType}
 
 
 def whole_seconds(duration: Duration) -> int:
@@ -175,6 +152,3 @@ def check_licences(where: str, licences: LicencesConfig) -> None:
     devices = licences.widevine.devices if licences.widevine else ()
     if len({device.system_id for device in devices}) != len(devices):
         raise ConfigError(f"{where}.widevine.devices: two have the same 'system_id'. Make them one.")
-
-
-_FREE = TrackTermsConfig()

@@ -6,6 +6,7 @@ from keys.errors import LicenceRefusedError
 from keys.licences.terms import GrantedKey, Term
 from keys.material import ContentKey
 from keys.model import KeySlot
+from policies.model import Terms
 from relay.licensing.settings import LicenceConfig, whole_seconds
 from relay.model import Session
 
@@ -41,21 +42,23 @@ def renewed_term_of(session: Session, licence: LicenceConfig, playing_for: int, 
 
 
 def granted_keys(
-    licence: LicenceConfig,
+    terms_of: Callable[[KeySlot], Terms | None],
     slots: Sequence[KeySlot],
     key_of: Callable[[KeySlot], ContentKey],
     kids: Collection[bytes],
 ) -> list[GrantedKey]:
-    """The keys of slots, each with the terms of its track type: those asked for first, then stable ones, then new ones.
+    """The keys of slots, each with its terms: those asked for first, then stable ones, then new ones.
 
-    ``slots`` are in order of time. More than 128 are too many for a licence: the oldest are left out.
+    ``slots`` are in order of time; those without terms are for nobody.
+    More than 128 are too many for a licence: the oldest are left out.
     """
     keys = [(slot, key_of(slot)) for slot in slots]
     keys.sort(key=lambda one: (one[1].kid not in kids, one[0].period is not None, -(one[0].period or 0)))
     granted = []
     for slot, key in keys[:MAX_KEYS]:
-        terms = licence.terms_of(slot.track)
-        granted.append(GrantedKey(key, slot.track, terms.level(), terms.outputs()))
+        terms = terms_of(slot)
+        if terms is not None:
+            granted.append(GrantedKey(key, slot.track, terms.security, terms.outputs))
     return granted
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from keys.model import KeySignal, TrackType
-from keys.periods import Schedule
+from keys.periods import Clock, Schedule
 from relay.model import ManifestClass
 from relay.sources import OriginScope
 from relay.urls import SessionUrls, SlotRef
@@ -16,14 +15,6 @@ LICENCE_URL = "https://licence.invalid/"
 Rewritten manifests are shared by all viewers of a class, and players do not resolve licence URLs
 against the manifest, so the handler that sends one replaces this by an absolute URL.
 """
-
-
-class Clock(StrEnum):
-    """What a stream's timeline counts; see :mod:`keys.periods`."""
-
-    WALL = "wall"
-    SEQUENCE = "sequence"
-    MEDIA = "media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +49,15 @@ class Rewritten:
 class RewriteContext:
     """All that rewriting needs beside the manifest: values and pure functions, no secret.
 
-    ``signal`` gives the public face of a slot's key; ``generation_at`` the root generation of a period.
+    ``schedule_of`` gives the crypto periods on a clock, or raises :class:`relay.errors.ManifestError` where they are
+    not known; ``signal`` the public face of a slot's key; ``generation_at`` the generation of a period's keys.
     ``default_track`` is the type of video whose size no manifest tells.
     """
 
     urls: SessionUrls
     cls: ManifestClass
     scope: OriginScope
-    schedule: Schedule
+    schedule_of: Callable[[Clock], Schedule]
     signal: Callable[[SlotRef], KeySignal]
     generation_at: Callable[[int | None], int]
     stream: str

@@ -15,8 +15,9 @@ from relay.gate.revocation import RevocationSet
 from relay.gate.targets import Target, TargetType
 from relay.model import Cut
 from relay.sessions.open_responses import OpenResponse, OpenResponses
+from relay.state.drafts import Draft
 from relay.state.events import Action, Event, Revocation
-from relay.state.replica import SLICE, Draft, NodeReport, Replica, Wait, enough
+from relay.state.replica import SLICE, NodeReport, Replica, Wait, enough
 from relay.telemetry.metrics import CUT, REVOCATION_CUT
 
 OLD_S = 1.0
@@ -128,10 +129,10 @@ class Revocations:
                 events += stamped
         except Exception:
             # What is in force by now must be written and told like anything else.
-            await self._settle(events, ask=False)
+            await self._replica.settle(events)
             raise
         applied_ms = (time.perf_counter() - started) * 1000
-        await self._settle(events, wait is not Wait.LOCAL)
+        await self._replica.settle(events, ask=wait is not Wait.LOCAL)
         here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
         count, first, last = len(events), events[0], events[-1]
         await let_go(events)
@@ -237,13 +238,6 @@ class Revocations:
             expires_at=expires_at,
             sources=order.sources,
         )
-
-    async def _settle(self, events: Sequence[Event], ask: bool) -> None:
-        # The others need not wait for this node's disk, and a disk that fails must not keep it secret.
-        try:
-            await self._replica.publish(events, ask)
-        finally:
-            await self._replica.persist(events)
 
 
 async def let_go(items: list[Any]) -> None:

@@ -16,6 +16,9 @@ from relay.gate.targets import Target, TargetType
 
 Text = Annotated[str, Meta(max_length=512)]
 MAX_EVENT_BYTES = 16 * 1024
+MAX_DOCUMENT_BYTES = 12 * 1024
+REMEMBERED_S = 30 * 86_400.0
+"""How long it is remembered that a document was removed."""
 MAX_BATCH = 256
 """Events in one message of the shared log."""
 
@@ -77,7 +80,31 @@ class SaltDrawn(_Event, frozen=True, tag="salt-drawn", kw_only=True):
     salt: Annotated[bytes, Meta(min_length=1, max_length=64)]
 
 
-Event = Revocation | SaltDrawn
+class DocumentPut(_Event, frozen=True, tag="document", kw_only=True):
+    """A document of a kind has this text now, or is gone where ``body`` is empty.
+
+    ``order`` is as for revocations: of one document the highest stands, and of two alike the greater text. Times are
+    seconds since the epoch; ``expires_at`` 0 is never.
+    """
+
+    order: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    kind: Annotated[str, Meta(max_length=32)]
+    name: Annotated[str, Meta(max_length=256)]
+    body: Annotated[bytes, Meta(max_length=MAX_DOCUMENT_BYTES)]
+    actor: Text = ""
+    created_at: float
+    expires_at: float = 0.0
+
+    @property
+    def gone_at(self) -> float:
+        """From when on nothing need be known of this any more; 0: never.
+
+        What was removed is kept in mind for a while, lest something older that comes late brings it back.
+        """
+        return self.expires_at if self.body else self.created_at + REMEMBERED_S
+
+
+Event = Revocation | SaltDrawn | DocumentPut
 
 _encoder = msgspec.msgpack.Encoder()
 _one: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

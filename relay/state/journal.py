@@ -17,7 +17,7 @@ from keys.encoding import encode_fields
 from relay.errors import ConfigError, JournalError
 from relay.gate.targets import Target
 from relay.state.database import Database, insert_rows
-from relay.state.events import Event, Revocation, SaltDrawn, decode_event, encode_event
+from relay.state.events import DocumentPut, Event, Revocation, SaltDrawn, decode_event, encode_event
 from relay.state.state import MAX_SALTS
 from relay.state.vector import Vector
 
@@ -57,6 +57,9 @@ _AUDIT = "SELECT at, who, what, effect, position FROM audit WHERE position > ? O
 _DROP_SALT = """
 DELETE FROM event WHERE position =
     (SELECT position FROM event WHERE digest = ? ORDER BY position DESC LIMIT 1 OFFSET ?)
+"""
+_DROP_OVERRULED = """
+DELETE FROM event WHERE digest = ? AND stamp < (SELECT max(stamp) FROM event WHERE digest = ?)
 """
 # An event that has expired still matters while it alone overrides an older one of its target that has not.
 _NEEDLESS = """
@@ -131,6 +134,8 @@ class Journal:
                 for event in events:
                     if isinstance(event, SaltDrawn):
                         db.execute(_DROP_SALT, (_digest(event), MAX_SALTS))
+                    elif isinstance(event, DocumentPut):
+                        db.execute(_DROP_OVERRULED, (_digest(event), _digest(event)))
             self._origins = numbers
             for event in events:
                 self._vector.add(event.origin, event.seq, event.seq)
@@ -257,15 +262,19 @@ class Journal:
 
 def _columns(event: Event) -> tuple[int, bytes, int, int, bytes]:
     stamp, expires = 0, _NEVER
-    if isinstance(event, Revocation):
+    if isinstance(event, Revocation | DocumentPut):
         stamp = event.order
-        if event.expires_at < _NEVER:
-            expires = ceil(max(0.0, event.expires_at))
+    if isinstance(event, Revocation) and event.expires_at < _NEVER:
+        expires = ceil(max(0.0, event.expires_at))
+    if isinstance(event, DocumentPut) and event.gone_at:
+        expires = ceil(event.gone_at)
     return event.seq, _digest(event), stamp, expires, encode_event(event)
 
 
 def _digest(event: Event) -> bytes:
     if isinstance(event, Revocation):
         return event.target.digest()
+    if isinstance(event, DocumentPut):
+        return blake2b(encode_fields(b"document", event.kind.encode(), event.name.encode()), digest_size=16).digest()
     # Only to find a stream's salts together.
     return blake2b(encode_fields(b"salt", event.stream.encode()), digest_size=16).digest()

@@ -17,20 +17,28 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import count
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from relay.errors import JournalError, RequestError
-from relay.gate.targets import TargetType
 from relay.model import Cut
 from relay.state.clock import HybridClock
 from relay.state.commit import GroupCommit
-from relay.state.events import MAX_BATCH, Action, Event, Revocation, decode_event, encode_event
+from relay.state.drafts import Drafted
+from relay.state.events import (
+    MAX_BATCH,
+    DocumentPut,
+    Event,
+    Revocation,
+    SaltDrawn,
+    decode_event,
+    encode_event,
+)
 from relay.state.journal import Journal
 from relay.state.log import SharedLog
 from relay.state.messages import Message, Report, messages_of
@@ -42,7 +50,8 @@ from relay.state.upkeep import Upkeep
 from relay.state.vector import Vector
 from relay.telemetry.metrics import LOG_DROPPED, REVOCATION_APPLY
 
-__all__ = ["Draft", "NodeReport", "NodeView", "OnApplied", "Replica", "Wait", "enough", "new_incarnation"]
+E = TypeVar("E", Revocation, DocumentPut)
+__all__ = ["NodeReport", "NodeView", "OnApplied", "Replica", "Wait", "enough", "new_incarnation"]
 
 SLICE = 4
 """Events applied before the event loop may turn: a fifth of a millisecond."""
@@ -52,32 +61,6 @@ half a millisecond. What comes alone never waits."""
 _JOURNAL_PATIENCE_S = 0.25
 _log = structlog.get_logger()
 _FLUSH_PATIENCE_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A :class:`Revocation` without a number and a place in the order of changes."""
-
-    action: Action
-    type: TargetType
-    value: str
-    issuer: str = ""
-    viewer: str = ""
-    limit: int = 0
-    reason: str = ""
-    detail: str = ""
-    actor: str = ""
-    created_at: float
-    effective_at: float = 0.0
-    expires_at: float
-    sources: tuple[str, ...] = ()
-
-    def numbered(self, origin: str, seq: int, order: int) -> Revocation:
-        """The revocation that this becomes."""
-        return Revocation(origin=origin, seq=seq, order=order, **{name: getattr(self, name) for name in _DRAFTED})
-
-
-_DRAFTED = tuple(field.name for field in fields(Draft))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +168,7 @@ class Replica:
         """
         return self._repair.age() if self._repair else 0.0
 
-    def stamp(self, drafts: Sequence[Draft]) -> list[Revocation]:
+    def stamp(self, drafts: Sequence[Drafted[E]]) -> list[E]:
         """Give drafts their numbers, and their place after everything seen so far.
 
         Raises :class:`relay.errors.RequestError` where one could not be read back from a journal.
@@ -225,6 +208,14 @@ class Replica:
         for message in messages_of(events, self.origin, ask):
             self._log.publish(message)
             await asyncio.sleep(0)
+
+    async def settle(self, events: Sequence[Event], ask: bool = False) -> None:
+        """Tell the others of events in force here, and make them durable. Raises :class:`JournalError`."""
+        # The others need not wait for this node's disk, and a disk that fails must not keep it secret.
+        try:
+            await self.publish(events, ask)
+        finally:
+            await self.persist(events)
 
     async def reports(self, first: Event, wait: Wait, timeout_s: float, started: float) -> list[NodeReport]:
         """What the other nodes made of events that were published with ``ask``, of which ``first`` was the first.
@@ -295,7 +286,7 @@ class Replica:
             self.state.apply(event, now)
             self._vector.add(event.origin, event.seq, event.seq)
         cut = Cut()
-        if not any(isinstance(event, Revocation) for event in events):
+        if all(isinstance(event, SaltDrawn) for event in events):
             # A salt, which may be drawn in a thread: whoever listens belongs to the event loop.
             return cut
         for listener in self.on_applied:
@@ -350,7 +341,7 @@ class Replica:
         self._questions.hear(report, time.perf_counter())
 
 
-def _check(event: Revocation) -> None:
+def _check(event: Event) -> None:
     """Raises :class:`RequestError` for an event that would not be taken back: values are checked only as they are read.
 
     What a journal holds and cannot give back would keep its node from starting.

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import msgspec
 
 from relay.gate.revocation import RevocationSet, Standing
-from relay.state.events import Action, Event, Revocation, SaltDrawn
+from relay.state.documents import Documents
+from relay.state.events import Action, DocumentPut, Event, Revocation, SaltDrawn
 
 MAX_SALTS = 4096
 """Of one stream: more periods than any window holds. One stream's must never push out another's."""
-_LATEST, _SALTS, _REVOCATIONS = b"o", b"s", b"r"
+_LATEST, _SALTS, _REVOCATIONS, _DOCUMENTS = b"o", b"s", b"r", b"d"
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[tuple[str, dict[int, bytes]]] = msgspec.msgpack.Decoder(tuple[str, dict[int, bytes]])
 
@@ -19,6 +20,7 @@ class State:
 
     def __init__(self) -> None:
         self.revocations = RevocationSet()
+        self.documents = Documents()
         self.latest = 0
         self._salts: dict[str, dict[int, bytes]] = {}
 
@@ -48,6 +50,10 @@ class State:
                     del salts[next(iter(salts))]
                 return True
 
+            case DocumentPut():
+                self.latest = max(self.latest, event.order)
+                return self.documents.apply(event, now)
+
     def salt(self, stream: str, period: int) -> bytes | None:
         """The salt drawn for a period, if any."""
         return self._salts.get(stream, {}).get(period)
@@ -57,6 +63,8 @@ class State:
         yield _LATEST + self.latest.to_bytes(8)
         for stream in list(self._salts):
             yield _SALTS + _encoder.encode((stream, self._salts[stream]))
+        for piece in self.documents.dump():
+            yield _DOCUMENTS + piece
         for piece in self.revocations.dump():
             yield _REVOCATIONS + piece
 
@@ -70,5 +78,7 @@ class State:
             self._salts[stream] = salts
         elif tag == _REVOCATIONS:
             self.revocations.load(rest)
+        elif tag == _DOCUMENTS:
+            self.documents.load(rest)
         else:
             raise ValueError("no piece of a state")

@@ -81,7 +81,8 @@ class Upkeep:
                 _log.error("upkeep_failed", error=str(err))
 
     async def compact(self) -> None:
-        """Drop from the journal what nobody needs any more. Raises :class:`JournalError`."""
+        """Drop what nobody needs any more. Raises :class:`JournalError`."""
+        self._state.documents.forget(self._clock())
         more = True
         while more:
             more = await asyncio.to_thread(self._journal.compact, self._clock())

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from keys.model import Scheme, TrackType
+from keys.periods import Clock
 from relay.edge import hub as hub_module
 from relay.edge.hub import Hub
 from relay.edge.open_channel import MAX_QUEUED, Channel
@@ -19,8 +20,8 @@ from relay.edge.visit import Visit
 from relay.errors import OriginError
 from relay.facts import Facts
 from relay.gate.presence import LIVE_S, Presence
-from relay.manifest.context import Clock, Observed
-from relay.model import Session
+from relay.manifest.context import Observed
+from relay.model import ManifestClass, Session
 from relay.node import Node
 from relay.sessions.open_responses import OpenResponse
 from relay.streams import Stream
@@ -132,7 +133,7 @@ def join(hub: Hub, sid: str = "s", told: Told | None = None, chunked: bool = Fal
         names=(sid,),
         live=None,
     )
-    visit = SimpleNamespace(visitor=visitor, cls=SimpleNamespace(scheme=Scheme.CENC), facts=lambda: facts)
+    visit = SimpleNamespace(visitor=visitor, cls=ManifestClass(Scheme.CENC), facts=lambda: facts)
     hub.add(Channel(cast(Visit, visit), told, wire, chunked, hub.forget))
     return wire
 

@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import keys.licences.terms
 from keys import base64url
 from keys.licences.protobuf import Message, encode
-from keys.licences.terms import Security
 from keys.licences.widevine import Model
 from keys.material import ContentKey
-from keys.model import KeySignal, Scheme, TrackType
+from keys.model import KeySignal, Scheme, Security, TrackType
 from keys.signalling import playready as playready_signalling
 from relay.edge.drm import REASONS
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial

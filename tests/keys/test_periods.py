@@ -146,10 +146,10 @@ def test_jitter_moves_no_segment_across_a_boundary(boundary: int, jitter: int) -
 
 
 def test_a_finished_title_rotates_only_where_the_policy_says_so() -> None:
-    vod = Schedule(TEN_MINUTES, (5000,)).for_vod()
+    vod = Schedule(TEN_MINUTES.for_vod(), (5000,))
     assert [vod.period_at(time) for time in (0, 10**12)] == [CryptoPeriod(WHOLE, 5000), CryptoPeriod(5000, None)]
     assert vod.releasable_until(0) == 0
-    rotating = Schedule(RotationPolicy(vod=True))
+    rotating = RotationPolicy(vod=True)
     assert rotating.for_vod() == rotating
 
 

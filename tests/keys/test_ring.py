@@ -70,7 +70,7 @@ def test_service_keys_come_newest_first(ring: KeyRing) -> None:
         ([], "at least one root key"),
         ([FIRST, RootKey(1, b"\x09" * 32)], "share a generation"),
         ([RootKey(7, bytes(31))], "generation 7 is shorter than 32 bytes"),
-        ([RootKey(-1, bytes(32))], "generation -1 is negative"),
+        ([RootKey(-1, bytes(32))], "generation -1 is not from 0 to 65535"),
     ],
 )
 def test_unusable_rings_are_refused(roots: list[RootKey], message: str) -> None:

@@ -11,11 +11,12 @@ from keys.seal import Sealer
 from relay.errors import JournalError
 from relay.gate.targets import Target, TargetType
 from relay.model import Cut
+from relay.state.drafts import Draft
 from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
 from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
-from relay.state.replica import Draft, Replica, new_incarnation
+from relay.state.replica import Replica, new_incarnation
 from relay.state.state import State
 from relay.state.tasks import end_tasks
 from tests.valkey import Valkey

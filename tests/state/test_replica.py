@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from relay.errors import JournalError, RequestError
 from relay.gate.targets import Target, TargetType
 from relay.state.database import MEMORY
+from relay.state.drafts import Draft
 from relay.state.events import Action, Event, Revocation, encode_batch
 from relay.state.journal import Journal
 from relay.state.messages import Message, messages_of, offers_of, spans_of
-from relay.state.replica import Draft, Replica, Wait, enough, new_incarnation
+from relay.state.replica import Replica, Wait, enough, new_incarnation
 from relay.state.state import State
 from tests.state.cluster import LATER, alone, until
 

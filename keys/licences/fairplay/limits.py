@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from keys.errors import LicenceRefusedError
 from keys.licences.fairplay.spc import FairPlayChallenge, Screen
-from keys.licences.terms import GrantedKey, Hdcp, Term
+from keys.licences.terms import GrantedKey, Term
+from keys.model import Hdcp
 
 _U32_MAX = 0xFFFF_FFFF
 _RESERVED = 0x86D34A3A

@@ -10,7 +10,8 @@ from enum import Enum, IntEnum
 from keys.errors import LicenceRequestError
 from keys.licences.fairplay.credentials import WRAPPED_KEY_BYTES, DeriveSecret, FairPlayCredentials, decrypt_cbc
 from keys.licences.fairplay.tllv import Block, Tag, read_blocks
-from keys.licences.terms import Device, Security
+from keys.licences.terms import Device
+from keys.model import Security
 
 MAX_SPC_BYTES = 16 * 1024
 VERSION = 1

@@ -19,7 +19,8 @@ from keys.licences.playready.header import Header, read_header
 from keys.licences.playready.markup import base64_of, literal, local, only, optional_text, parse, text_of
 from keys.licences.playready.restrictions import SL3000
 from keys.licences.playready.signatures import verify
-from keys.licences.terms import Device, Security
+from keys.licences.terms import Device
+from keys.model import Security
 
 SYSTEM = "playready"
 NONCE_BYTES = 16

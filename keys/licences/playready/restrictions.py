@@ -7,8 +7,8 @@ from struct import pack
 from uuid import UUID
 
 from keys.licences.playready.xmr import ObjectType, container, item
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
-from keys.model import TrackType
+from keys.licences.terms import GrantedKey, Term
+from keys.model import Hdcp, Outputs, Security, TrackType
 
 SL2000 = 2000
 SL3000 = 3000

@@ -6,8 +6,9 @@ from enum import IntEnum
 
 from keys.errors import LicenceRequestError
 from keys.licences.protobuf import Message
-from keys.licences.terms import GrantedKey, Hdcp, Security
+from keys.licences.terms import GrantedKey
 from keys.licences.widevine.certificates import DeviceCertificate
+from keys.model import Hdcp, Security
 
 _DRM_CERTIFICATE = 1
 

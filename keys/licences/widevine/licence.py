@@ -7,10 +7,10 @@ from math import ceil
 
 from keys.errors import LicenceRefusedError
 from keys.licences.protobuf import Message, Value, encode
-from keys.licences.terms import GrantedKey, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.licences.widevine.derivation import MacKeys, encrypt
 from keys.licences.widevine.devices import HDCP_LEVELS, HdcpLevel
-from keys.model import TrackType
+from keys.model import Outputs, Security, TrackType
 
 Entropy = Callable[[int], bytes]
 """So many bytes that nobody can predict."""

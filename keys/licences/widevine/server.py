@@ -10,7 +10,7 @@ from typing import Self
 
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Value, encode
-from keys.licences.terms import Device, GrantedKey, Security, Term
+from keys.licences.terms import Device, GrantedKey, Term
 from keys.licences.widevine.certificates import DeviceCertificate, Roots, oaep, verifies
 from keys.licences.widevine.derivation import ExchangeKeys, MacKeys, derive
 from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, StatusList
@@ -32,6 +32,7 @@ from keys.licences.widevine.request import (
     Wanted,
 )
 from keys.licences.widevine.state import MAX_SESSION_BYTES, State
+from keys.model import Security
 from keys.seal import Sealer
 
 SYSTEM = "widevine"

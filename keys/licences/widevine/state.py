@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from keys.encoding import encode_fields
 from keys.errors import LicenceRequestError, SealError
-from keys.licences.terms import Device, Security
+from keys.licences.terms import Device
 from keys.licences.widevine.derivation import MacKeys
 from keys.licences.widevine.licence import Identification
+from keys.model import Security
 from keys.seal import Sealer
 
 MAX_SESSION_BYTES = 1024

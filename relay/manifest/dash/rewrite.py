@@ -7,9 +7,9 @@ from fractions import Fraction
 from lxml.etree import _Element as Element
 
 from keys.model import KeySignal, Scheme
-from keys.periods import Schedule
+from keys.periods import Clock, Schedule
 from relay.errors import ManifestError, RequestError
-from relay.manifest.context import Clock, Observed, RewriteContext, Rewritten
+from relay.manifest.context import Observed, RewriteContext, Rewritten
 from relay.manifest.dash import mpd, places
 from relay.manifest.dash.addressing import FORMS, Levels, PeriodTimes, read_addressing, wanted_index
 from relay.manifest.dash.bases import Bases
@@ -122,7 +122,7 @@ class _Presentation:
             raise ManifestError("MPD: dynamic, but has no @availabilityStartTime")
         endless = any(entry.get("r", "").strip().startswith("-") for entry in mpd.descendants(root, "S"))
         places.clean(root, ctx.scope, now_ms)
-        schedule = ctx.schedule if dynamic else ctx.schedule.for_vod()
+        schedule = ctx.schedule_of(Clock.WALL if dynamic else Clock.MEDIA)
         return cls(root, ctx, source, dynamic, start or 0 if dynamic else 0, now_ms, endless, schedule)
 
     def bases(self, levels: Levels) -> Bases:

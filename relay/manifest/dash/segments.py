@@ -9,7 +9,7 @@ from lxml.etree import SubElement
 from lxml.etree import _Element as Element
 
 from keys.model import TrackType
-from keys.periods import Schedule
+from keys.periods import Clock, Schedule
 from relay.errors import ManifestError, UnsupportedMediaError
 from relay.manifest.context import RewriteContext
 from relay.manifest.dash.addressing import Addressing, Listed, Part, Templated, Whole
@@ -78,7 +78,7 @@ class SegmentWriter:
             yield TemplateRef(template.media, track, None)
             return
         ref = TemplateRef(template.media, track, template.init.source, template.init.range)
-        clock = _clock(template)
+        clock = _clocked(template, Clock.WALL if self.live else Clock.MEDIA)
         counted = self.live and not timing.listed
         if piece.crypto is not None:
             closed = self._closed(timing, piece.crypto)
@@ -175,15 +175,15 @@ def timing_of(addressing: Addressing) -> Timing | None:
     return None if isinstance(addressing, Whole) else addressing.timing
 
 
-def _clock(template: Templated) -> Clocked | None:
+def _clocked(template: Templated, clock: Clock) -> Clocked | None:
     """The rule that gives each value its stream time, where one rule does."""
     anchor = template.timing.anchor
     if template.identifier == "$Time$":
-        return Clocked(anchor.origin_ms, anchor.offset, 1, anchor.timescale)
+        return Clocked(anchor.origin_ms, anchor.offset, 1, anchor.timescale, clock)
     if template.timing.listed or not template.timing.runs:
         return None
     run = template.timing.runs[0]
-    return Clocked(anchor.origin_ms, run.number, run.duration, anchor.timescale)
+    return Clocked(anchor.origin_ms, run.number, run.duration, anchor.timescale, clock)
 
 
 def _segments(timing: Timing) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,9 @@ No discontinuity is added where a crypto period begins: neither timestamps nor c
 """
 
 from keys.model import Scheme, TrackType
+from keys.periods import Clock
 from relay.errors import OriginForeignError, TrackWithheldError, UnsupportedMediaError
-from relay.manifest.context import Clock, Observed, RewriteContext, Rewritten
+from relay.manifest.context import Observed, RewriteContext, Rewritten
 from relay.manifest.hls import protection, tags, timeline
 from relay.manifest.hls.attributes import Attributes, byte_range
 from relay.manifest.hls.mint import Mint
@@ -68,7 +69,7 @@ class _Writer:
         self._track = track
         self._siblings = siblings
         self._segments = times.segments
-        self._schedule = ctx.schedule.for_vod() if times.clock is Clock.MEDIA else ctx.schedule
+        self._schedule = ctx.schedule_of(times.clock)
         self._whole = track is not None and ctx.cls.scheme is Scheme.AES128
         self._index = 0
         self._map: timeline.Map | None = None

@@ -1,8 +1,9 @@
 """Rewriting HLS playlists (RFC 8216, RFC 8216bis) for one class of viewers."""
 
 from keys.model import TrackType
+from keys.periods import Clock
 from relay.errors import ManifestError
-from relay.manifest.context import Clock, RewriteContext, Rewritten
+from relay.manifest.context import RewriteContext, Rewritten
 from relay.manifest.hls import media, multivariant
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Playlist, parse

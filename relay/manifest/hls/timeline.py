@@ -16,8 +16,8 @@ slid out of it) is what the ``known`` clock of an earlier refresh is for.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keys.periods import Clock
 from relay.errors import ManifestError, UnsupportedMediaError
-from relay.manifest.context import Clock
 from relay.manifest.dates import date_time
 from relay.manifest.hls.attributes import MAX_INTEGER, byte_range, integer, microseconds
 from relay.manifest.hls.mint import Mint

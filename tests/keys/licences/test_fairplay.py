@@ -25,9 +25,9 @@ from keys.licences.fairplay import (
 )
 from keys.licences.fairplay.ckc import payload_key
 from keys.licences.fairplay.credentials import encrypt_block
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.material import ContentKey
-from keys.model import TrackType
+from keys.model import Hdcp, Outputs, Security, TrackType
 from tests.keys.licences import fairplay_device as device
 from tests.keys.licences.fairplay_device import (
     ASK,

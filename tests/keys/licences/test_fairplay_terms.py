@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from keys.errors import LicenceRefusedError
 from keys.licences.fairplay import FairPlayChallenge, FairPlayServer
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.material import ContentKey
-from keys.model import TrackType
+from keys.model import Hdcp, Outputs, Security, TrackType
 from tests.keys.licences import fairplay_device as device
 from tests.keys.licences.fairplay_device import CREDENTIALS, NOW, FairPlayDevice, stand_in_d
 

@@ -17,9 +17,9 @@ from keys.licences.native import (
     expiry,
     open_licence,
 )
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.material import ContentKey
-from keys.model import TrackType
+from keys.model import Hdcp, Outputs, Security, TrackType
 
 VECTOR = json.loads((Path(__file__).parent / "vectors" / "native.json").read_text())
 PRK, OTHER_PRK = bytes.fromhex(VECTOR["prk"]), b"\xee" * 32

@@ -15,9 +15,9 @@ from keys.licences.playready import PlayReadyServer, ProtocolVersionError, Statu
 from keys.licences.playready.curve import Point, Scalar
 from keys.licences.playready.elgamal import encrypt, key_message
 from keys.licences.playready.xmr import ObjectType, container, item, key_material, licence
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.material import ContentKey
-from keys.model import KeySignal, Scheme, TrackType
+from keys.model import Hdcp, KeySignal, Outputs, Scheme, Security, TrackType
 from keys.signalling import playready as signalling
 from tests.keys.licences.playready_client import (
     DEVICE_KEYS,

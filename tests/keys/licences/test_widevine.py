@@ -6,7 +6,7 @@ import pytest
 
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Message, Value, encode
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security, Term
+from keys.licences.terms import GrantedKey, Term
 from keys.licences.widevine import (
     CertificateRequest,
     EntitledKey,
@@ -26,7 +26,7 @@ from keys.licences.widevine.licence import (
     signing_container,
 )
 from keys.material import ContentKey
-from keys.model import Scheme, TrackType
+from keys.model import Hdcp, Outputs, Scheme, Security, TrackType
 from keys.signalling import widevine as signalling
 from keys.signalling.pssh import Pssh
 from keys.signalling.systems import PLAYREADY

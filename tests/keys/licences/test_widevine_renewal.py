@@ -4,11 +4,12 @@ import pytest
 
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Message, encode
-from keys.licences.terms import Security, Term
+from keys.licences.terms import Term
 from keys.licences.widevine import ExistingLicenceRequest, Model, NewLicenceRequest, StatusList, WidevineServer
 from keys.licences.widevine.derivation import MacKeys
 from keys.licences.widevine.licence import Identification, Policy, licence_message
 from keys.licences.widevine.request import Existing, Request, RequestType, SignedMessage
+from keys.model import Security
 from tests.keys.licences.widevine_client import (
     KEYS,
     NOW,

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from keys.licences.protobuf import Message, Value, encode
-from keys.licences.terms import GrantedKey, Hdcp, Outputs, Security
+from keys.licences.terms import GrantedKey
 from keys.licences.widevine import Model, StatusList, WidevineServer
 from keys.material import ContentKey
-from keys.model import TrackType
+from keys.model import Hdcp, Outputs, Security, TrackType
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "widevine.json").read_text())
 NOW = 1795299949.0

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from keys.model import TrackType
-from relay.manifest.context import Clock
+from keys.periods import Clock
 from relay.manifest.dash.rewrite import rewrite_mpd
 from relay.manifest.hls.rewrite import rewrite_playlist
 from relay.model import ManifestClass, Signalling
@@ -35,7 +35,7 @@ def test_stable_signalling_gives_each_segment_the_period_of_its_start(identifier
     assert {seen.period for seen in found} == {"live"}
     for seen in found:
         start_ms = START_MS + int(seen.start * 1000)
-        assert seen.crypto == ctx.schedule.period_of(start_ms).start
+        assert seen.crypto == ctx.schedule_of(Clock.WALL).period_of(start_ms).start
         assert isinstance(seen.init, InitRef)
         assert seen.init.slot.period is None
     video = [path_of(seen) for seen in found if seen.representation == "hd"]
@@ -76,7 +76,7 @@ def test_period_signalling_cuts_at_the_first_video_segment_of_a_crypto_period() 
         assert {seen.init.slot.period for seen in mine if isinstance(seen.init, InitRef)} == {crypto}
         video = [seen for seen in mine if seen.representation == "hd"]
         for seen in video:
-            assert ctx.schedule.period_of(START_MS + int(seen.start * 1000)).start == crypto
+            assert ctx.schedule_of(Clock.WALL).period_of(START_MS + int(seen.start * 1000)).start == crypto
         audio = [seen for seen in mine if seen.representation == "aac"]
         # Audio covers the Period without a hole.
         assert audio[0].start <= video[0].start
@@ -150,7 +150,7 @@ def test_numbers_without_a_timeline(signalling: Signalling) -> None:
             number = int(path_of(seen).rpartition("/")[2].partition(".")[0])
             assert seen.start == (number - 7) * 2
             assert known.setdefault(path_of(seen), (seen.start, seen.crypto)) == (seen.start, seen.crypto)
-            expected = context(cls).schedule.period_of(START_MS + int(seen.start * 1000)).start
+            expected = context(cls).schedule_of(Clock.WALL).period_of(START_MS + int(seen.start * 1000)).start
             assert seen.crypto == expected
 
 

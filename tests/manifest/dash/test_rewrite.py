@@ -9,8 +9,9 @@ import pytest
 from lxml import etree
 
 from keys.model import Scheme, TrackType
+from keys.periods import Clock
 from relay.errors import AlreadyProtectedError, ManifestError, OriginForeignError, RequestError, UnsupportedMediaError
-from relay.manifest.context import LICENCE_URL, Clock, Observed
+from relay.manifest.context import LICENCE_URL, Observed
 from relay.manifest.dash.index import IndexRequest
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.model import ManifestClass, Signalling, System
@@ -135,10 +136,10 @@ def test_long_time_templates_carry_a_rule_instead_of_spans() -> None:
     body = rewrite_mpd(data, ctx, MPD_AT, "index.mpd", 0).body
     ref, _ = read(urls_of(body)[0].replace("$Time$", "900"), "index.mpd", ctx)
     assert isinstance(ref, TemplateRef)
-    assert (ref.spans, ref.clock) == ((), Clocked(0, 900, 1, 10))
+    assert (ref.spans, ref.clock) == ((), Clocked(0, 900, 1, 10, Clock.MEDIA))
     found = play(body, ctx)
     assert len(found) == 2000
-    assert all(seen.crypto == ctx.schedule.period_of(int(seen.start * 1000)).start for seen in found)
+    assert all(seen.crypto == ctx.schedule_of(Clock.MEDIA).period_of(int(seen.start * 1000)).start for seen in found)
     with pytest.raises(ManifestError, match="crypto periods do not fit"):
         rewrite_mpd(data.replace(b"$Time$", b"$Number$"), ctx, MPD_AT, "index.mpd", 0)
 

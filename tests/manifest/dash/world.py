@@ -51,7 +51,6 @@ def play(body: bytes, ctx: RewriteContext, at: str = "index.mpd", now_ms: int = 
     """All segments that an MPD lists. Checks on the way that inits and ContentProtection agree."""
     root = etree.fromstring(body)
     dynamic = root.get("type") == "dynamic"
-    schedule = ctx.schedule if dynamic else ctx.schedule.for_vod()
     found: list[Seen] = []
     starts = [_seconds(period.get("start", "PT0S")) for period in root.iter(f"{NS}Period")]
     for index, period in enumerate(root.iter(f"{NS}Period")):
@@ -72,7 +71,7 @@ def play(body: bytes, ctx: RewriteContext, at: str = "index.mpd", now_ms: int = 
                     ref, value = read(url, at, ctx)
                     if isinstance(ref, TemplateRef):
                         assert value is not None
-                        ref = resolve_template(ref, value, schedule, ctx.generation_at)
+                        ref = resolve_template(ref, value, ctx.schedule_of, ctx.generation_at)
                     assert isinstance(ref, SegmentRef | ClearRef)
                     at_s = start + Fraction(tick - offset, scale)
                     found.append(Seen(*names, at_s, Fraction(length_ticks, scale), init, ref))

@@ -3,8 +3,9 @@ import re
 import pytest
 
 from keys.model import TrackType
+from keys.periods import Clock
 from relay.errors import AlreadyProtectedError, ManifestError, TrackWithheldError, UnsupportedMediaError
-from relay.manifest.context import Clock, Observed, RewriteContext, Rewritten
+from relay.manifest.context import Observed, RewriteContext, Rewritten
 from relay.manifest.hls.rewrite import ALONE, rewrite_playlist
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass

@@ -1,7 +1,7 @@
 import pytest
 
+from keys.periods import Clock
 from relay.errors import ManifestError, UnsupportedMediaError
-from relay.manifest.context import Clock
 from relay.manifest.hls import timeline
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import parse

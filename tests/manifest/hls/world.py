@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 from keys.material import RootKey
 from keys.model import KeySignal, KeySlot, Scheme, TrackType
-from keys.periods import RotationPolicy, Schedule
+from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.manifest.context import LICENCE_URL, RewriteContext
@@ -41,7 +41,7 @@ def context(
         urls=SessionUrls("stream", cls, [bytes(32)], Sealer([bytes(32)])),
         cls=cls,
         scope=scope,
-        schedule=Schedule(policy, boundaries),
+        schedule_of=lambda clock: Schedule(policy.for_vod() if clock is Clock.MEDIA else policy, boundaries),
         signal=signal,
         generation_at=RING.generation_at,
         stream="stream",

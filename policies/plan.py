@@ -1,0 +1,224 @@
+"""A stream's policy over time: its base, as configured, and the changes since. Pure.
+
+Every change holds from a place in the stream that nobody has seen yet, so what was published keeps its keys and
+terms. Changes are folded in the order all nodes agree on, whatever the order in which they came.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from keys.model import TrackType
+from keys.periods import WHOLE, Clock, Grid, RotationPolicy, Schedule
+from policies.model import FREE, Change, Rekeying, RotationChange, Scene, ScenesChange, Terms, TermsByTrack
+
+Meets = Callable[[Terms], bool]
+"""Whether a device meets terms."""
+MAX_CHANGES = 64
+"""Of one stream that matter at a time."""
+
+
+class ClockUnknownError(ValueError):
+    """A stream's scenes were placed on other clocks than the one asked about."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What holds when, in one stream. ``terms`` are those outside of every scene; ``changes`` are in any order."""
+
+    rotation: RotationPolicy
+    terms: TermsByTrack = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+
+    @cached_property
+    def _ordered(self) -> tuple[Change, ...]:
+        return tuple(sorted(self.changes, key=lambda change: (change.order, change.id)))
+
+    @cached_property
+    def _by_clock(self) -> Mapping[Clock, "_OnClock"]:
+        return {clock: _place(self, self._ordered, clock) for clock in Clock}
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether any scene was ever set."""
+        return any(isinstance(change, ScenesChange) for change in self.changes)
+
+    def schedule(self, clock: Clock) -> Schedule:
+        """The crypto periods on a clock: every scene edge and every change begins one.
+
+        Raises :class:`ClockUnknownError` where there are scenes, and nobody knows where they lie on this clock.
+        """
+        if self.has_scenes and not any(
+            isinstance(change, ScenesChange) and clock in change.zero for change in self.changes
+        ):
+            raise ClockUnknownError(f"the scenes were not placed on the {clock} clock")
+        return self._by_clock[clock].schedule
+
+    @cached_property
+    def rotation_now(self) -> RotationPolicy:
+        """The rotation in force last, of a live stream."""
+        policy = self.rotation
+        for change in self._ordered:
+            if isinstance(change, RotationChange):
+                policy = replace(policy, interval_ms=change.interval_ms, pre_delivery_ms=change.pre_delivery_ms)
+        return policy
+
+    def scenes(self, clock: Clock) -> tuple[Scene, ...]:
+        """The scenes on a clock in stream time, in order; between them the stream's own terms hold."""
+        return self._by_clock[clock].scenes
+
+    def scene_at(self, clock: Clock, time: int) -> Scene | None:
+        """The scene at a stream time."""
+        return _scene_at(self._by_clock[clock].scenes, time)
+
+    def terms_of(self, track: TrackType, period: int | None) -> Terms | None:
+        """The terms of a track in the crypto period named ``period``; None: nobody gets it.
+
+        Where the stream is on several clocks on which a period may have this name, the strictest. The stable key,
+        named None, encrypts nothing and has the stream's own terms.
+        """
+        own = self.terms.get(track, FREE)
+        if period is None or not self.has_scenes:
+            return own
+        found: Terms | None = None
+        for placed in self._by_clock.values():
+            if not placed.known or not placed.begins(period):
+                continue
+            scene = _scene_at(placed.scenes, period)
+            terms = own if scene is None else scene.terms.get(track, own)
+            if terms is None:
+                return None
+            found = terms if found is None else found.stricter(terms)
+        return own if found is None else found
+
+    def epoch_of(self, period: int | None) -> int:
+        """How many times all keys had been replaced before the period of this name; 0 for the stable key."""
+        if period is None or not any(isinstance(change, Rekeying) for change in self.changes):
+            return 0
+        clocks = [clock for clock, placed in self._by_clock.items() if placed.begins(period)]
+        return max(
+            (
+                change.epoch
+                for change in self.changes
+                if isinstance(change, Rekeying)
+                and any(period >= change.since[clock] for clock in clocks if clock in change.since)
+            ),
+            default=0,
+        )
+
+    def best_track(self, meets: Meets, since: Mapping[Clock, int]) -> TrackType:
+        """The best video that a device which ``meets`` terms may have in all scenes since then that have any for it.
+
+        For players with one list of renditions for all the time: one that it may have only now and then would stall
+        it. Audio where no scene gives it any video.
+        """
+        best: TrackType | None = None
+        for clock, placed in self._by_clock.items():
+            if not placed.known:
+                continue
+            for terms in placed.terms_from(since.get(clock, 0), self.terms):
+                track = _best_of(terms, meets)
+                if track.rank and (best is None or track.rank < best.rank):
+                    best = track
+        return _best_of(self.terms, meets) if best is None else best
+
+    def needless(self, before: Mapping[Clock, int]) -> list[Change]:
+        """Changes of which nothing is left from ``before`` on, for later ones of their kind overrule them."""
+        return [
+            change
+            for at, change in enumerate(self._ordered)
+            if any(
+                type(later) is type(change)
+                and all(
+                    since <= later.since.get(clock, -1) <= before.get(clock, 0) for clock, since in change.since.items()
+                )
+                for later in self._ordered[at + 1 :]
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _OnClock:
+    """The plan on one clock. ``known``: scenes were placed on it."""
+
+    schedule: Schedule
+    scenes: tuple[Scene, ...]
+    known: bool
+
+    def begins(self, period: int) -> bool:
+        return self.schedule.period_at(period).start == period
+
+    def terms_from(self, since: int, own: TermsByTrack) -> Iterable[TermsByTrack]:
+        """The terms of each scene that is not over, and those outside where there is any outside."""
+        end: int | None = since
+        for scene in self.scenes:
+            if scene.end is not None and scene.end <= since:
+                continue
+            if end is not None and scene.start > end:
+                yield own
+            yield {**own, **scene.terms}
+            end = scene.end
+        if end is not None:
+            yield own
+
+
+def _place(plan: Plan, ordered: Iterable[Change], clock: Clock) -> _OnClock:
+    policy = plan.rotation.for_vod() if clock is Clock.MEDIA else plan.rotation
+    grids = [Grid(WHOLE, policy.interval_ms)]
+    scenes: list[Scene] = []
+    edges: set[int] = set()
+    known = False
+    for change in ordered:
+        since = change.since.get(clock)
+        if since is None:
+            continue
+        match change:
+            case ScenesChange():
+                known = True
+                scenes = [*_until(scenes, since), *_from(change, clock, since)]
+                edges.add(since)
+            case RotationChange() if clock is not Clock.MEDIA or policy.vod:
+                policy = replace(policy, interval_ms=change.interval_ms, pre_delivery_ms=change.pre_delivery_ms)
+                grids = [*(grid for grid in grids if grid.since < since), Grid(since, change.interval_ms)]
+            case Rekeying():
+                edges.add(since)
+            case _:
+                pass
+    edges |= {edge for scene in scenes for edge in (scene.start, scene.end) if edge is not None}
+    return _OnClock(Schedule(policy, tuple(sorted(edges)), tuple(grids)), tuple(scenes), known)
+
+
+def _until(scenes: Iterable[Scene], time: int) -> list[Scene]:
+    """What of placed scenes lies before a time."""
+    return [
+        scene if scene.end is not None and scene.end <= time else replace(scene, end=time)
+        for scene in scenes
+        if scene.start < time
+    ]
+
+
+def _from(change: ScenesChange, clock: Clock, since: int) -> list[Scene]:
+    """The scenes of a change, placed on a clock, as far as they lie at or after a time."""
+    zero = change.zero.get(clock, 0)
+    placed = []
+    for scene in sorted(change.scenes, key=lambda scene: scene.start):
+        end = None if scene.end is None else zero + scene.end
+        start = max(zero + scene.start, since)
+        if end is None or end > start:
+            placed.append(replace(scene, start=start, end=end))
+    return placed
+
+
+def _scene_at(scenes: Iterable[Scene], time: int) -> Scene | None:
+    for scene in scenes:
+        if scene.start <= time and (scene.end is None or time < scene.end):
+            return scene
+    return None
+
+
+def _best_of(terms: TermsByTrack, meets: Meets) -> TrackType:
+    def fits(track: TrackType) -> bool:
+        wanted = terms.get(track, FREE)
+        return wanted is not None and meets(wanted)
+
+    return max((track for track in TrackType if fits(track)), key=lambda track: track.rank, default=TrackType.AUDIO)
