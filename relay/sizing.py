@@ -8,7 +8,7 @@ from relay.errors import RequestError
 from relay.licensing.estimate import Estimate, Licences, Usage, estimate
 
 _TIMES = frozenset(name.removesuffix("_s") for name in Usage.__struct_fields__ if name.endswith("_s"))
-_COLUMNS: tuple[str, ...] = ("system", "viewers", "requests each", "first", "renewals", "rotation", "total", "next key in")
+_COLUMNS = ["system", "viewers", "requests each", "first", "renewals", "rotation", "total", "next key in"]
 
 
 def usage_of(given: Mapping[str, int | None], shares: Mapping[str, float]) -> Usage:
@@ -39,31 +39,31 @@ def estimate_table(usage: Usage) -> str:
     found = estimate(usage)
     rows = [_COLUMNS]
     for system, one in found.systems.items():
-        rows.append((system, f"{one.viewers:,}", f"{one.requests_each}", *_counts(one), one.next_key_in))
-    rows.append(("all", f"{usage.viewers:,}", "", *_counts(found.licences), ""))
+        rows.append([system, f"{one.viewers:,}", f"{one.requests_each}", *_counts(one), one.next_key_in])
+    rows.append(["all", f"{usage.viewers:,}", "", *_counts(found.licences), ""])
     return "\n".join(["Licences", *_aligned(rows), "", "Requests a second, at most", *_aligned(_rates(usage, found))])
 
 
-def _counts(of: Licences) -> tuple[str, ...]:
-    return tuple(f"{number:,}" for number in (of.first, of.renewals, of.rotation, of.total))
+def _counts(of: Licences) -> list[str]:
+    return [f"{number:,}" for number in (of.first, of.renewals, of.rotation, of.total)]
 
 
-def _rates(usage: Usage, found: Estimate) -> list[tuple[str, ...]]:
+def _rates(usage: Usage, found: Estimate) -> list[list[str]]:
     peak = found.peak_per_s
-    rows: list[tuple[str, ...]] = [(f"starts, over {usage.arrival_s} s", f"{peak.starts:,.1f}")]
+    rates = [(f"starts, over {usage.arrival_s} s", peak.starts)]
     if usage.renewal_interval_s:
-        rows.append(("renewals", f"{peak.renewals:,.1f}"))
+        rates.append(("renewals", peak.renewals))
     if usage.rotation_interval_s:
-        rows.append((f"rotation, over {usage.boundary_s} s at the boundary", f"{peak.rotation_at_boundary:,.1f}"))
-        rows.append(("all together", f"{peak.total_at_boundary:,.1f}"))
+        rates.append((f"rotation, over {usage.boundary_s} s at the boundary", peak.rotation_at_boundary))
+        rates.append(("all together", peak.total_at_boundary))
     if usage.pre_delivery_s:
-        rows.append((f"rotation, spread over a lead of {usage.pre_delivery_s} s", f"{peak.rotation_spread:,.1f}"))
+        rates.append((f"rotation, spread over a lead of {usage.pre_delivery_s} s", peak.rotation_spread))
     if usage.pre_delivery_s or not usage.rotation_interval_s:
-        rows.append(("all together", f"{peak.total_spread:,.1f}"))
-    return rows
+        rates.append(("all together", peak.total_spread))
+    return [[name, f"{rate:,.1f}"] for name, rate in rates]
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def _aligned(rows: list[list[str]]) -> list[str]:
     """Rows with the first column to the left and numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
