@@ -25,6 +25,7 @@ from keys.model import TrackType
 from keys.periods import Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
+from relay.bounds import Bounds
 from relay.config import parse_config
 from relay.edge.key_bodies import jitter
 from relay.manifest.context import Clock, Observed
@@ -133,16 +134,14 @@ Outcome = tuple[Counter[int], Counter[int]]
 def run(first: int) -> list[Outcome]:
     """What comes of one block of sessions in every case: requests and pushes."""
     found = cases()
-    chance = Random(first)
+    chance, bounds = Random(first), Bounds()
+    wanted = {(case.stream, case.at.period) for case in found if case.pre_delivery}
     for index in range(first, first + BLOCK):
-        session = Session(f"session-{index:08}", f"account-{index:08}", "issuer", BOUNDARY_S + 3600)
+        session = Session(f"session-{index:08}", f"account-{index:08}", "issuer", BOUNDARY_S + 3600, bounds=bounds)
         player = random_player(chance)
-        delays: dict[tuple[Stream, int], float] = {}
+        delays = {(stream, period): jitter(stream, session, period) for stream, period in wanted}
         for case in found:
-            mark = (case.stream, case.at.period)
-            if mark not in delays:
-                delays[mark] = jitter(case.stream, session, case.at.period)
-            case.meet(player, delays[mark])
+            case.meet(player, delays.get((case.stream, case.at.period), 0.0))
     return [(case.asked, case.pushed) for case in found]
 
 
