@@ -25,6 +25,9 @@ between refreshes, so a decision point *on* a boundary would flip exactly where 
 second later lies inside a segment instead. A constant, never derived from data.
 """
 
+SPREAD_SHARE = 2 / 3
+"""Of the lead, what the telling of next keys is spread over; the rest is left for delivery and one more try."""
+
 WHOLE = 0
 """Name of the first period, which is the only one of a stream that does not rotate."""
 

@@ -22,6 +22,7 @@ from keys.model import Scheme, TrackType
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
 from relay.model import Signalling
+from relay.units import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +70,32 @@ class _Hex(click.ParamType[bytes]):
             sizes = " or ".join(str(2 * size) for size in self._sizes)
             self.fail(f"{len(value)} hex digits, expected {sizes}", param, ctx)
         return data
+
+
+class _Time(click.ParamType[int]):
+    """Whole seconds, written like durations in the configuration."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            seconds, rest = divmod(Duration.parse(value), 1000)
+        except ValueError as err:
+            self.fail(str(err), param, ctx)
+        if rest:
+            self.fail(f"expected whole seconds, got {value!r}", param, ctx)
+        return seconds
+
+
+class _Share(click.ParamType[tuple[str, float]]):
+    name = "SYSTEM=PERCENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        system, _, percent = str(value).partition("=")
+        try:
+            return system, float(percent)
+        except ValueError:
+            self.fail(f"expected a system and a number like fairplay=30, got {value!r}", param, ctx)
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -263,6 +290,38 @@ def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str
     key = ring.content_key(slot)
     values = {"stream": stream, "track": track, "scheme": scheme, "period": period, "generation": slot.generation}
     click.echo(json.dumps({**values, "kid": key.kid.hex(), "key": key.key.hex()}))
+
+
+@main.group()
+def licences() -> None:
+    """Licences of DRM systems."""
+
+
+@licences.command("estimate")
+@click.option("--viewers", type=int, required=True)
+@click.option("--duration", type=_Time(), required=True, help="How long one playing lasts, as 90m.")
+@click.option("--titles", type=int, help="Different videos that each viewer plays.")
+@click.option("--plays", type=int, help="How often each of them is played.")
+@click.option("--plays-within", type=_Time(), help="Over how long these are spread; 30d.")
+@click.option("--persistent", type=_Time(), help="How long a stored licence can be used; left out: none is stored.")
+@click.option("--titles-per-key", type=int, help="Titles that share their keys.")
+@click.option("--keys", type=int, help="Keys that a player comes to use, as audio, SD and HD: 3.")
+@click.option("--renewal-interval", type=_Time(), help="How often licences are renewed.")
+@click.option("--rotation-interval", type=_Time(), help="How long a key lasts.")
+@click.option("--pre-delivery", type=_Time(), help="The lead by which the next key is sent or asked for.")
+@click.option("--arrival", type=_Time(), help="Over how long the viewers arrive; 60s.")
+@click.option("--boundary", type=_Time(), help="Over how long players meet a new key that was not sent ahead; 10s.")
+@click.option(
+    "--share", type=_Share(), multiple=True, help="Viewers of a system in per cent, as fairplay=30; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
+@_reports_errors
+def licences_estimate(as_json: bool, share: tuple[tuple[str, float], ...], **given: int | None) -> None:
+    """Estimate how many licences an audience asks for, and how fast."""
+    from relay.sizing import estimate_json, estimate_table, usage_of
+
+    usage = usage_of(given, dict(share))
+    click.echo(estimate_json(usage) if as_json else estimate_table(usage))
 
 
 @main.command()

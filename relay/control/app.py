@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
+from relay.control import audit, blocks, estimate, feed, revocations, short, ssf, status, taas
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes
@@ -47,6 +47,7 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     get, post, put, delete = router.add_get, router.add_post, router.add_put, router.add_delete
 
     post("/api/v1/drm/revoke", short.post_revoke)
+    post("/api/v1/drm/license/estimate", estimate.post_estimate)
 
     post(revocations.PATH, revocations.post_revocations)
     get(revocations.PATH, revocations.get_revocations)

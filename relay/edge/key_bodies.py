@@ -8,11 +8,9 @@ import msgspec
 from keys import base64url
 from keys.licences.clearkey import SessionType, web_keys
 from keys.model import KeySlot, Scheme
+from keys.periods import SPREAD_SHARE
 from relay.model import Session
 from relay.streams import Stream
-
-JITTER_SHARE = 2 / 3
-"""Of the lead, what pushes are spread over; the rest is left for delivery and one more try."""
 
 
 def keys_json(stream: Stream, slots: Iterable[KeySlot]) -> bytes:
@@ -56,4 +54,4 @@ def jitter(stream: Stream, session: Session, period: int) -> float:
     """
     lead = stream.rotation.pre_delivery_ms / 1000
     seed = blake2b(f"{session.sid} {period}".encode(), digest_size=4).digest()
-    return lead * JITTER_SHARE * int.from_bytes(seed, "big") / 2**32
+    return lead * SPREAD_SHARE * int.from_bytes(seed, "big") / 2**32
