@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import http_parser
 
 from keys.seal import Sealer
+from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
 from relay.config import Config, LimitConfig
 from relay.control.app import create_control
@@ -110,7 +111,11 @@ class NodeBuilder:
             self._proofs_seen,
         )
         policies = Policies(
-            config, gate, self._streams(config, secrets, before), secrets.api_key, _licences(config, secrets, before)
+            config,
+            gate,
+            self._streams(config, secrets, before),
+            ApiKeys.of(secrets.api_key, config.control.keys),
+            _licences(config, secrets, before),
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         return policies
