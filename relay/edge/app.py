@@ -15,7 +15,7 @@ from relay.edge.possession import add_nonce
 from relay.edge.resources import get_resource
 from relay.issuing import names_of
 from relay.node import NODE, Node
-from relay.problems import NONCE_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
+from relay.problems import NONCE_HEADER, NUMBER_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
@@ -35,6 +35,7 @@ _ALLOWED = (
 _EXPOSED = ", ".join(
     [
         REASON_HEADER,
+        NUMBER_HEADER,
         REQUEST_ID_HEADER,
         NEXT_KEYS_HEADER,
         NONCE_HEADER,
