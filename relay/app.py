@@ -22,6 +22,7 @@ from relay.control.status import observe
 from relay.control.transmitters import obeyed
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
+from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
@@ -311,7 +312,8 @@ async def listening(
         keys = Refresher(trusted.pinned, "transmitters")
         stack.push_async_callback(keys.close)
         await keys.start()
-        control = await open_listener(create_control(node, trusted.transmitters), at_control, control_limits)
+        application = create_control(node, trusted.transmitters, LICENCE_OPERATIONS)
+        control = await open_listener(application, at_control, control_limits)
         stack.push_async_callback(control.close, CONTROL_DRAIN_S)
         edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)
         stack.push_async_callback(lambda: edge.close(node.config.edge.drain.seconds))

@@ -13,16 +13,29 @@ from aiohttp.typedefs import Handler
 from msgspec import Meta, Struct
 
 from relay.errors import RelayError
-from relay.roles import EVERYONE, Roles
+from relay.roles import Roles
+from relay.verdict import Reason
 
 JSON = "application/json"
+API_KEY, TRANSMITTER_TOKEN, SESSION_TOKEN = "apiKey", "transmitterToken", "sessionToken"
+CREDENTIALS: Mapping[str, str] = {
+    API_KEY: "A key of `control.api_key_file` or `control.keys`.",
+    TRANSMITTER_TOKEN: "The push token of a Shared Signals transmitter.",
+    SESSION_TOKEN: "A viewer's session token, in the dialect of its issuer.",
+}
+"""What callers prove themselves with, as bearers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A body that is not JSON, by its media type."""
+    """A body that is read or made as it is, by the media types that it may have."""
 
-    type: str
+    types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, *types: str) -> "Media":
+        """A body of one of these types."""
+        return cls(types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +52,11 @@ class Header:
 class Operation:
     """One row. Its description is the docstring of the handler.
 
-    ``roles`` are those that may call it, ``EVERYONE`` if no API key is asked for. ``body`` is the type that msgspec
-    reads the body as, in the first of the media types ``accepts``; ``answers`` the types of the bodies it answers
-    with, by status, a :class:`Media` or None for no body. ``query`` is a Struct with a field for each parameter.
-    ``errors`` are those that callers meet beyond the ones that any operation of its kind may raise. One that
-    ``streams`` takes no HEAD.
+    ``roles`` are those that may call it with an API key; other operations ask for another ``credential`` or none.
+    ``body`` is the type that msgspec reads the body as where it is JSON, the first of the media types that it
+    ``accepts``; ``answers`` are the types of the bodies that it answers with, by status, None for no body. ``query`` is
+    a Struct with a field for each parameter. ``errors`` are those, and the refusals, that callers meet beyond what any
+    operation of its kind may answer with. One that ``streams`` takes no HEAD.
     """
 
     method: str
@@ -57,14 +70,15 @@ class Operation:
     accepts: tuple[str, ...] = (JSON,)
     query: type[Struct] | None = None
     headers: tuple[Header, ...] = ()
-    errors: tuple[type[RelayError], ...] = ()
+    errors: tuple[type[RelayError] | Reason, ...] = ()
     streams: bool = False
     path_types: Mapping[str, Any] = field(default_factory=dict)
+    other_credential: str = ""
 
     @property
-    def public(self) -> bool:
-        """Whether it asks for no API key."""
-        return self.roles == EVERYONE
+    def credential(self) -> str:
+        """Which of :data:`CREDENTIALS` it asks for; empty: none."""
+        return API_KEY if self.roles else self.other_credential
 
 
 IDEMPOTENCY_KEY = Header(

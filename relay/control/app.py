@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
+from relay.control import audit, blocks, feed, reference, revocations, short, ssf, status, taas
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -19,7 +20,7 @@ from relay.control.statuses import STATUSES, Statuses
 from relay.control.taas_lists import Lists
 from relay.control.transmitters import Transmitter
 from relay.node import NODE, Node
-from relay.operation import ROUTES, Operation, add_operations
+from relay.operation import API_KEY, ROUTES, Operation, add_operations
 from relay.probe import Probe
 from relay.problems import API_PREFIXES, problems
 
@@ -32,12 +33,17 @@ OPERATIONS: tuple[Operation, ...] = (
     *taas.OPERATIONS,
     *ssf.OPERATIONS,
     *status.OPERATIONS,
+    *reference.OPERATIONS,
 )
 """All that can be asked here."""
 
 
-def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.Application:
+def create_control(
+    node: Node, transmitters: Sequence[Transmitter] = (), edge: Sequence[Operation] = ()
+) -> web.Application:
     """The application that operators talk to. ``transmitters`` push security events to it, or are polled for them.
+
+    ``edge`` are the operations of the other listener that its reference tells of, too.
 
     While it lives it also probes: see :mod:`relay.probe`.
     """
@@ -50,6 +56,7 @@ def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.
     app[status.SNAPSHOTTING] = asyncio.Lock()
     app[taas.LISTS] = Lists(node.journal)
     app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
+    app[reference.DOCUMENT] = msgspec.Raw(reference.described(OPERATIONS, edge))
     app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing])
     app.on_shutdown.append(feed.close_feeds)
     add_operations(app, OPERATIONS)
@@ -66,7 +73,7 @@ async def keep_probing(app: web.Application) -> AsyncIterator[None]:
 @web.middleware
 async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
     operation = request.app[ROUTES].get(request.match_info.route)
-    if operation.public if operation else not request.path.startswith(API_PREFIXES):
+    if operation.credential != API_KEY if operation else not request.path.startswith(API_PREFIXES):
         return await handler(request)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     key = request.app[NODE].policies.api_keys.find(text.strip().encode("utf-8", "surrogateescape"))

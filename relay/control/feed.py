@@ -191,7 +191,7 @@ OPERATIONS = (
         tag="Revocations",
         roles=READERS,
         headers=(Header("Last-Event-ID", "The id of the last record seen: the feed goes on after it."),),
-        answers={200: Media("text/event-stream")},
+        answers={200: Media.of("text/event-stream")},
         errors=(BusyError,),
         streams=True,
     ),

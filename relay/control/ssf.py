@@ -13,7 +13,7 @@ from relay.control.ssf_tokens import MAX_SET_BYTES, SetError, SetVerifier
 from relay.control.transmitters import Transmitter
 from relay.errors import RequestError
 from relay.node import Node
-from relay.operation import Header, Operation
+from relay.operation import TRANSMITTER_TOKEN, Media, Operation
 from relay.roles import EVERYONE
 from relay.telemetry.metrics import SECURITY_EVENTS
 
@@ -126,11 +126,9 @@ OPERATIONS = (
         path=PUSH_PATH,
         handler=post_events,
         tag="Security events",
-        # Not for API keys: each transmitter has a bearer token of its own.
         roles=EVERYONE,
-        headers=(Header("Authorization", "Bearer, and the token of the transmitter."),),
-        body=str,
-        accepts=(CONTENT_TYPE,),
+        other_credential=TRANSMITTER_TOKEN,
+        body=Media.of(CONTENT_TYPE),
         answers={202: None, 400: PushRefusal, 401: PushRefusal},
     ),
 )

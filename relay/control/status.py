@@ -158,7 +158,7 @@ OPERATIONS = (
         tag="Node",
         # It holds the salts of keys.
         roles=ADMINS,
-        answers={200: Media("application/octet-stream")},
+        answers={200: Media.of("application/octet-stream")},
         errors=(BusyError,),
         streams=True,
     ),
@@ -184,6 +184,6 @@ OPERATIONS = (
         handler=get_metrics,
         tag="Node",
         roles=EVERYONE,
-        answers={200: Media("text/plain")},
+        answers={200: Media.of("text/plain")},
     ),
 )
