@@ -22,7 +22,7 @@ from bench.rotation_picture import Line, Panel, picture
 from bench.rotation_players import BOUNDARY_S, INTERVAL_S, SEGMENT_MS, SEGMENT_S, Case, Moments, random_player
 from keys.material import RootKey
 from keys.model import TrackType
-from keys.periods import Schedule
+from keys.periods import Clock, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.bounds import Bounds
@@ -52,7 +52,7 @@ def cases() -> list[Case]:
     """The ways to rotate that are compared."""
     none, lead, short = _stream(0), _stream(LEAD_S), _stream(SHORT_LEAD_S)
     start = (BOUNDARY_S - 2 * LEAD_S) * 1000
-    at = _moments(lead, lead.schedule, start)
+    at = _moments(lead, lead.schedule_of(Clock.WALL), start)
     # Ordered in the middle of a segment, between two scheduled rotations.
     order = (BOUNDARY_S + INTERVAL_S // 2) * 1000 + SEGMENT_MS // 2
     soon = order + SEGMENT_MS // 2
@@ -63,7 +63,7 @@ def cases() -> list[Case]:
         ("emergency: a lead ahead, usual spread", lead, later),
     ]
     return [
-        Case("no pre-delivery", none, _moments(none, none.schedule, start), pre_delivery=False),
+        Case("no pre-delivery", none, _moments(none, none.schedule_of(Clock.WALL), start), pre_delivery=False),
         Case("licences asked for ahead", lead, at, licences_ahead=True),
         Case("pushed, all channels up", lead, at),
         Case("pushed, 0.1 % of channels down", lead, at, down=0.001),
@@ -95,12 +95,12 @@ def _stream(lead_s: int) -> Stream:
 
 
 def _with(stream: Stream, boundary: int) -> Schedule:
-    return Schedule(stream.schedule.policy, (boundary,))
+    return Schedule(stream.rotation, (boundary,))
 
 
 def _moments(stream: Stream, schedule: Schedule, start: int) -> Moments:
     """Let the timeline see playlists from ``start`` (ms) on, and ask it. A boundary ordered then is known from then."""
-    timeline = StreamTimeline(schedule, schedule.for_vod(), stream.config.window)
+    timeline = StreamTimeline(lambda _: schedule, stream.config.window)
     before = schedule.period_of(start)
     assert before.segments_until is not None
     after = schedule.period_of(before.segments_until)

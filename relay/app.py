@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import http_parser
 
 from keys.seal import Sealer
+from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
 from relay.config import Config, LimitConfig
 from relay.control.app import create_control
@@ -21,6 +22,7 @@ from relay.control.status import observe
 from relay.control.transmitters import obeyed
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
+from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
@@ -116,7 +118,11 @@ class NodeBuilder:
             self._proofs_seen,
         )
         policies = Policies(
-            config, gate, self._streams(config, secrets, before), secrets.api_key, _licences(config, secrets, before)
+            config,
+            gate,
+            self._streams(config, secrets, before),
+            ApiKeys.of(secrets.api_key, config.control.keys),
+            _licences(config, secrets, before),
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         self._secrets = secrets
@@ -338,7 +344,8 @@ async def listening(
         keys = Refresher(trusted.pinned, "transmitters")
         stack.push_async_callback(keys.close)
         await keys.start()
-        control = await open_listener(create_control(node, trusted.transmitters), at_control, control_limits)
+        application = create_control(node, trusted.transmitters, LICENCE_OPERATIONS)
+        control = await open_listener(application, at_control, control_limits)
         stack.push_async_callback(control.close, CONTROL_DRAIN_S)
         edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)
         stack.push_async_callback(lambda: edge.close(node.config.edge.drain.seconds))

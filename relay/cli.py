@@ -168,6 +168,16 @@ def check_config(file: Path) -> None:
     click.echo(f"{file}: good: {len(config.streams)} stream(s), {len(config.tokens.issuers)} token issuer(s)")
 
 
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    from relay.control.app import OPERATIONS
+    from relay.control.reference import described
+    from relay.edge.licence import OPERATIONS as PLAYERS
+
+    sys.stdout.buffer.write(described(OPERATIONS, PLAYERS))
+
+
 @main.group()
 def token() -> None:
     """Session tokens."""

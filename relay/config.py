@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 from keys.licences.detect import MAX_BODY_BYTES
 from keys.model import MAX_ROOT_GENERATION, Scheme, TrackType
 from keys.periods import RotationPolicy
+from relay.api_keys import MAX_KEYS, ApiKeyConfig, check_api_keys
 from relay.errors import ConfigError, OriginForeignError
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.settings import LicenceConfig, LicencesConfig, check_licence, check_licences
@@ -70,6 +71,7 @@ class ControlConfig(_Section, frozen=True):
     listen: Address = Address("127.0.0.1:8081")
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     probe: Duration = Duration.parse("1m")
+    keys: Annotated[tuple[ApiKeyConfig, ...], Meta(max_length=MAX_KEYS)] = ()
 
 
 class RootKeyConfig(_Section, frozen=True):
@@ -303,6 +305,7 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
         _check_transmitter(f"{name}: transmitters[{number}]", transmitter)
     if len({transmitter.iss for transmitter in config.transmitters}) != len(config.transmitters):
         raise ConfigError(f"{name}: transmitters: two have the same 'iss'. Give each its own.")
+    check_api_keys(f"{name}: control.keys", config.control.keys)
     _check_edge(f"{name}: edge", config.edge)
     _check_origin(f"{name}: origin", config.origin)
     _check_state(f"{name}: state", config.state)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from aiohttp import web
 
+from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
 from relay.config import Config
 from relay.delivery import Delivery
@@ -33,7 +34,7 @@ class Policies:
     config: Config
     gate: Gate
     streams: Mapping[str, Stream]
-    api_key: bytes
+    api_keys: ApiKeys
     licences: LicenceWorkers
 
     def replace(self, other: "Policies") -> None:

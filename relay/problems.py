@@ -17,55 +17,18 @@ from aiohttp.typedefs import Handler
 
 from keys.licences.detect import Wrapping, wrap
 from keys.licences.playready import Status, fault
+from relay.codes import CODES
 from relay.errors import ProtocolVersionError, RefusedError, RelayError, RequestError
 from relay.telemetry.metrics import DENIED, FAILED
 from relay.verdict import Deny, Reason
 
 REASON_HEADER = "Relay-Reason"
 REQUEST_ID_HEADER = "X-Request-Id"
+NUMBER_HEADER = "Relay-Reason-Number"
 NONCE_HEADER = "DPoP-Nonce"
 API_PREFIXES = ("/api/", "/taas/")
 RETRY_AFTER_MS = 1000
 """When asking again is right, where nothing better is known."""
-
-_STATUS = {
-    Reason.TOKEN_MISSING: 401,
-    Reason.TOKEN_MALFORMED: 400,
-    Reason.TOKEN_CONFLICT: 400,
-    Reason.KEY_UNKNOWN: 401,
-    Reason.TOKEN_SIGNATURE: 401,
-    Reason.TOKEN_UNSUPPORTED: 401,
-    Reason.TOKEN_NOT_YET_VALID: 401,
-    Reason.TOKEN_EXPIRED: 401,
-    Reason.TOKEN_AUDIENCE: 401,
-    Reason.REVOKED: 403,
-    Reason.STATE_STALE: 503,
-    Reason.PROOF_MISSING: 401,
-    Reason.PROOF_INVALID: 401,
-    Reason.PROOF_NONCE: 401,
-    Reason.REPLAYED: 401,
-    Reason.CONCURRENCY_LIMIT: 403,
-    Reason.GEO_BLOCKED: 451,
-    Reason.SCOPE_METHOD: 403,
-    Reason.SCOPE_PATH: 403,
-    Reason.SCOPE_HOST: 403,
-    Reason.SCOPE_HEADER: 403,
-    Reason.SCOPE_NETWORK: 403,
-    Reason.SCOPE_CONNECTION: 403,
-    Reason.SCOPE_STREAM: 403,
-    Reason.SCOPE_TRACK: 403,
-    Reason.SCOPE_URL: 403,
-    Reason.SCOPE_KEY: 403,
-    Reason.STREAM_UNKNOWN: 404,
-    Reason.KEY_PENDING: 503,
-    Reason.SYSTEM_UNSUPPORTED: 403,
-    Reason.SECURITY_LEVEL: 403,
-    Reason.OUTPUT_PROTECTION: 403,
-    Reason.DEVICE_REFUSED: 403,
-    Reason.DEVICE_UNFIT: 403,
-    Reason.LICENCE_PERSISTENCE: 403,
-    Reason.LICENCE_EXPIRED: 403,
-}
 
 _CHALLENGES: Mapping[str, str] = {
     Reason.PROOF_MISSING: "DPoP",
@@ -89,7 +52,7 @@ _log = structlog.get_logger()
 def denied(request: web.Request, deny: Deny) -> web.Response:
     """The answer to a request the gate refused."""
     DENIED.labels(deny.reason).inc()
-    status, headers = deny.answer or (_STATUS[deny.reason], {})
+    status, headers = deny.answer or (CODES[deny.reason].status, {})
     answer = problem(request, status, deny.reason, deny.detail)
     answer.headers.update(headers)
     if deny.nonce:
@@ -100,10 +63,14 @@ def denied(request: web.Request, deny: Deny) -> web.Response:
 def problem(
     request: web.Request, status: int, code: str, detail: str, members: Mapping[str, Any] | None = None
 ) -> web.Response:
-    """An error answer in the form that the path's clients read; ``members`` are further ones of the document."""
+    """An error answer in the form that the path's clients read; ``members`` are further ones of the document.
+
+    ``code`` is one of :data:`relay.codes.CODES`.
+    """
     headers = {"Cache-Control": "no-store", REQUEST_ID_HEADER: _id_of(request)}
     if request.app.get(SHOW_REASON, True):
         headers[REASON_HEADER] = code
+        headers[NUMBER_HEADER] = str(CODES[code].number)
     if status == 401:
         headers["WWW-Authenticate"] = _CHALLENGES.get(code, "Bearer")
     members = dict(members or {})
@@ -122,10 +89,13 @@ def problem(
         "title": code.replace("_", " "),
         "status": status,
         "code": code,
+        "number": CODES[code].number,
         "detail": detail,
         "instance": f"urn:segmentgate:request:{_id_of(request)}",
         **members,
     }
+    if CODES[code].aliases:
+        body["aliases"] = CODES[code].aliases
     return web.Response(
         status=status, body=msgspec.json.encode(body), headers=headers, content_type="application/problem+json"
     )
@@ -145,10 +115,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         # The router's own 404 and 405, and 413 for a body over the limit.
         if err.status < 400:
             raise
-        answer = problem(request, err.status, err.reason.lower().replace(" ", "_"), err.reason)
+        code = err.reason.lower().replace(" ", "_")
+        answer = problem(request, err.status, code if code in CODES else RequestError.code, err.reason)
         if "Allow" in err.headers:
             answer.headers["Allow"] = err.headers["Allow"]
         return answer
+    except web.RequestPayloadError:
+        return problem(request, RequestError.status, RequestError.code, "the body is broken, or broke off")
     except RefusedError as err:
         return denied(request, Deny(err.reason, str(err)))
     except RelayError as err:

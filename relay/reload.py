@@ -8,6 +8,7 @@ from relay.errors import ConfigError
 
 _RELOADABLE = (
     "control.api_key_file",
+    "control.keys",
     "edge.address_header",
     "edge.asn_header",
     "edge.country_header",

@@ -1,34 +1,54 @@
 """The operator-facing listener: its routes, who may call them, how much they may send."""
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, revocations, short, ssf, status, taas
+from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes
-from relay.control.requests import MAX_BODY
+from relay.control.requests import CALLER, MAX_BODY
 from relay.control.ssf import RECEIVERS
 from relay.control.ssf_poll import keep_polling
 from relay.control.statuses import STATUSES, Statuses
 from relay.control.taas_lists import Lists
 from relay.control.transmitters import Transmitter
 from relay.node import NODE, Node
+from relay.operation import API_KEY, ROUTES, Operation, add_operations
 from relay.probe import Probe
-from relay.problems import API_PREFIXES, problem, problems
+from relay.problems import API_PREFIXES, problems
+
+OPERATIONS: tuple[Operation, ...] = (
+    *short.OPERATIONS,
+    *estimate.OPERATIONS,
+    *revocations.OPERATIONS,
+    *feed.OPERATIONS,
+    *blocks.OPERATIONS,
+    *audit.OPERATIONS,
+    *taas.OPERATIONS,
+    *ssf.OPERATIONS,
+    *status.OPERATIONS,
+    *reference.OPERATIONS,
+)
+"""All that can be asked here."""
 
 
-def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.Application:
+def create_control(
+    node: Node, transmitters: Sequence[Transmitter] = (), edge: Sequence[Operation] = ()
+) -> web.Application:
     """The application that operators talk to. ``transmitters`` push security events to it, or are polled for them.
+
+    ``edge`` are the operations of the other listener that its reference tells of, too.
 
     While it lives it also probes: see :mod:`relay.probe`.
     """
-    app = web.Application(middlewares=[problems, _authenticated], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[problems, _authorized], client_max_size=MAX_BODY)
     app[NODE] = node
     app[RUNNING] = {}
     app[NOTES] = Notes(node)
@@ -37,54 +57,11 @@ def create_control(node: Node, transmitters: Sequence[Transmitter] = ()) -> web.
     app[status.SNAPSHOTTING] = asyncio.Lock()
     app[taas.LISTS] = Lists(node.journal)
     app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
+    app[reference.DOCUMENT] = msgspec.Raw(reference.described(OPERATIONS, edge))
     app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing])
     app.on_shutdown.append(feed.close_feeds)
-    _add_routes(app.router)
+    add_operations(app, OPERATIONS)
     return app
-
-
-def _add_routes(router: web.UrlDispatcher) -> None:
-    get, post, put, delete = router.add_get, router.add_post, router.add_put, router.add_delete
-
-    post("/api/v1/drm/revoke", short.post_revoke)
-    post("/api/v1/drm/license/estimate", estimate.post_estimate)
-
-    post(revocations.PATH, revocations.post_revocations)
-    get(revocations.PATH, revocations.get_revocations)
-    post(revocations.PATH + "/preview", revocations.post_preview)
-    get(revocations.PATH + "/stream", feed.get_stream, allow_head=False)
-    get(revocations.PATH + "/meta", status.get_meta)
-    get(revocations.PATH + "/snapshot", status.get_snapshot, allow_head=False)
-    get(revocations.PATH + "/status/{id}", revocations.get_status)
-    get(revocations.PATH + "/{id}", revocations.get_revocation)
-    delete(revocations.PATH + "/{id}", revocations.delete_revocation)
-
-    block = "/api/v1/blocks/{kind:users|devices}/{id}"
-    post(block, blocks.post_block)
-    get(block, blocks.get_block)
-    delete(block, blocks.delete_block)
-
-    get("/api/v1/audit", audit.get_audit)
-
-    one = taas.PATH + "/{list}"
-    get(taas.PATH, taas.get_lists)
-    post(taas.PATH, taas.post_list)
-    get(one, taas.get_list)
-    put(one, taas.put_list)
-    delete(one, taas.delete_list)
-    post(one + "/identifiers/add", taas.add_identifiers)
-    post(one + "/identifiers/remove", taas.remove_identifiers)
-    get(one + "/identifiers", taas.get_identifiers)
-    get(one + "/identifiers/{token}", taas.get_identifier)
-    get(one + "/meta", taas.get_meta)
-    get(one + "/properties", taas.get_properties)
-
-    # Not for the API key: each transmitter has a bearer token of its own.
-    post(ssf.PUSH_PATH, ssf.post_events)
-
-    get("/healthz", status.get_health)
-    get("/readyz", status.get_ready)
-    get("/metrics", status.get_metrics)
 
 
 async def keep_probing(app: web.Application) -> AsyncIterator[None]:
@@ -95,11 +72,15 @@ async def keep_probing(app: web.Application) -> AsyncIterator[None]:
 
 
 @web.middleware
-async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path.startswith(API_PREFIXES):
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            key.strip().encode("utf-8", "surrogateescape"), request.app[NODE].policies.api_key
-        ):
-            return problem(request, 401, "api_key", "send the API key: Authorization: Bearer …")
+async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    operation = request.app[ROUTES].get(request.match_info.route)
+    if operation.credential != API_KEY if operation else not request.path.startswith(API_PREFIXES):
+        return await handler(request)
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    key = request.app[NODE].policies.api_keys.find(text.strip().encode("utf-8", "surrogateescape"))
+    if key is None or scheme.lower() != "bearer":
+        raise ApiKeyError("send the API key: Authorization: Bearer …")
+    if operation and key.role not in operation.roles:
+        raise RoleError(f"role {key.role} may not do this")
+    request[CALLER] = key
     return await handler(request)

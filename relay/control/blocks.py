@@ -1,33 +1,34 @@
 """``/api/v1/blocks``: a user or a device is blocked until it is unblocked, in the manner of DRM block lists."""
 
-from typing import Annotated, Any
+from functools import partial
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from relay.api.blocks import Block, BlockBody
+from relay.api.revocations import Done, Id
 from relay.control.errors import NotFoundError
 from relay.control.idempotency import Reply, once
-from relay.control.orders import MAX_AHEAD_S
 from relay.control.records import latest_record
-from relay.control.requests import decode, json_answer
+from relay.control.requests import decode, json_answer, read_query
 from relay.control.revocations import submit
 from relay.errors import RequestError
 from relay.gate.targets import Target, TargetType
 from relay.node import NODE
+from relay.operation import IDEMPOTENCY_KEY, Operation
+from relay.roles import OPERATORS, READERS
 from relay.sessions.revocations import Order
 from relay.state.events import Action, Text
-from relay.state.replica import Wait
 
 _KINDS = {"users": TargetType.ACCOUNT, "devices": TargetType.DEVICE}
 MAX_ID = 128
 
 
-class BlockBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``duration_s``: how long; without it, ten years or until it is unblocked."""
+class BlockQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``issuer`` narrows it to one token issuer; without it, at all."""
 
-    reason: Text = ""
-    duration_s: Annotated[float, Meta(gt=0, le=MAX_AHEAD_S)] = MAX_AHEAD_S
+    issuer: Text = ""
 
 
 _body: msgspec.json.Decoder[BlockBody] = msgspec.json.Decoder(BlockBody)
@@ -41,7 +42,7 @@ async def post_block(request: web.Request) -> web.Response:
         body = decode(raw or b"{}", _body)
         expires_at = request.app[NODE].clock() + body.duration_s
         order = Order(_target(request), reason=body.reason, expires_at=expires_at)
-        return await submit(request, [order], "blocks.post", Wait.LOCAL, 0.0)
+        return await submit(request, [order], "blocks.post")
 
     return await once(request, raw, act)
 
@@ -50,7 +51,7 @@ async def delete_block(request: web.Request) -> web.Response:
     """Unblock a user or device."""
 
     async def act() -> Reply:
-        return await submit(request, [Order(_target(request), Action.RESTORE)], "blocks.delete", Wait.LOCAL, 0.0)
+        return await submit(request, [Order(_target(request), Action.RESTORE)], "blocks.delete")
 
     return await once(request, b"", act)
 
@@ -61,13 +62,54 @@ async def get_block(request: web.Request) -> web.Response:
     record = await latest_record(node, target)
     if record is None:
         raise NotFoundError("never blocked, or so long ago that nothing of it is kept")
-    blocked = record.action is Action.REVOKE and record.expires_at > node.clock()
-    answer: dict[str, Any] = {"id": target.value, "blocked": blocked, "reason": record.reason}
-    return json_answer(answer | {"since": record.created_at, "until": record.expires_at, "actor": record.actor})
+    return json_answer(
+        Block(
+            id=target.value,
+            blocked=record.action is Action.REVOKE and record.expires_at > node.clock(),
+            reason=record.reason,
+            since=record.created_at,
+            until=record.expires_at,
+            actor=record.actor,
+        )
+    )
 
 
 def _target(request: web.Request) -> Target:
     kind, value = _KINDS[request.match_info["kind"]], request.match_info["id"]
     if len(value) > MAX_ID:
         raise RequestError(f"id: at most {MAX_ID} characters")
-    return Target(kind, value, request.query.get("issuer", "")[:512])
+    return Target(kind, value, read_query(request, BlockQuery).issuer)
+
+
+_row = partial(
+    Operation,
+    path="/api/v1/blocks/{kind:users|devices}/{id}",
+    tag="Blocks",
+    query=BlockQuery,
+    path_types={"id": Id},
+)
+OPERATIONS = (
+    _row(
+        method="POST",
+        handler=post_block,
+        roles=OPERATORS,
+        body=BlockBody,
+        body_required=False,
+        headers=(IDEMPOTENCY_KEY,),
+        answers={200: Done},
+    ),
+    _row(
+        method="GET",
+        handler=get_block,
+        roles=READERS,
+        answers={200: Block},
+        errors=(NotFoundError,),
+    ),
+    _row(
+        method="DELETE",
+        handler=delete_block,
+        roles=OPERATORS,
+        headers=(IDEMPOTENCY_KEY,),
+        answers={200: Done},
+    ),
+)

@@ -36,6 +36,20 @@ class _ApiError(RelayError):
     public: ClassVar[bool] = True
 
 
+class ApiKeyError(_ApiError):
+    """No API key was sent, or one that is not known: 401."""
+
+    status = 401
+    code = "api_key"
+
+
+class RoleError(_ApiError):
+    """The role of the API key may not do this: 403."""
+
+    status = 403
+    code = "role"
+
+
 class NotFoundError(_ApiError):
     """There is no such thing: 404."""
 
@@ -55,6 +69,13 @@ class IdempotencyConflictError(_ApiError):
 
     status = 409
     code = "idempotency_conflict"
+
+
+class PreconditionFailedError(_ApiError):
+    """What is there is not what ``If-Match`` or ``If-None-Match`` expects: 412, and nothing was changed."""
+
+    status = 412
+    code = "precondition_failed"
 
 
 class BodyTooLargeError(_ApiError):

@@ -4,7 +4,9 @@ import msgspec
 from aiohttp import web
 
 from relay.control.requests import decode, json_answer
-from relay.licensing.estimate import Usage, estimate
+from relay.licensing.estimate import Estimate, Usage, estimate
+from relay.operation import Operation
+from relay.roles import READERS
 
 _body: msgspec.json.Decoder[Usage] = msgspec.json.Decoder(Usage)
 
@@ -12,3 +14,16 @@ _body: msgspec.json.Decoder[Usage] = msgspec.json.Decoder(Usage)
 async def post_estimate(request: web.Request) -> web.Response:
     """Estimate what a usage asks for."""
     return json_answer(estimate(decode(await request.read(), _body)))
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/v1/drm/license/estimate",
+        handler=post_estimate,
+        tag="Licences",
+        roles=READERS,
+        body=Usage,
+        answers={200: Estimate},
+    ),
+)

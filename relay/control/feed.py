@@ -17,6 +17,8 @@ from relay.control.records import record_of
 from relay.errors import RelayError
 from relay.model import Cut
 from relay.node import NODE, Node
+from relay.operation import Header, Media, Operation
+from relay.roles import READERS
 from relay.state.clock import COUNTER_BITS
 from relay.state.events import Event, Revocation
 from relay.state.journal import Journal
@@ -179,3 +181,18 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
 def _message(event: Revocation) -> bytes:
     data = msgspec.json.encode(record_of(event))
     return b"id: %s\nevent: revocation\ndata: %s\n\n" % (event.id.encode(), data)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/api/v1/revocations/stream",
+        handler=get_stream,
+        tag="Revocations",
+        roles=READERS,
+        headers=(Header("Last-Event-ID", "The id of the last record seen: the feed goes on after it."),),
+        answers={200: Media.of("text/event-stream")},
+        errors=(BusyError,),
+        streams=True,
+    ),
+)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relay.control.errors import IdempotencyConflictError
 from relay.control.notes import NOTES, Notes
+from relay.control.requests import CALLER
 from relay.errors import RequestError
 
 HEADER = "Idempotency-Key"
@@ -65,6 +66,9 @@ async def once(
         if required:
             raise RequestError(f"{HEADER}: required; make a new one for each call, and send it again with a repetition")
         return (await asyncio.shield(asyncio.ensure_future(act()))).response()
+    # Each caller has keys of its own; the line break is in none that could be sent.
+    if request[CALLER].name:
+        key = f"{request[CALLER].name}\n{key}"
     digest = await _digest_of(request, body)
     running = request.app[RUNNING]
     if key in running:

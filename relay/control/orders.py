@@ -7,22 +7,19 @@ drives it lets the event loop turn in between.
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
 
+from relay.api.revocations import MAX_AHEAD_S, Item, Moment
 from relay.control.errors import BodyError, BodyTooLargeError, Flaw
 from relay.gate.networks import parse_network
 from relay.gate.targets import Target, TargetType
 from relay.sessions.revocations import Order
-from relay.state.events import Action, Text
+from relay.state.events import Action
 
 MAX_ITEMS = 10_000
 MAX_ITEM_BYTES = 48 * 1024
 """More than the longest texts in their longest spelling."""
-MAX_AHEAD_S = 10 * 366 * 86_400
-"""How far ahead a revocation may begin or end; the memory it takes is given back in the end."""
 
 # Items are flat, so where one ends needs no parser; possessive throughout, so a hostile one costs one pass.
 _ELEMENT = re.compile(rb'\s*+(\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+")*+\})\s*+([,\]])', re.DOTALL)
@@ -36,28 +33,6 @@ _BY_ISSUER = {
     TargetType.ISSUED_BEFORE,
 }
 _LIMIT_NAMES = {TargetType.SESSION_VERSION: "max_version", TargetType.ISSUED_BEFORE: "before"}
-_Moment = float | str
-
-
-class Item(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One element of a body. Times are seconds since the epoch, or ISO 8601 with an offset.
-
-    ``max_version`` and ``before`` are the limits of their types by a plain name.
-    """
-
-    type: TargetType
-    value: Text = ""
-    issuer: Text = ""
-    viewer: Text = ""
-    limit: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
-    max_version: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
-    before: _Moment | None = None
-    action: Action = Action.REVOKE
-    reason: Text = ""
-    detail: Text = ""
-    effective_at: _Moment | None = None
-    expires_at: _Moment | None = None
-    duration_s: Annotated[float, Meta(gt=0, le=MAX_AHEAD_S)] | None = None
 
 
 class ItemError(ValueError):
@@ -199,7 +174,7 @@ def _limit(item: Item) -> int:
     return limits[0] if limits else 0
 
 
-def _moment(name: str, value: _Moment | None, now: float | None) -> float | None:
+def _moment(name: str, value: Moment | None, now: float | None) -> float | None:
     """Seconds since the epoch; not further ahead of ``now`` than allowed, if that is given."""
     if value is None:
         return None

@@ -1,10 +1,12 @@
 """How revocations look to operators: one record, a page of them, the outcome of a call."""
 
 import asyncio
-from typing import Any
 
+from msgspec import UNSET, UnsetType
+
+from relay.api.revocations import Done, NamedTarget, NodeOutcome, Record, RecordPage
 from relay.control.errors import NotFoundError
-from relay.errors import RequestError
+from relay.control.pages import cursor_of
 from relay.gate.targets import Target, TargetType
 from relay.node import Node
 from relay.sessions.revocations import Outcome
@@ -18,60 +20,56 @@ _PAGE = 500
 _FIRST = 2**63 - 1
 
 
-def record_of(event: Revocation) -> dict[str, Any]:
-    """A record as JSON. Times are seconds since the epoch; no ``effective_at`` means at once."""
-    target: dict[str, Any] = {"type": event.type, "value": event.value}
-    for name, value in (("issuer", event.issuer), ("viewer", event.viewer)):
-        if value:
-            target[name] = value
-    if event.type in (TargetType.SESSION_VERSION, TargetType.ISSUED_BEFORE):
-        target["limit"] = event.limit
-    record: dict[str, Any] = {
-        "id": event.id,
-        "node": event.origin,
-        "seq": event.seq,
-        "target": target,
-        "action": event.action,
-        "reason": event.reason,
-        "detail": event.detail,
-        "actor": event.actor,
-        "created_at": event.created_at,
-        "expires_at": event.expires_at,
-        "sources": event.sources,
-    }
-    if event.effective_at:
-        record["effective_at"] = event.effective_at
-    return record
+def record_of(event: Revocation) -> Record:
+    """A record as the API shows it."""
+    limited = event.type in (TargetType.SESSION_VERSION, TargetType.ISSUED_BEFORE)
+    return Record(
+        id=event.id,
+        node=event.origin,
+        seq=event.seq,
+        target=NamedTarget(
+            type=event.type,
+            value=event.value,
+            issuer=event.issuer,
+            viewer=event.viewer,
+            limit=event.limit if limited else UNSET,
+        ),
+        action=event.action,
+        reason=event.reason,
+        detail=event.detail,
+        actor=event.actor,
+        created_at=event.created_at,
+        expires_at=event.expires_at,
+        sources=event.sources,
+        effective_at=event.effective_at,
+    )
 
 
-def report_of(report: NodeReport) -> dict[str, Any]:
+def report_of(report: NodeReport) -> NodeOutcome:
     """What is known of one node."""
-    return {
-        "node": report.node,
-        "state": report.state,
-        "applied_ms": None if report.applied_ms is None else round(report.applied_ms, 3),
-        "sessions_cut": report.sessions_cut,
-        "responses_cut": report.responses_cut,
-    }
+    return NodeOutcome(
+        node=report.node,
+        state=report.state,
+        applied_ms=None if report.applied_ms is None else round(report.applied_ms, 3),
+        sessions_cut=report.sessions_cut,
+        responses_cut=report.responses_cut,
+    )
 
 
-def outcome_of(outcome: Outcome) -> dict[str, Any]:
-    """What became of a call.
-
-    ``id`` and ``seq`` are those of its last record; what was cut is counted on all nodes heard of.
-    """
+def outcome_of(outcome: Outcome) -> Done:
+    """What became of a call. What was cut is counted on all nodes heard of."""
     last = outcome.last
-    return {
-        "id": last.id,
-        "seq": last.seq,
-        "accepted_at": outcome.accepted_at,
-        "targets": outcome.targets,
-        "complete": outcome.complete,
-        "applied_ms": round(outcome.applied_ms, 3),
-        "sessions_cut": sum(report.sessions_cut for report in outcome.nodes),
-        "responses_cut": sum(report.responses_cut for report in outcome.nodes),
-        "nodes": [report_of(report) for report in outcome.nodes],
-    }
+    return Done(
+        id=last.id,
+        seq=last.seq,
+        accepted_at=outcome.accepted_at,
+        targets=outcome.targets,
+        complete=outcome.complete,
+        applied_ms=round(outcome.applied_ms, 3),
+        sessions_cut=sum(report.sessions_cut for report in outcome.nodes),
+        responses_cut=sum(report.responses_cut for report in outcome.nodes),
+        nodes=[report_of(report) for report in outcome.nodes],
+    )
 
 
 async def find_record(node: Node, name: str) -> Revocation:
@@ -89,19 +87,18 @@ async def latest_record(node: Node, target: Target) -> Revocation | None:
     return max(events, key=lambda event: (event.order, event.action is Action.REVOKE), default=None)
 
 
-async def page_about(node: Node, target: Target, limit: int, cursor: str) -> dict[str, Any]:
-    """A page of what was recorded of one target, newest first."""
-    found = await asyncio.to_thread(node.journal.about, target, limit, _position_of(cursor))
+async def page_about(node: Node, target: Target, limit: int, before: int | None) -> RecordPage:
+    """A page of what was recorded of one target before a place in the journal, newest first."""
+    found = await asyncio.to_thread(node.journal.about, target, limit, _FIRST if before is None else before)
     standing = node.revocations.revoked.get(target)
     now = node.clock()
-    page = _page(found, found[-1].position if len(found) == limit else None)
-    page["revoked"] = bool(standing and standing.revoked and standing.effective_at <= now < standing.expires_at)
-    return page
+    revoked = bool(standing and standing.revoked and standing.effective_at <= now < standing.expires_at)
+    return _page(found, found[-1].position if len(found) == limit else None, revoked)
 
 
-async def page_of(node: Node, kind: TargetType | None, limit: int, cursor: str) -> dict[str, Any]:
-    """A page of all records, or of those of one type, newest first."""
-    found, position = await asyncio.to_thread(_scan, node.journal, kind, limit, _position_of(cursor))
+async def page_of(node: Node, kind: TargetType | None, limit: int, before: int | None) -> RecordPage:
+    """A page of all records, or of those of one type, before a place in the journal, newest first."""
+    found, position = await asyncio.to_thread(_scan, node.journal, kind, limit, _FIRST if before is None else before)
     return _page(found, position)
 
 
@@ -120,18 +117,6 @@ def _scan(journal: Journal, kind: TargetType | None, limit: int, before: int) ->
     return found, before
 
 
-def _page(found: list[Stored], position: int | None) -> dict[str, Any]:
+def _page(found: list[Stored], position: int | None, revoked: bool | UnsetType = UNSET) -> RecordPage:
     records = [record_of(row.event) for row in found if isinstance(row.event, Revocation)]
-    return {"revocations": records, "next_cursor": None if position is None else f"{position:x}"}
-
-
-def _position_of(cursor: str) -> int:
-    if not cursor:
-        return _FIRST
-    try:
-        position = int(cursor, 16) if len(cursor) <= 16 and cursor.isalnum() else -1
-    except ValueError:
-        position = -1
-    if not 0 <= position <= _FIRST:
-        raise RequestError("cursor: not one that was given out here")
-    return position
+    return RecordPage(revocations=records, next=None if position is None else cursor_of(position), revoked=revoked)

@@ -1,13 +1,21 @@
 """What every resource asks of a request: its body, its caller, how long to wait. Limits first."""
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
-from relay.control.errors import BodyError, BodyTooLargeError, Flaw, MediaTypeError
+from relay.api_keys import ApiKey
+from relay.control.errors import BodyError, BodyTooLargeError, Flaw, MediaTypeError, RoleError
 from relay.errors import RequestError
+from relay.gate.targets import TargetType
+from relay.operation import Header
+from relay.roles import Role
+from relay.sessions.revocations import Order
+from relay.state.events import Action
 from relay.state.replica import Wait
 
 MAX_BODY = 64 * 1024
@@ -15,20 +23,35 @@ MAX_BATCH_BODY = 8 * 1024 * 1024
 MAX_ACTOR = 128
 MAX_WAIT_MS = 30_000
 DEFAULT_WAIT_MS = 2_000
-DEFAULT_PAGE = 100
-MAX_PAGE = 1000
-ACTOR_HEADER = "X-Actor"
+ACTOR = Header("X-Actor", "The name of the person who asks, for the audit log.", Annotated[str, Meta(max_length=128)])
 JSON_TYPES = ("application/json", "application/octet-stream", "")
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 T = TypeVar("T")
+CALLER = web.RequestKey("caller", ApiKey)
+"""The API key that a request was made with."""
+
+
+class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``wait`` is what the answer waits for, for ``timeout_ms`` at most."""
+
+    wait: Wait = Wait.LOCAL
+    timeout_ms: Annotated[int, Meta(ge=0, le=MAX_WAIT_MS)] = DEFAULT_WAIT_MS
 
 
 def actor_of(request: web.Request) -> str:
     """Who says this: the API key, and the name its holder gives in ``X-Actor``. Raises :class:`RequestError`."""
-    name = request.headers.get(ACTOR_HEADER, "")
+    name = request.headers.get(ACTOR.name, "")
     if len(name) > MAX_ACTOR or not name.isprintable():
-        raise RequestError(f"{ACTOR_HEADER}: at most {MAX_ACTOR} printable characters")
-    return f"api:{name}" if name else "api"
+        raise RequestError(f"{ACTOR.name}: at most {MAX_ACTOR} printable characters")
+    return ":".join(filter(None, ("api", request[CALLER].name, name)))
+
+
+def check_targets(request: web.Request, orders: Iterable[Order]) -> None:
+    """Raise :class:`RoleError` for orders that the caller's role may not give, though it may give some."""
+    if request[CALLER].role is not Role.WATERMARK_VENDOR:
+        return
+    if any(order.target.type is not TargetType.WATERMARK or order.action is not Action.REVOKE for order in orders):
+        raise RoleError("this API key may only revoke watermarks")
 
 
 async def read_batch(request: web.Request) -> bytes:
@@ -61,28 +84,13 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise BodyError([Flaw("", f"not JSON: {err}")]) from None
 
 
-def read_wait(request: web.Request) -> tuple[Wait, float]:
-    """What to wait for, and for how many seconds. Raises :class:`RequestError`."""
+def read_query(request: web.Request, kind: type[T]) -> T:
+    """The parameters of the query, as a Struct has them. Raises :class:`RequestError`."""
     try:
-        wait = Wait(request.query.get("wait", Wait.LOCAL))
-    except ValueError:
-        raise RequestError(f"wait: one of {', '.join(Wait)}") from None
-    return wait, read_number(request, "timeout_ms", DEFAULT_WAIT_MS, MAX_WAIT_MS) / 1000
-
-
-def read_page_size(request: web.Request) -> int:
-    """How many entries of a list to answer with. Raises :class:`RequestError`."""
-    return read_number(request, "limit", DEFAULT_PAGE, MAX_PAGE, least=1)
-
-
-def read_number(request: web.Request, name: str, default: int, most: int, least: int = 0) -> int:
-    """A whole number of the query. Raises :class:`RequestError`."""
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
-        raise RequestError(f"{name}: a whole number from {least} to {most}")
-    return int(text)
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as err:
+        what, _, where = str(err).partition(" - at `$")
+        raise RequestError(f"{where.strip('.`') or 'query'}: {what}") from None
 
 
 def json_answer(value: object, status: int = 200, **headers: str) -> web.Response:

@@ -1,33 +1,19 @@
 """``POST /api/v1/drm/revoke``: the short form, one target by name."""
 
-from typing import Annotated
-
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
 
+from relay.api.revocations import NamedTarget, RevokeBody, ShortDone
 from relay.control.idempotency import Reply, once
 from relay.control.notes import NOTES
 from relay.control.records import report_of
-from relay.control.requests import actor_of, decode
+from relay.control.requests import actor_of, check_targets, decode
 from relay.errors import RequestError
 from relay.gate.targets import Target, TargetType
 from relay.node import NODE
+from relay.operation import IDEMPOTENCY_KEY, Operation
+from relay.roles import REVOKERS
 from relay.sessions.revocations import Order
-
-_Id = Annotated[str, Meta(min_length=1, max_length=128)]
-
-
-class RevokeBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Exactly one of the ids. ``issuer`` narrows an account or device to one token issuer; without it, at all."""
-
-    session_id: _Id | None = None
-    account_id: _Id | None = None
-    device_id: _Id | None = None
-    watermark_id: _Id | None = None
-    issuer: Annotated[str, Meta(max_length=512)] = ""
-    reason: Annotated[str, Meta(max_length=512)] = ""
-
 
 _body: msgspec.json.Decoder[RevokeBody] = msgspec.json.Decoder(RevokeBody)
 
@@ -65,7 +51,9 @@ def target_of(body: RevokeBody) -> Target:
 
 async def _revoke(request: web.Request, target: Target, reason: str) -> Reply:
     actor = actor_of(request)
-    done = await request.app[NODE].revocations.submit([Order(target, reason=reason)], actor)
+    order = Order(target, reason=reason)
+    check_targets(request, [order])
+    done = await request.app[NODE].revocations.submit([order], actor)
     event = done.last
     request.app[NOTES].audit(
         actor,
@@ -80,14 +68,28 @@ async def _revoke(request: web.Request, target: Target, reason: str) -> Reply:
         },
     )
     return Reply.json(
-        {
-            "id": event.id,
-            "target": {"type": target.type, "value": target.value},
-            "accepted_at": done.accepted_at,
-            "expires_at": event.expires_at,
-            "sessions_cut": done.cut.sessions,
-            "responses_cut": done.cut.responses,
-            "applied_ms": round(done.applied_ms, 3),
-            "nodes": [report_of(report) for report in done.nodes],
-        }
+        ShortDone(
+            id=event.id,
+            target=NamedTarget(type=target.type, value=target.value),
+            accepted_at=done.accepted_at,
+            expires_at=event.expires_at,
+            sessions_cut=done.cut.sessions,
+            responses_cut=done.cut.responses,
+            applied_ms=round(done.applied_ms, 3),
+            nodes=[report_of(report) for report in done.nodes],
+        )
     )
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/v1/drm/revoke",
+        handler=post_revoke,
+        tag="Revocations",
+        roles=REVOKERS,
+        body=RevokeBody,
+        headers=(IDEMPOTENCY_KEY,),
+        answers={200: ShortDone},
+    ),
+)

@@ -13,6 +13,8 @@ from relay.control.ssf_tokens import MAX_SET_BYTES, SetError, SetVerifier
 from relay.control.transmitters import Transmitter
 from relay.errors import RequestError
 from relay.node import Node
+from relay.operation import TRANSMITTER_TOKEN, Media, Operation
+from relay.roles import EVERYONE
 from relay.telemetry.metrics import SECURITY_EVENTS
 
 PUSH_PATH = "/ssf/events"
@@ -20,6 +22,13 @@ CONTENT_TYPE = "application/secevent+jwt"
 MAX_SEEN = 65_536
 """Token ids remembered of each transmitter. One that comes again after that is obeyed again, which changes little."""
 _log = structlog.get_logger()
+
+
+class PushRefusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a pushed token was not taken (RFC 8935 §2.3); ``err`` is a code of its §2.4."""
+
+    err: str
+    description: str
 
 
 class Receiver:
@@ -107,5 +116,19 @@ def _refusal(status: int, err: SetError) -> web.Response:
     headers = {"Cache-Control": "no-store", "Content-Language": "en"}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = msgspec.json.encode({"err": err.code, "description": str(err)})
+    body = msgspec.json.encode(PushRefusal(err=err.code, description=str(err)))
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=PUSH_PATH,
+        handler=post_events,
+        tag="Security events",
+        roles=EVERYONE,
+        other_credential=TRANSMITTER_TOKEN,
+        body=Media.of(CONTENT_TYPE),
+        answers={202: None, 400: PushRefusal, 401: PushRefusal},
+    ),
+)

@@ -4,17 +4,21 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from relay.api.status import Health, Limits, Member, NodeStatus, Readiness
 from relay.control.errors import BusyError
 from relay.control.orders import MAX_ITEMS
 from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
 from relay.node import NODE, Node
+from relay.operation import Media, Operation
 from relay.refresh import show_ages
+from relay.roles import ADMINS, EVERYONE, READERS
 from relay.state.snapshot import save_snapshot
 from relay.telemetry import metrics
 from relay.telemetry.exposition import exposition, shared
@@ -31,21 +35,21 @@ async def get_meta(request: web.Request) -> web.Response:
     replica, revoked = node.replica, node.revocations.revoked
     now = node.clock()
     return json_answer(
-        {
-            "node": replica.name,
-            "incarnation": replica.origin,
-            "ready": replica.ready,
-            "log_age_s": replica.age(now),
-            "revocations": len(revoked),
-            "by_type": revoked.counts(),
-            "restored": revoked.restored,
-            "open_responses": node.open_responses.count,
-            "limits": {"items": MAX_ITEMS, "body_bytes": MAX_BATCH_BODY, "timeout_ms": MAX_WAIT_MS},
-            "nodes": [
-                {"node": view.node, "live": view.live, "seen_s": round(view.seen_s, 3), "lag_events": view.lag_events}
+        NodeStatus(
+            node=replica.name,
+            incarnation=replica.origin,
+            ready=replica.ready,
+            log_age_s=_told(replica.age(now)),
+            revocations=len(revoked),
+            by_type=revoked.counts(),
+            restored=revoked.restored,
+            open_responses=node.open_responses.count,
+            limits=Limits(items=MAX_ITEMS, body_bytes=MAX_BATCH_BODY, timeout_ms=MAX_WAIT_MS),
+            nodes=[
+                Member(node=view.node, live=view.live, seen_s=round(view.seen_s, 3), lag_events=view.lag_events)
                 for view in replica.members()
             ],
-        }
+        )
     )
 
 
@@ -88,7 +92,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 async def get_health(_: web.Request) -> web.Response:
     """The process runs and its event loop turns."""
-    return web.json_response({"status": "ok"})
+    return json_answer(Health())
 
 
 async def get_ready(request: web.Request) -> web.Response:
@@ -97,12 +101,19 @@ async def get_ready(request: web.Request) -> web.Response:
     return json_answer(state, 200 if ready else 503)
 
 
-def _readiness(node: Node) -> tuple[bool, dict[str, Any]]:
+def _readiness(node: Node) -> tuple[bool, Readiness]:
     replica = node.replica
     age, limit = replica.age(node.clock()), node.config.state.stale_after.seconds
     ready = replica.ready and age <= limit
-    status = "ready" if ready else "stale" if replica.ready else "starting"
-    return ready, {"status": status, "log_age_s": age}
+    return ready, Readiness(
+        status="ready" if ready else "stale" if replica.ready else "starting",
+        log_age_s=_told(age),
+    )
+
+
+def _told(age: float) -> float | None:
+    # JSON has no infinity.
+    return age if isfinite(age) else None
 
 
 async def get_metrics(request: web.Request) -> web.Response:
@@ -129,3 +140,50 @@ def observe(node: Node) -> None:
         metrics.NODE_LAG.clear()
     for view in node.replica.members():
         metrics.NODE_LAG.labels(view.node).set(view.seen_s)
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/api/v1/revocations/meta",
+        handler=get_meta,
+        tag="Node",
+        roles=READERS,
+        answers={200: NodeStatus},
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/revocations/snapshot",
+        handler=get_snapshot,
+        tag="Node",
+        # It holds the salts of keys.
+        roles=ADMINS,
+        answers={200: Media.of("application/octet-stream")},
+        errors=(BusyError,),
+        streams=True,
+    ),
+    Operation(
+        method="GET",
+        path="/healthz",
+        handler=get_health,
+        tag="Node",
+        roles=EVERYONE,
+        answers={200: Health},
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        handler=get_ready,
+        tag="Node",
+        roles=EVERYONE,
+        answers={200: Readiness, 503: Readiness},
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        handler=get_metrics,
+        tag="Node",
+        roles=EVERYONE,
+        answers={200: Media.of("text/plain")},
+    ),
+)

@@ -5,19 +5,18 @@ read alone and renamed here.
 """
 
 import re
-from typing import Annotated, Any
+from functools import partial
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from relay.api.taas import Identifier, ListBody, ListDetails, Listed, ListMade, ListMeta, Property
 from relay.control.errors import BodyError, ConflictError, Flaw, NotFoundError
 from relay.control.idempotency import Reply, once
-from relay.control.orders import MAX_AHEAD_S
 from relay.control.requests import decode, json_answer
 from relay.control.revocations import submit
 from relay.control.taas_lists import (
-    DEFAULT_DURATION_S,
     MAX_IDENTIFIERS,
     MAX_LISTS,
     MIN_DURATION_S,
@@ -27,8 +26,9 @@ from relay.control.taas_lists import (
     order_to_delete,
 )
 from relay.node import NODE
+from relay.operation import IDEMPOTENCY_KEY, Operation
+from relay.roles import OPERATORS, READERS
 from relay.sessions.revocations import Order
-from relay.state.replica import Wait
 
 PATH = "/taas/v2/revocation-lists"
 MAX_CALL = 5000
@@ -37,24 +37,6 @@ MAX_BODY = 1024 * 1024
 LISTS = web.AppKey("lists", Lists)
 
 _TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,128}\Z")]
-
-
-class ListBody(Struct, frozen=True, kw_only=True):
-    """A list to be made."""
-
-    name: _Name
-    contract: Annotated[str, Meta(max_length=128)] = msgspec.field(default="", name="contractId")
-
-
-class Identifier(Struct, frozen=True, kw_only=True):
-    """A session id to be put on a list, and for how long."""
-
-    id: str
-    duration_s: Annotated[int, Meta(ge=0, le=MAX_AHEAD_S)] = msgspec.field(
-        default=DEFAULT_DURATION_S, name="durationSeconds"
-    )
-
 
 _list_body: msgspec.json.Decoder[ListBody] = msgspec.json.Decoder(ListBody)
 _identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(list[Identifier])
@@ -79,7 +61,7 @@ async def post_list(request: web.Request) -> web.Response:
         if number is None:
             raise ConflictError(f"there are {MAX_LISTS} lists; delete one")
         await _submit(request, [_named(request, number, body)], "taas.list.post")
-        return Reply.json({"contractId": body.contract, "id": number, "name": body.name}, 202)
+        return Reply.json(ListMade(contract_id=body.contract_id, id=number, name=body.name), 202)
 
     return await once(request, raw, act)
 
@@ -100,7 +82,7 @@ async def put_list(request: web.Request) -> web.Response:
         if any(other.name == body.name and other.id != found.id for other in lists.all()):
             raise ConflictError("there is another list of this name")
         await _submit(request, [_named(request, found.id, body)], "taas.list.put")
-        return Reply.json(_details(found) | {"contractId": body.contract, "name": body.name})
+        return Reply.json(replace(_details(found), contract_id=body.contract_id, name=body.name))
 
     return await once(request, raw, act)
 
@@ -126,7 +108,7 @@ async def add_identifiers(request: web.Request) -> web.Response:
         _check([identifier.id for identifier in wanted], "/id")
         lists, found = await _list(request)
         now = request.app[NODE].clock()
-        until = {each.id: now + max(each.duration_s, MIN_DURATION_S) for each in wanted}
+        until = {each.id: now + max(each.duration_seconds, MIN_DURATION_S) for each in wanted}
         if len(lists.on(found.id).keys() | until.keys()) > MAX_IDENTIFIERS:
             raise ConflictError(f"a list holds at most {MAX_IDENTIFIERS} identifiers")
         await _submit(request, lists.orders_to_add(found.id, until, found.name), "taas.identifiers.add")
@@ -176,7 +158,7 @@ async def get_properties(request: web.Request) -> web.Response:
     """What heeds a list: every stream of this deployment does."""
     await _list(request)
     streams = enumerate(sorted(request.app[NODE].streams), start=1)
-    return json_answer([{"arlFileId": at, "propertyId": at, "propertyName": name} for at, name in streams])
+    return json_answer([Property(arl_file_id=at, property_id=at, property_name=name) for at, name in streams])
 
 
 async def _lists(request: web.Request) -> Lists:
@@ -194,9 +176,9 @@ async def _list(request: web.Request) -> tuple[Lists, RevocationList]:
     return lists, found
 
 
-async def _meta(request: web.Request, found: RevocationList) -> dict[str, Any]:
+async def _meta(request: web.Request, found: RevocationList) -> ListMeta:
     lists = await _lists(request)
-    return {"count": len(lists.on(found.id)), "limit": MAX_IDENTIFIERS}
+    return ListMeta(len(lists.on(found.id)), MAX_IDENTIFIERS)
 
 
 def _check(ids: list[str], member: str) -> None:
@@ -213,22 +195,69 @@ def _check(ids: list[str], member: str) -> None:
 
 async def _submit(request: web.Request, orders: list[Order], what: str) -> None:
     if orders:
-        await submit(request, orders, what, Wait.LOCAL, 0.0)
+        await submit(request, orders, what)
 
 
 def _named(request: web.Request, number: int, body: ListBody) -> Order:
-    return order_of_list(number, body.name, body.contract, request.app[NODE].clock())
+    return order_of_list(number, body.name, body.contract_id, request.app[NODE].clock())
 
 
-def _details(found: RevocationList) -> dict[str, Any]:
-    return {
-        "contractId": found.contract,
-        "createdBy": found.created_by,
-        "createdTime": int(found.created_at),
-        "id": found.id,
-        "name": found.name,
-    }
+def _details(found: RevocationList) -> ListDetails:
+    return ListDetails(
+        contract_id=found.contract,
+        created_by=found.created_by,
+        created_time=int(found.created_at),
+        id=found.id,
+        name=found.name,
+    )
 
 
-def _identifier(value: str, until: float, now: float) -> dict[str, Any]:
-    return {"id": value, "ttl": max(0, round(until - now))}
+def _identifier(value: str, until: float, now: float) -> Listed:
+    return Listed(value, max(0, round(until - now)))
+
+
+_row = partial(Operation, tag="Akamai revocation lists")
+_ONE = f"{PATH}/{{list}}"
+_read = partial(_row, method="GET", roles=READERS)
+_write = partial(_row, roles=OPERATORS, headers=(IDEMPOTENCY_KEY,))
+OPERATIONS = (
+    _read(path=PATH, handler=get_lists, answers={200: list[ListDetails]}),
+    _write(
+        method="POST",
+        path=PATH,
+        handler=post_list,
+        body=ListBody,
+        answers={202: ListMade},
+        errors=(ConflictError,),
+    ),
+    _read(path=_ONE, handler=get_list, answers={200: ListDetails}, errors=(NotFoundError,)),
+    _write(
+        method="PUT",
+        path=_ONE,
+        handler=put_list,
+        body=ListBody,
+        answers={200: ListDetails},
+        errors=(NotFoundError, ConflictError),
+    ),
+    _write(method="DELETE", path=_ONE, handler=delete_list, answers={204: None}, errors=(NotFoundError,)),
+    _write(
+        method="POST",
+        path=f"{_ONE}/identifiers/add",
+        handler=add_identifiers,
+        body=list[Identifier],
+        answers={200: ListMeta},
+        errors=(NotFoundError, ConflictError),
+    ),
+    _write(
+        method="POST",
+        path=f"{_ONE}/identifiers/remove",
+        handler=remove_identifiers,
+        body=list[str],
+        answers={200: ListMeta},
+        errors=(NotFoundError,),
+    ),
+    _read(path=f"{_ONE}/identifiers", handler=get_identifiers, answers={200: list[Listed]}, errors=(NotFoundError,)),
+    _read(path=f"{_ONE}/identifiers/{{token}}", handler=get_identifier, answers={200: Listed}, errors=(NotFoundError,)),
+    _read(path=f"{_ONE}/meta", handler=get_meta, answers={200: ListMeta}, errors=(NotFoundError,)),
+    _read(path=f"{_ONE}/properties", handler=get_properties, answers={200: list[Property]}, errors=(NotFoundError,)),
+)

@@ -17,7 +17,6 @@ from relay.state.journal import Journal
 MAX_LISTS = 10
 MAX_IDENTIFIERS = 50_000
 MIN_DURATION_S = 1800
-DEFAULT_DURATION_S = 86_400
 LIST_LIFETIME_S = 10 * 366 * 86_400
 _PAGE = 200
 """Events read at once: well under a millisecond, of which a million may come at the first call."""

@@ -9,13 +9,14 @@ from aiohttp.typedefs import Handler
 from relay.edge.admission import TOKEN_IN_PATH
 from relay.edge.channel import add_channels, get_events, get_keys
 from relay.edge.entry import TERMINATE_HEADER, enter
-from relay.edge.licence import CERTIFICATE_PATH, LICENCE_PATH, get_certificate, post_licence
+from relay.edge.licence import OPERATIONS
 from relay.edge.next_keys import NEXT_KEYS_HEADER
 from relay.edge.possession import add_nonce
 from relay.edge.resources import get_resource
 from relay.issuing import names_of
 from relay.node import NODE, Node
-from relay.problems import NONCE_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
+from relay.operation import add_operations
+from relay.problems import NONCE_HEADER, NUMBER_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
@@ -35,6 +36,7 @@ _ALLOWED = (
 _EXPOSED = ", ".join(
     [
         REASON_HEADER,
+        NUMBER_HEADER,
         REQUEST_ID_HEADER,
         NEXT_KEYS_HEADER,
         NONCE_HEADER,
@@ -61,8 +63,7 @@ def create_edge(node: Node) -> web.Application:
         app.router.add_get(prefix + "/events", get_events, allow_head=False)
         app.router.add_get(prefix + "/keys", get_keys)
         app.router.add_get(prefix + "/{rest:.+}", get_resource)
-    app.router.add_post(LICENCE_PATH, post_licence)
-    app.router.add_get(CERTIFICATE_PATH, get_certificate)
+    add_operations(app, OPERATIONS)
     for name in _SDK:
         app.router.add_get(f"/sdk/{name}", partial(_get_sdk, _CONSOLE / name))
     add_channels(app)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from keys.model import Scheme, Security, TrackType
 from policies.model import Terms
+from relay.codes import CODES
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
 from relay.errors import RequestError
@@ -58,7 +59,13 @@ def _occupied(request: web.Request, occupied: Occupied) -> web.Response:
     """Who holds the places, as JSON, for the page to ask its viewer which one to end."""
     DENIED.labels(Reason.CONCURRENCY_LIMIT).inc()
     answer = problem(request, 409, Reason.CONCURRENCY_LIMIT, "too many streams are playing")
-    answer.body = msgspec.json.encode({"code": Reason.CONCURRENCY_LIMIT, "sessions": occupied.others})
+    answer.body = msgspec.json.encode(
+        {
+            "code": Reason.CONCURRENCY_LIMIT,
+            "number": CODES[Reason.CONCURRENCY_LIMIT].number,
+            "sessions": occupied.others,
+        }
+    )
     answer.content_type = "application/json"
     return answer
 

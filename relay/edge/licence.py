@@ -6,6 +6,7 @@ from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
+from msgspec import Struct
 
 from keys.errors import LicenceRequestError
 from keys.licences.clearkey import SessionType, licence, parse_request
@@ -18,9 +19,12 @@ from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
 from relay.grants import grant_for
+from relay.licensing.workers import LicencesBusyError
 from relay.model import ManifestClass
 from relay.node import NODE
+from relay.operation import JSON, SESSION_TOKEN, Media, Operation
 from relay.problems import denied, tell_playready
+from relay.roles import EVERYONE
 from relay.verdict import Deny, Reason
 
 BODY_TIMEOUT_S = 10.0
@@ -119,3 +123,37 @@ def _host_of(request: web.Request) -> str:
     if not _HOST.fullmatch(request.host):
         raise RequestError("the Host header is no host")
     return request.host
+
+
+class LicenceQuery(Struct, frozen=True, kw_only=True):
+    """``session`` is in the licence URLs that manifests name; without it, ``stream_id`` goes with a session token."""
+
+    session: str = ""
+    stream_id: str = ""
+
+
+_BINARY = "application/octet-stream"
+_XML = "text/xml"
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path=LICENCE_PATH,
+        handler=post_licence,
+        tag="Players",
+        roles=EVERYONE,
+        other_credential=SESSION_TOKEN,
+        query=LicenceQuery,
+        body=Media.of(_BINARY, JSON, _XML),
+        answers={200: Media.of(_BINARY, JSON, _XML)},
+        errors=(RequestError, LicencesBusyError, *Reason),
+    ),
+    Operation(
+        method="GET",
+        path=CERTIFICATE_PATH,
+        handler=get_certificate,
+        tag="Players",
+        roles=EVERYONE,
+        answers={200: Media.of(_BINARY)},
+        errors=(Reason.SYSTEM_UNSUPPORTED,),
+    ),
+)

@@ -8,6 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from relay.bodies import Body, Growing, Whole
+from relay.conditions import matches
 from relay.errors import RelayError
 from relay.telemetry.metrics import FAILED
 
@@ -41,7 +42,7 @@ async def _send_whole(request: web.Request, body: Whole, extra: Mapping[str, str
     headers = CIMultiDict({"Accept-Ranges": "bytes", **extra})
     if body.etag:
         headers["ETag"] = body.etag
-    if body.etag and _matches(request.headers.get("If-None-Match", ""), body.etag):
+    if body.etag and matches(request.headers.get("If-None-Match", ""), body.etag):
         return web.Response(status=304, headers=headers)
     status, start, stop = 200, 0, len(body.data)
     wanted = _range(request, body)
@@ -80,11 +81,6 @@ async def _send_growing(request: web.Request, body: Growing, extra: Mapping[str,
             return response
     await response.write_eof()
     return response
-
-
-def _matches(header: str, etag: str) -> bool:
-    # If-None-Match compares weakly, so a W/ prefix does not matter.
-    return any(candidate.strip().removeprefix("W/") in ("*", etag) for candidate in header.split(","))
 
 
 _UNSATISFIABLE = (-1, -1)

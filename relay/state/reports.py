@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from relay.state.events import MAX_BATCH, Event
 from relay.state.messages import Report
@@ -32,7 +33,7 @@ class NodeReport:
     """
 
     node: str
-    state: str
+    state: Literal["applied", "pending", "unreachable"]
     applied_ms: float | None = None
     sessions_cut: int = 0
     responses_cut: int = 0

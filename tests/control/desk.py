@@ -17,6 +17,7 @@ from relay.app import running_node
 from relay.config import parse_config
 from relay.control.app import create_control
 from relay.control.transmitters import Transmitter
+from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.facts import Facts
 from relay.gate.dialects.keys import TokenKey
 from relay.gate.gate import Visitor
@@ -111,7 +112,7 @@ async def open_desk(
     )
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
-        server = TestServer(create_control(node, transmitters or []))
+        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS))
         await server.start_server()
         stack.push_async_callback(server.close)
         client = await stack.enter_async_context(aiohttp.ClientSession())

@@ -30,7 +30,7 @@ async def test_a_revocation_says_what_it_did(world: World) -> None:
 async def test_health_and_metrics_need_no_key_and_name_no_session(world: World) -> None:
     await world.revoke(session_id="session-secret")
     status, body, _ = await world.get(f"{world.control}/healthz")
-    assert (status, body) == (200, b'{"status": "ok"}')
+    assert (status, body) == (200, b'{"status":"ok"}')
     status, body, _ = await world.get(f"{world.control}/metrics")
     assert status == 200
     assert b"segmentgate_revocations 1.0" in body

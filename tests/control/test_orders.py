@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.api.revocations import MAX_AHEAD_S
 from relay.control.errors import BodyError, BodyTooLargeError
-from relay.control.orders import MAX_AHEAD_S, MAX_ITEM_BYTES, MAX_ITEMS, ItemError, order_of, pieces_of, read_item
+from relay.control.orders import MAX_ITEM_BYTES, MAX_ITEMS, ItemError, order_of, pieces_of, read_item
 from relay.gate.targets import Target, TargetType
 from relay.sessions.revocations import Order
 from relay.state.events import Action

@@ -45,7 +45,7 @@ async def recorded(site: Site, at: int) -> set[str]:
         page = await site.get(at, f"?limit=1000&cursor={cursor}")
         assert page.status == 200, page
         found.update(record["target"]["value"] for record in page.body["revocations"])
-        cursor = page.body["next_cursor"]
+        cursor = page.body["next"]
         if not cursor:
             return found
 
