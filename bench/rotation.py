@@ -28,7 +28,7 @@ from keys.seal import Sealer
 from relay.bounds import Bounds
 from relay.config import parse_config
 from relay.edge.key_bodies import jitter
-from relay.manifest.context import Clock, Observed
+from relay.manifest.context import Observed
 from relay.model import Session
 from relay.state.database import MEMORY
 from relay.state.journal import Journal
