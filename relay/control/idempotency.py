@@ -12,8 +12,9 @@ from relay.control.errors import IdempotencyConflictError
 from relay.control.notes import NOTES, Notes
 from relay.control.requests import CALLER
 from relay.errors import RequestError
+from relay.operation import IDEMPOTENCY_KEY
 
-HEADER = "Idempotency-Key"
+HEADER = IDEMPOTENCY_KEY.name
 MAX_KEY = 128
 IN_PLACE = 64 * 1024
 """Bytes hashed without another thread: a tenth of a millisecond."""
@@ -59,10 +60,10 @@ async def once(
     Goes on to the end even if the caller hangs up. Raises :class:`RequestError` where the key is required and
     missing, :class:`IdempotencyConflictError` where it was another call's.
     """
-    key = request.headers.get(HEADER, "")
-    if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
-        raise RequestError(f"{HEADER}: at most {MAX_KEY} printable ASCII characters")
-    if not key:
+    key = request.headers.get(HEADER)
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise RequestError(f"{HEADER}: 1 to {MAX_KEY} printable ASCII characters")
+    if key is None:
         if required:
             raise RequestError(f"{HEADER}: required; make a new one for each call, and send it again with a repetition")
         return (await asyncio.shield(asyncio.ensure_future(act()))).response()

@@ -4,15 +4,14 @@ Token identifiers are session ids. Shapes are those of the public OpenAPI descri
 read alone and renamed here.
 """
 
-import re
 from functools import partial
 
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from relay.api.taas import Identifier, ListBody, ListDetails, Listed, ListMade, ListMeta, Property
-from relay.control.errors import BodyError, ConflictError, Flaw, NotFoundError
+from relay.api.taas import Identifier, ListBody, ListDetails, Listed, ListMade, ListMeta, Property, ToAdd, ToRemove
+from relay.control.errors import ConflictError, NotFoundError
 from relay.control.idempotency import Reply, once
 from relay.control.requests import decode, json_answer
 from relay.control.revocations import submit
@@ -31,16 +30,14 @@ from relay.roles import OPERATORS, READERS
 from relay.sessions.revocations import Order
 
 PATH = "/taas/v2/revocation-lists"
-MAX_CALL = 5000
 MAX_BODY = 1024 * 1024
 """Five thousand identifiers of the longest kind, generously written."""
 LISTS = web.AppKey("lists", Lists)
 
-_TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _list_body: msgspec.json.Decoder[ListBody] = msgspec.json.Decoder(ListBody)
-_identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(list[Identifier])
-_ids: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(ToAdd)
+_ids: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(ToRemove)
 
 
 async def get_lists(request: web.Request) -> web.Response:
@@ -105,7 +102,6 @@ async def add_identifiers(request: web.Request) -> web.Response:
 
     async def act() -> Reply:
         wanted = decode(raw, _identifiers)
-        _check([identifier.id for identifier in wanted], "/id")
         lists, found = await _list(request)
         now = request.app[NODE].clock()
         until = {each.id: now + max(each.duration_seconds, MIN_DURATION_S) for each in wanted}
@@ -123,7 +119,6 @@ async def remove_identifiers(request: web.Request) -> web.Response:
 
     async def act() -> Reply:
         wanted = decode(raw, _ids)
-        _check(wanted, "")
         lists, found = await _list(request)
         await _submit(request, lists.orders_to_remove(found.id, wanted), "taas.identifiers.remove")
         return Reply.json(await _meta(request, found))
@@ -181,18 +176,6 @@ async def _meta(request: web.Request, found: RevocationList) -> ListMeta:
     return ListMeta(len(lists.on(found.id)), MAX_IDENTIFIERS)
 
 
-def _check(ids: list[str], member: str) -> None:
-    if not 0 < len(ids) <= MAX_CALL:
-        raise BodyError([Flaw("", f"1 to {MAX_CALL} identifiers a call")])
-    flaws = [
-        Flaw(f"/{at}{member}", "1 to 64 of A-Z a-z 0-9 _ -")
-        for at, value in enumerate(ids)
-        if not _TOKEN_ID.fullmatch(value)
-    ]
-    if flaws:
-        raise BodyError(flaws)
-
-
 async def _submit(request: web.Request, orders: list[Order], what: str) -> None:
     if orders:
         await submit(request, orders, what)
@@ -230,34 +213,33 @@ OPERATIONS = (
         answers={202: ListMade},
         errors=(ConflictError,),
     ),
-    _read(path=_ONE, handler=get_list, answers={200: ListDetails}, errors=(NotFoundError,)),
+    _read(path=_ONE, handler=get_list, answers={200: ListDetails}),
     _write(
         method="PUT",
         path=_ONE,
         handler=put_list,
         body=ListBody,
         answers={200: ListDetails},
-        errors=(NotFoundError, ConflictError),
+        errors=(ConflictError,),
     ),
-    _write(method="DELETE", path=_ONE, handler=delete_list, answers={204: None}, errors=(NotFoundError,)),
+    _write(method="DELETE", path=_ONE, handler=delete_list, answers={204: None}),
     _write(
         method="POST",
         path=f"{_ONE}/identifiers/add",
         handler=add_identifiers,
-        body=list[Identifier],
+        body=ToAdd,
         answers={200: ListMeta},
-        errors=(NotFoundError, ConflictError),
+        errors=(ConflictError,),
     ),
     _write(
         method="POST",
         path=f"{_ONE}/identifiers/remove",
         handler=remove_identifiers,
-        body=list[str],
+        body=ToRemove,
         answers={200: ListMeta},
-        errors=(NotFoundError,),
     ),
-    _read(path=f"{_ONE}/identifiers", handler=get_identifiers, answers={200: list[Listed]}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/identifiers/{{token}}", handler=get_identifier, answers={200: Listed}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/meta", handler=get_meta, answers={200: ListMeta}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/properties", handler=get_properties, answers={200: list[Property]}, errors=(NotFoundError,)),
+    _read(path=f"{_ONE}/identifiers", handler=get_identifiers, answers={200: list[Listed]}),
+    _read(path=f"{_ONE}/identifiers/{{token}}", handler=get_identifier, answers={200: Listed}),
+    _read(path=f"{_ONE}/meta", handler=get_meta, answers={200: ListMeta}),
+    _read(path=f"{_ONE}/properties", handler=get_properties, answers={200: list[Property]}),
 )
