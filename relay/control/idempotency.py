@@ -68,8 +68,8 @@ async def once(
             raise RequestError(f"{HEADER}: required; make a new one for each call, and send it again with a repetition")
         return (await asyncio.shield(asyncio.ensure_future(act()))).response()
     # Each caller has keys of its own; the line break is in none that could be sent.
-    if request[CALLER].name:
-        key = f"{request[CALLER].name}\n{key}"
+    if request[CALLER].key.name:
+        key = f"{request[CALLER].key.name}\n{key}"
     digest = await _digest_of(request, body)
     running = request.app[RUNNING]
     if key in running:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -27,8 +28,26 @@ ACTOR = Header("X-Actor", "The name of the person who asks, for the audit log.",
 JSON_TYPES = ("application/json", "application/octet-stream", "")
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 T = TypeVar("T")
-CALLER = web.RequestKey("caller", ApiKey)
-"""The API key that a request was made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the API key, and the name that its holder gives."""
+
+    key: ApiKey
+    name: str
+
+    @classmethod
+    def of(cls, key: ApiKey, request: web.Request) -> "Caller":
+        """The holder of a key. Raises :class:`RequestError` for a name that no log should hold."""
+        name = request.headers.get(ACTOR.name, "")
+        if len(name) > MAX_ACTOR or not name.isprintable():
+            raise RequestError(f"{ACTOR.name}: at most {MAX_ACTOR} printable characters")
+        return cls(key, name)
+
+
+CALLER = web.RequestKey("caller", Caller)
+"""Who makes a request that needs an API key."""
 
 
 class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,16 +58,14 @@ class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def actor_of(request: web.Request) -> str:
-    """Who says this: the API key, and the name its holder gives in ``X-Actor``. Raises :class:`RequestError`."""
-    name = request.headers.get(ACTOR.name, "")
-    if len(name) > MAX_ACTOR or not name.isprintable():
-        raise RequestError(f"{ACTOR.name}: at most {MAX_ACTOR} printable characters")
-    return ":".join(filter(None, ("api", request[CALLER].name, name)))
+    """Who says this, for the log: the API key, and the name its holder gives in ``X-Actor``."""
+    caller = request[CALLER]
+    return ":".join(filter(None, ("api", caller.key.name, caller.name)))
 
 
 def check_targets(request: web.Request, orders: Iterable[Order]) -> None:
     """Raise :class:`RoleError` for orders that the caller's role may not give, though it may give some."""
-    if request[CALLER].role is not Role.WATERMARK_VENDOR:
+    if request[CALLER].key.role is not Role.WATERMARK_VENDOR:
         return
     if any(order.target.type is not TargetType.WATERMARK or order.action is not Action.REVOKE for order in orders):
         raise RoleError("this API key may only revoke watermarks")

@@ -30,6 +30,8 @@ from tests.control.desk import API_KEY, desk_config, desk_secrets
 
 DOCUMENT = json.loads((Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_bytes())
 EXAMPLES = 20
+FRAMING = (414, 431)
+"""More than a request line or its headers may hold: told before anybody looks at what is asked."""
 HEADERS = {"Authorization": f"Bearer {API_KEY}"}
 
 schema = schemathesis.openapi.from_dict(
@@ -101,4 +103,7 @@ def test_what_the_document_says_is_so(case: schemathesis.Case[Any], relay: Relay
     if isinstance(key, str) and 0 < len(key) <= 128:
         # Those that are made up come again with other calls, and the refusal of that would hide what follows.
         case.headers[IDEMPOTENCY_KEY.name] = uuid4().hex
-    case.call_and_validate(base_url=relay.url, headers=HEADERS)
+    answer = case.call(base_url=relay.url, headers=HEADERS)
+    if answer.status_code in FRAMING:
+        return
+    case.validate_response(answer)
