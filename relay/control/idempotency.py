@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relay.control.errors import IdempotencyConflictError
 from relay.control.notes import NOTES, Notes
+from relay.control.preconditions import tag_of
 from relay.control.requests import CALLER
 from relay.errors import RequestError
 from relay.operation import IDEMPOTENCY_KEY
@@ -21,22 +22,30 @@ IN_PLACE = 64 * 1024
 
 
 class Reply(Struct, frozen=True, array_like=True):
-    """An answer as it can be given again. ``body`` is JSON, empty for none; ``location`` a header, if not empty."""
+    """An answer as it can be given again. ``body`` is JSON, empty for none; the others are headers, if not empty."""
 
     status: int
     body: bytes = b""
     location: str = ""
+    tag: str = ""
 
     @classmethod
     def json(cls, value: object, status: int = 200, location: str = "") -> "Reply":
         """An answer that says ``value``."""
         return cls(status, msgspec.json.encode(value), location)
 
+    @classmethod
+    def resource(cls, value: object, status: int = 200, location: str = "") -> "Reply":
+        """An answer that says what a resource is now, with its entity tag."""
+        return cls(status, msgspec.json.encode(value), location, tag_of(value))
+
     def response(self, repeated: bool = False) -> web.Response:
         """The HTTP response."""
         headers = {"Cache-Control": "no-store"}
         if self.location:
             headers["Location"] = self.location
+        if self.tag:
+            headers["ETag"] = self.tag
         if repeated:
             headers["Idempotency-Replayed"] = "true"
         return web.Response(

@@ -9,7 +9,15 @@ import msgspec
 
 from relay.api.problem import Problem
 from relay.codes import CODES
-from relay.control.errors import ApiKeyError, BodyTooLargeError, IdempotencyConflictError, NotFoundError, RoleError
+from relay.control.errors import (
+    ApiKeyError,
+    BodyTooLargeError,
+    IdempotencyConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    RoleError,
+)
+from relay.control.preconditions import CREATE_ONLY, IF_MATCH
 from relay.control.requests import ACTOR
 from relay.errors import JournalError, RelayError, RequestError
 from relay.operation import API_KEY, CREDENTIALS, IDEMPOTENCY_KEY, JSON, Header, Media, Operation
@@ -194,8 +202,11 @@ def _errors_of(operation: Operation) -> Iterable[type[RelayError] | Reason]:
         yield NotFoundError
     if operation.body is not None and operation.credential == API_KEY:
         yield BodyTooLargeError
-    if any(header.name == IDEMPOTENCY_KEY.name for header in operation.headers):
+    headers = {header.name for header in operation.headers}
+    if IDEMPOTENCY_KEY.name in headers:
         yield IdempotencyConflictError
+    if operation.method != "GET" and headers & {IF_MATCH.name, CREATE_ONLY.name}:
+        yield PreconditionFailedError
     yield from operation.errors
 
 
