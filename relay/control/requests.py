@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from enum import EnumType
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -28,6 +29,7 @@ ACTOR = Header("X-Actor", "The name of the person who asks, for the audit log.",
 JSON_TYPES = ("application/json", "application/octet-stream", "")
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +103,30 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise BodyError([Flaw("", f"not JSON: {err}")]) from None
 
 
-def read_query(request: web.Request, kind: type[T]) -> T:
-    """The parameters of the query, as a Struct has them. Raises :class:`RequestError`."""
+def read_query(request: web.Request, kind: type[S]) -> S:
+    """The parameters of the query, as a Struct has them. Raises :class:`RequestError`.
+
+    It repeats nothing of the query: there may be a token where none belongs.
+    """
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    if request.query.keys() - known.keys():
+        raise RequestError(f"query: has other parameters than {', '.join(known)}")
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as err:
-        what, _, where = str(err).partition(" - at `$")
-        raise RequestError(f"{where.strip('.`') or 'query'}: {what}") from None
+        what, _, where = str(err).partition(" - at `$.")
+        name = where.rstrip("`")
+        choices = _choices(known[name].type)
+        raise RequestError(f"{name}: {'one of ' + ', '.join(choices) if choices else what}") from None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The texts that a parameter may be, none where it is of another kind."""
+    found: list[str] = []
+    for one in get_args(kind) or (kind,):
+        if isinstance(one, EnumType):
+            found += map(str, one)
+    return found
 
 
 def json_answer(value: object, status: int = 200, **headers: str) -> web.Response:

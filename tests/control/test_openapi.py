@@ -67,12 +67,12 @@ async def test_it_is_served_without_a_key_and_conditionally(desk: Desk, document
 
 
 async def test_the_page_and_its_parts_are_served(desk: Desk) -> None:
-    for path, kind in (("", "text/html"), ("/api.js", "text/javascript"), ("/api.css", "text/css")):
+    for path, kind in (("", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         async with desk.client.get(f"{desk.url}/api/docs{path}") as answer:
             assert (answer.status, answer.content_type) == (200, kind)
             assert "'self'" in answer.headers["Content-Security-Policy"]
     # Nothing comes from elsewhere.
-    page = "".join(file.read_text() for file in (PUBLISHED.parent.parent / "relay/console").glob("api.*"))
+    page = "".join(file.read_text() for file in (PUBLISHED.parent.parent / "relay/console/api").iterdir())
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", page)
 
 

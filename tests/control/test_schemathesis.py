@@ -158,7 +158,7 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     ask("DELETE", f"{taas}/{{list}}", path_parameters=made)
     for path in (f"{api}/meta", f"{api}/snapshot", "/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"):
         ask("GET", path)
-    for file in ("api.js", "api.css"):
+    for file in ("page.js", "page.css"):
         ask("GET", "/api/docs/{file}", path_parameters={"file": file})
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
