@@ -16,12 +16,16 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 
 from keys.errors import KeysError
 from keys.model import Scheme, TrackType
+from relay.api_keys import MIN_KEY_BYTES, ApiKeyConfig, digest_of
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
 from relay.model import Signalling
+from relay.operate import COMMANDS
+from relay.roles import Role
 from relay.units import Duration
 
 P = ParamSpec("P")
@@ -106,6 +110,10 @@ _CONFIG = click.option("--config", "config_file", type=_FILE, required=True, hel
 @click.version_option(package_name="segmentgate")
 def main() -> None:
     """An edge relay that protects, gates and re-keys live HLS and DASH on the fly."""
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 @main.command()
@@ -257,11 +265,35 @@ def keys() -> None:
     """Root and content keys."""
 
 
+_OUT = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="File to write, mode 600."
+)
+
+
 @keys.command("new")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=None, help="File to write, mode 600.")
+@_OUT
 def keys_new(out: Path | None) -> None:
     """Make 32 random bytes as hex: a root key, a token secret or an API key."""
-    text = os.urandom(32).hex()
+    _hand_out(os.urandom(32).hex(), out)
+
+
+@keys.command("api")
+@click.option("--name", required=True, help="What the audit log calls its holder.")
+@click.option("--role", type=click.Choice([str(role) for role in Role]), required=True)
+@_OUT
+@_reports_errors
+def keys_api(name: str, role: str, out: Path | None) -> None:
+    """Make an API key: print it, this once, and the lines for the configuration, which hold only its digest."""
+    text = token_urlsafe(MIN_KEY_BYTES)
+    try:
+        key = msgspec.convert({"name": name, "role": role, "sha256": digest_of(text.encode()).hex()}, ApiKeyConfig)
+    except msgspec.ValidationError:
+        raise click.BadParameter("1 to 64 of A-Z a-z 0-9 _ -, the first no sign.", param_hint="--name") from None
+    _hand_out(text, out)
+    click.echo(f'\n[[control.keys]]\nname = "{key.name}"\nrole = "{key.role}"\nsha256 = "{key.sha256}"')
+
+
+def _hand_out(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text)
         return

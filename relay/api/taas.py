@@ -7,7 +7,9 @@ from msgspec import Meta, Struct
 from relay.api.revocations import MAX_AHEAD_S
 
 DEFAULT_DURATION_S = 86_400
+MAX_CALL = 5000
 Count = Annotated[int, Meta(ge=0)]
+TokenId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 
 
 class ListBody(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -20,8 +22,12 @@ class ListBody(Struct, frozen=True, kw_only=True, rename="camel"):
 class Identifier(Struct, frozen=True, kw_only=True, rename="camel"):
     """A session id to be put on a list, and for how long; under half an hour is raised to that."""
 
-    id: str
+    id: TokenId
     duration_seconds: Annotated[int, Meta(ge=0, le=MAX_AHEAD_S)] = DEFAULT_DURATION_S
+
+
+ToAdd = Annotated[list[Identifier], Meta(min_length=1, max_length=MAX_CALL)]
+ToRemove = Annotated[list[TokenId], Meta(min_length=1, max_length=MAX_CALL)]
 
 
 class ListMade(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -13,7 +13,7 @@ from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes
-from relay.control.requests import CALLER, MAX_BODY
+from relay.control.requests import CALLER, MAX_BODY, Caller
 from relay.control.ssf import RECEIVERS
 from relay.control.ssf_poll import keep_polling
 from relay.control.statuses import STATUSES, Statuses
@@ -82,5 +82,5 @@ async def _authorized(request: web.Request, handler: Handler) -> web.StreamRespo
         raise ApiKeyError("send the API key: Authorization: Bearer …")
     if operation and key.role not in operation.roles:
         raise RoleError(f"role {key.role} may not do this")
-    request[CALLER] = key
+    request[CALLER] = Caller.of(key, request)
     return await handler(request)

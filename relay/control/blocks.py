@@ -103,7 +103,6 @@ OPERATIONS = (
         handler=get_block,
         roles=READERS,
         answers={200: Block},
-        errors=(NotFoundError,),
     ),
     _row(
         method="DELETE",

@@ -10,32 +10,42 @@ from msgspec import Struct
 
 from relay.control.errors import IdempotencyConflictError
 from relay.control.notes import NOTES, Notes
+from relay.control.preconditions import tag_of
 from relay.control.requests import CALLER
 from relay.errors import RequestError
+from relay.operation import IDEMPOTENCY_KEY
 
-HEADER = "Idempotency-Key"
+HEADER = IDEMPOTENCY_KEY.name
 MAX_KEY = 128
 IN_PLACE = 64 * 1024
 """Bytes hashed without another thread: a tenth of a millisecond."""
 
 
 class Reply(Struct, frozen=True, array_like=True):
-    """An answer as it can be given again. ``body`` is JSON, empty for none; ``location`` a header, if not empty."""
+    """An answer as it can be given again. ``body`` is JSON, empty for none; the others are headers, if not empty."""
 
     status: int
     body: bytes = b""
     location: str = ""
+    tag: str = ""
 
     @classmethod
     def json(cls, value: object, status: int = 200, location: str = "") -> "Reply":
         """An answer that says ``value``."""
         return cls(status, msgspec.json.encode(value), location)
 
+    @classmethod
+    def resource(cls, value: object, status: int = 200, location: str = "") -> "Reply":
+        """An answer that says what a resource is now, with its entity tag."""
+        return cls(status, msgspec.json.encode(value), location, tag_of(value))
+
     def response(self, repeated: bool = False) -> web.Response:
         """The HTTP response."""
         headers = {"Cache-Control": "no-store"}
         if self.location:
             headers["Location"] = self.location
+        if self.tag:
+            headers["ETag"] = self.tag
         if repeated:
             headers["Idempotency-Replayed"] = "true"
         return web.Response(
@@ -59,16 +69,16 @@ async def once(
     Goes on to the end even if the caller hangs up. Raises :class:`RequestError` where the key is required and
     missing, :class:`IdempotencyConflictError` where it was another call's.
     """
-    key = request.headers.get(HEADER, "")
-    if len(key) > MAX_KEY or not (key.isascii() and key.isprintable()):
-        raise RequestError(f"{HEADER}: at most {MAX_KEY} printable ASCII characters")
-    if not key:
+    key = request.headers.get(HEADER)
+    if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise RequestError(f"{HEADER}: 1 to {MAX_KEY} printable ASCII characters")
+    if key is None:
         if required:
             raise RequestError(f"{HEADER}: required; make a new one for each call, and send it again with a repetition")
         return (await asyncio.shield(asyncio.ensure_future(act()))).response()
     # Each caller has keys of its own; the line break is in none that could be sent.
-    if request[CALLER].name:
-        key = f"{request[CALLER].name}\n{key}"
+    if request[CALLER].key.name:
+        key = f"{request[CALLER].key.name}\n{key}"
     digest = await _digest_of(request, body)
     running = request.app[RUNNING]
     if key in running:

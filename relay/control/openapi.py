@@ -9,7 +9,15 @@ import msgspec
 
 from relay.api.problem import Problem
 from relay.codes import CODES
-from relay.control.errors import ApiKeyError, BodyTooLargeError, IdempotencyConflictError, RoleError
+from relay.control.errors import (
+    ApiKeyError,
+    BodyTooLargeError,
+    IdempotencyConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    RoleError,
+)
+from relay.control.preconditions import CREATE_ONLY, IF_MATCH
 from relay.control.requests import ACTOR
 from relay.errors import JournalError, RelayError, RequestError
 from relay.operation import API_KEY, CREDENTIALS, IDEMPOTENCY_KEY, JSON, Header, Media, Operation
@@ -18,6 +26,7 @@ from relay.verdict import Reason
 PROBLEM_JSON = "application/problem+json"
 _REFERENCE = "#/components/schemas/{name}"
 _PLACE = re.compile(r"\{(\w+)(?::([^}]+))?\}")
+_TEXT = re.compile(r"text/|.*\+jwt")
 _ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
 _RAISES = re.compile(r"\s*Raises :class:.*?(?:\.(?=\s|$)|$)", re.DOTALL)
 VERSION = "1"
@@ -119,8 +128,9 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "summary": summary,
         "security": [{operation.credential: []}] if operation.credential else [],
     }
-    if rest:
-        described["description"] = rest
+    about_query = _prose(getdoc(operation.query) or "") if operation.query else ""
+    if rest or about_query:
+        described["description"] = "\n\n".join(filter(None, [rest, about_query]))
     if operation.roles:
         described["x-roles"] = sorted(operation.roles)
     parameters = [*_path_parameters(operation, schemas)]
@@ -154,16 +164,16 @@ def _name_of(operation: Operation) -> str:
 def _path_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, Any]]:
     for name, choices in _PLACE.findall(operation.path):
         schema: dict[str, Any] = {"type": "string", "minLength": 1}
-        if choices:
-            schema = {"type": "string", "enum": choices.split("|")}
-        elif name in operation.path_types:
+        if name in operation.path_types:
             schema = schemas.of(operation.path_types[name])
+        elif choices:
+            schema = {"type": "string", "enum": choices.split("|")}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _content(kind: Any, types: Sequence[str], schemas: _Schemas) -> dict[str, Any]:
     if isinstance(kind, Media):
-        return {one: {"schema": {"type": "string"}} if one.startswith("text/") else {} for one in kind.types}
+        return {one: {"schema": {"type": "string"}} if _TEXT.match(one) else {} for one in kind.types}
     return {one: {"schema": schemas.of(kind) if one == JSON else {"type": "string"}} for one in types}
 
 
@@ -188,10 +198,15 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 def _errors_of(operation: Operation) -> Iterable[type[RelayError] | Reason]:
     if operation.credential == API_KEY:
         yield from (RequestError, ApiKeyError, RoleError, JournalError)
+    if _PLACE.search(operation.path):
+        yield NotFoundError
     if operation.body is not None and operation.credential == API_KEY:
         yield BodyTooLargeError
-    if any(header.name == IDEMPOTENCY_KEY.name for header in operation.headers):
+    headers = {header.name for header in operation.headers}
+    if IDEMPOTENCY_KEY.name in headers:
         yield IdempotencyConflictError
+    if operation.method != "GET" and headers & {IF_MATCH.name, CREATE_ONLY.name}:
+        yield PreconditionFailedError
     yield from operation.errors
 
 

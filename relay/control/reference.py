@@ -12,7 +12,7 @@ from relay.control.preconditions import IF_NONE_MATCH, tagged_answer
 from relay.operation import Media, Operation
 from relay.roles import EVERYONE
 
-_CONSOLE = Path(__file__).parent.parent / "console"
+_PAGE = Path(__file__).parent.parent / "console" / "api"
 _TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css"}
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -34,7 +34,7 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 async def get_docs(_: web.Request) -> web.FileResponse:
     """The API as a page to read."""
-    return _file("api.html")
+    return _file("page.html")
 
 
 async def get_docs_part(request: web.Request) -> web.FileResponse:
@@ -43,7 +43,7 @@ async def get_docs_part(request: web.Request) -> web.FileResponse:
 
 
 def _file(name: str) -> web.FileResponse:
-    return web.FileResponse(_CONSOLE / name, headers=_HEADERS | {"Content-Type": _TYPES[name.rpartition(".")[2]]})
+    return web.FileResponse(_PAGE / name, headers=_HEADERS | {"Content-Type": _TYPES[name.rpartition(".")[2]]})
 
 
 _row = partial(Operation, method="GET", tag="Reference", roles=EVERYONE)
@@ -56,7 +56,7 @@ OPERATIONS = (
     ),
     _row(path="/api/docs", handler=get_docs, answers={200: Media.of("text/html")}),
     _row(
-        path="/api/docs/{file:api.js|api.css}",
+        path="/api/docs/{file:page.js|page.css}",
         handler=get_docs_part,
         answers={200: Media.of("text/javascript", "text/css")},
     ),

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Annotated, TypeVar
+from dataclasses import dataclass
+from enum import EnumType
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -27,8 +29,27 @@ ACTOR = Header("X-Actor", "The name of the person who asks, for the audit log.",
 JSON_TYPES = ("application/json", "application/octet-stream", "")
 LINES_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 T = TypeVar("T")
-CALLER = web.RequestKey("caller", ApiKey)
-"""The API key that a request was made with."""
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the API key, and the name that its holder gives."""
+
+    key: ApiKey
+    name: str
+
+    @classmethod
+    def of(cls, key: ApiKey, request: web.Request) -> "Caller":
+        """The holder of a key. Raises :class:`RequestError` for a name that no log should hold."""
+        name = request.headers.get(ACTOR.name, "")
+        if len(name) > MAX_ACTOR or not name.isprintable():
+            raise RequestError(f"{ACTOR.name}: at most {MAX_ACTOR} printable characters")
+        return cls(key, name)
+
+
+CALLER = web.RequestKey("caller", Caller)
+"""Who makes a request that needs an API key."""
 
 
 class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,16 +60,14 @@ class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def actor_of(request: web.Request) -> str:
-    """Who says this: the API key, and the name its holder gives in ``X-Actor``. Raises :class:`RequestError`."""
-    name = request.headers.get(ACTOR.name, "")
-    if len(name) > MAX_ACTOR or not name.isprintable():
-        raise RequestError(f"{ACTOR.name}: at most {MAX_ACTOR} printable characters")
-    return ":".join(filter(None, ("api", request[CALLER].name, name)))
+    """Who says this, for the log: the API key, and the name its holder gives in ``X-Actor``."""
+    caller = request[CALLER]
+    return ":".join(filter(None, ("api", caller.key.name, caller.name)))
 
 
 def check_targets(request: web.Request, orders: Iterable[Order]) -> None:
     """Raise :class:`RoleError` for orders that the caller's role may not give, though it may give some."""
-    if request[CALLER].role is not Role.WATERMARK_VENDOR:
+    if request[CALLER].key.role is not Role.WATERMARK_VENDOR:
         return
     if any(order.target.type is not TargetType.WATERMARK or order.action is not Action.REVOKE for order in orders):
         raise RoleError("this API key may only revoke watermarks")
@@ -84,13 +103,30 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise BodyError([Flaw("", f"not JSON: {err}")]) from None
 
 
-def read_query(request: web.Request, kind: type[T]) -> T:
-    """The parameters of the query, as a Struct has them. Raises :class:`RequestError`."""
+def read_query(request: web.Request, kind: type[S]) -> S:
+    """The parameters of the query, as a Struct has them. Raises :class:`RequestError`.
+
+    It repeats nothing of the query: there may be a token where none belongs.
+    """
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    if request.query.keys() - known.keys():
+        raise RequestError(f"query: has other parameters than {', '.join(known)}")
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as err:
-        what, _, where = str(err).partition(" - at `$")
-        raise RequestError(f"{where.strip('.`') or 'query'}: {what}") from None
+        what, _, where = str(err).partition(" - at `$.")
+        name = where.rstrip("`")
+        choices = _choices(known[name].type)
+        raise RequestError(f"{name}: {'one of ' + ', '.join(choices) if choices else what}") from None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The texts that a parameter may be, none where it is of another kind."""
+    found: list[str] = []
+    for one in get_args(kind) or (kind,):
+        if isinstance(one, EnumType):
+            found += map(str, one)
+    return found
 
 
 def json_answer(value: object, status: int = 200, **headers: str) -> web.Response:

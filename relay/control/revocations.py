@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from relay.api.revocations import Done, Item, Previewed, Record, RecordPage
-from relay.control.errors import MAX_FLAWS, BodyError, BodyTooLargeError, Flaw, MediaTypeError, NotFoundError
+from relay.control.errors import MAX_FLAWS, BodyError, BodyTooLargeError, Flaw, MediaTypeError
 from relay.control.idempotency import Reply, once
 from relay.control.notes import NOTES
 from relay.control.orders import ItemError, order_of, pieces_of, read_item, target_of
@@ -197,7 +197,6 @@ OPERATIONS = (
         handler=get_status,
         roles=READERS | REVOKERS,
         answers=_DONE,
-        errors=(NotFoundError,),
     ),
     _row(
         method="GET",
@@ -205,7 +204,6 @@ OPERATIONS = (
         handler=get_revocation,
         roles=READERS,
         answers={200: Record},
-        errors=(NotFoundError,),
     ),
     _row(
         method="DELETE",
@@ -215,6 +213,5 @@ OPERATIONS = (
         query=RestoreQuery,
         headers=(IDEMPOTENCY_KEY,),
         answers=_DONE,
-        errors=(NotFoundError,),
     ),
 )

@@ -4,16 +4,16 @@ Token identifiers are session ids. Shapes are those of the public OpenAPI descri
 read alone and renamed here.
 """
 
-import re
 from functools import partial
 
 import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from relay.api.taas import Identifier, ListBody, ListDetails, Listed, ListMade, ListMeta, Property
-from relay.control.errors import BodyError, ConflictError, Flaw, NotFoundError
+from relay.api.taas import Identifier, ListBody, ListDetails, Listed, ListMade, ListMeta, Property, ToAdd, ToRemove
+from relay.control.errors import ConflictError, NotFoundError
 from relay.control.idempotency import Reply, once
+from relay.control.preconditions import IF_MATCH, IF_NONE_MATCH, check_preconditions, tagged_answer
 from relay.control.requests import decode, json_answer
 from relay.control.revocations import submit
 from relay.control.taas_lists import (
@@ -31,16 +31,14 @@ from relay.roles import OPERATORS, READERS
 from relay.sessions.revocations import Order
 
 PATH = "/taas/v2/revocation-lists"
-MAX_CALL = 5000
 MAX_BODY = 1024 * 1024
 """Five thousand identifiers of the longest kind, generously written."""
 LISTS = web.AppKey("lists", Lists)
 
-_TOKEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _list_body: msgspec.json.Decoder[ListBody] = msgspec.json.Decoder(ListBody)
-_identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(list[Identifier])
-_ids: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_identifiers: msgspec.json.Decoder[list[Identifier]] = msgspec.json.Decoder(ToAdd)
+_ids: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(ToRemove)
 
 
 async def get_lists(request: web.Request) -> web.Response:
@@ -54,14 +52,16 @@ async def post_list(request: web.Request) -> web.Response:
     raw = await request.read()
 
     async def act() -> Reply:
-        body, lists = decode(raw, _list_body), await _lists(request)
-        if any(found.name == body.name for found in lists.all()):
-            raise ConflictError("there is a list of this name")
-        number = lists.free()
-        if number is None:
-            raise ConflictError(f"there are {MAX_LISTS} lists; delete one")
-        await _submit(request, [_named(request, number, body)], "taas.list.post")
-        return Reply.json(ListMade(contract_id=body.contract_id, id=number, name=body.name), 202)
+        body = decode(raw, _list_body)
+        async with request.app[LISTS].changing:
+            lists = await _lists(request)
+            if any(found.name == body.name for found in lists.all()):
+                raise ConflictError("there is a list of this name")
+            number = lists.free()
+            if number is None:
+                raise ConflictError(f"there are {MAX_LISTS} lists; delete one")
+            await _submit(request, [_named(request, number, body)], "taas.list.post")
+            return Reply.json(ListMade(contract_id=body.contract_id, id=number, name=body.name), 202)
 
     return await once(request, raw, act)
 
@@ -69,7 +69,7 @@ async def post_list(request: web.Request) -> web.Response:
 async def get_list(request: web.Request) -> web.Response:
     """One list."""
     _, found = await _list(request)
-    return json_answer(_details(found))
+    return tagged_answer(request, _details(found))
 
 
 async def put_list(request: web.Request) -> web.Response:
@@ -78,11 +78,13 @@ async def put_list(request: web.Request) -> web.Response:
 
     async def act() -> Reply:
         body = decode(raw, _list_body)
-        lists, found = await _list(request)
-        if any(other.name == body.name and other.id != found.id for other in lists.all()):
-            raise ConflictError("there is another list of this name")
-        await _submit(request, [_named(request, found.id, body)], "taas.list.put")
-        return Reply.json(replace(_details(found), contract_id=body.contract_id, name=body.name))
+        async with request.app[LISTS].changing:
+            lists, found = await _list(request)
+            check_preconditions(request, _details(found))
+            if any(other.name == body.name and other.id != found.id for other in lists.all()):
+                raise ConflictError("there is another list of this name")
+            await _submit(request, [_named(request, found.id, body)], "taas.list.put")
+            return Reply.resource(replace(_details(found), contract_id=body.contract_id, name=body.name))
 
     return await once(request, raw, act)
 
@@ -91,10 +93,12 @@ async def delete_list(request: web.Request) -> web.Response:
     """Delete a list; what was revoked by no other is restored."""
 
     async def act() -> Reply:
-        lists, found = await _list(request)
-        orders = lists.orders_to_remove(found.id, lists.on(found.id))
-        await _submit(request, [*orders, order_to_delete(found.id)], "taas.list.delete")
-        return Reply(204)
+        async with request.app[LISTS].changing:
+            lists, found = await _list(request)
+            check_preconditions(request, _details(found))
+            orders = lists.orders_to_remove(found.id, lists.on(found.id))
+            await _submit(request, [*orders, order_to_delete(found.id)], "taas.list.delete")
+            return Reply(204)
 
     return await once(request, b"", act)
 
@@ -105,14 +109,14 @@ async def add_identifiers(request: web.Request) -> web.Response:
 
     async def act() -> Reply:
         wanted = decode(raw, _identifiers)
-        _check([identifier.id for identifier in wanted], "/id")
-        lists, found = await _list(request)
-        now = request.app[NODE].clock()
-        until = {each.id: now + max(each.duration_seconds, MIN_DURATION_S) for each in wanted}
-        if len(lists.on(found.id).keys() | until.keys()) > MAX_IDENTIFIERS:
-            raise ConflictError(f"a list holds at most {MAX_IDENTIFIERS} identifiers")
-        await _submit(request, lists.orders_to_add(found.id, until, found.name), "taas.identifiers.add")
-        return Reply.json(await _meta(request, found))
+        async with request.app[LISTS].changing:
+            lists, found = await _list(request)
+            now = request.app[NODE].clock()
+            until = {each.id: now + max(each.duration_seconds, MIN_DURATION_S) for each in wanted}
+            if len(lists.on(found.id).keys() | until.keys()) > MAX_IDENTIFIERS:
+                raise ConflictError(f"a list holds at most {MAX_IDENTIFIERS} identifiers")
+            await _submit(request, lists.orders_to_add(found.id, until, found.name), "taas.identifiers.add")
+            return Reply.json(await _meta(request, found))
 
     return await once(request, raw, act)
 
@@ -123,10 +127,10 @@ async def remove_identifiers(request: web.Request) -> web.Response:
 
     async def act() -> Reply:
         wanted = decode(raw, _ids)
-        _check(wanted, "")
-        lists, found = await _list(request)
-        await _submit(request, lists.orders_to_remove(found.id, wanted), "taas.identifiers.remove")
-        return Reply.json(await _meta(request, found))
+        async with request.app[LISTS].changing:
+            lists, found = await _list(request)
+            await _submit(request, lists.orders_to_remove(found.id, wanted), "taas.identifiers.remove")
+            return Reply.json(await _meta(request, found))
 
     return await once(request, raw, act)
 
@@ -181,18 +185,6 @@ async def _meta(request: web.Request, found: RevocationList) -> ListMeta:
     return ListMeta(len(lists.on(found.id)), MAX_IDENTIFIERS)
 
 
-def _check(ids: list[str], member: str) -> None:
-    if not 0 < len(ids) <= MAX_CALL:
-        raise BodyError([Flaw("", f"1 to {MAX_CALL} identifiers a call")])
-    flaws = [
-        Flaw(f"/{at}{member}", "1 to 64 of A-Z a-z 0-9 _ -")
-        for at, value in enumerate(ids)
-        if not _TOKEN_ID.fullmatch(value)
-    ]
-    if flaws:
-        raise BodyError(flaws)
-
-
 async def _submit(request: web.Request, orders: list[Order], what: str) -> None:
     if orders:
         await submit(request, orders, what)
@@ -230,34 +222,40 @@ OPERATIONS = (
         answers={202: ListMade},
         errors=(ConflictError,),
     ),
-    _read(path=_ONE, handler=get_list, answers={200: ListDetails}, errors=(NotFoundError,)),
+    _read(path=_ONE, handler=get_list, headers=(IF_NONE_MATCH,), answers={200: ListDetails, 304: None}),
     _write(
         method="PUT",
         path=_ONE,
         handler=put_list,
         body=ListBody,
+        headers=(IDEMPOTENCY_KEY, IF_MATCH),
         answers={200: ListDetails},
-        errors=(NotFoundError, ConflictError),
+        errors=(ConflictError,),
     ),
-    _write(method="DELETE", path=_ONE, handler=delete_list, answers={204: None}, errors=(NotFoundError,)),
+    _write(
+        method="DELETE",
+        path=_ONE,
+        handler=delete_list,
+        headers=(IDEMPOTENCY_KEY, IF_MATCH),
+        answers={204: None},
+    ),
     _write(
         method="POST",
         path=f"{_ONE}/identifiers/add",
         handler=add_identifiers,
-        body=list[Identifier],
+        body=ToAdd,
         answers={200: ListMeta},
-        errors=(NotFoundError, ConflictError),
+        errors=(ConflictError,),
     ),
     _write(
         method="POST",
         path=f"{_ONE}/identifiers/remove",
         handler=remove_identifiers,
-        body=list[str],
+        body=ToRemove,
         answers={200: ListMeta},
-        errors=(NotFoundError,),
     ),
-    _read(path=f"{_ONE}/identifiers", handler=get_identifiers, answers={200: list[Listed]}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/identifiers/{{token}}", handler=get_identifier, answers={200: Listed}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/meta", handler=get_meta, answers={200: ListMeta}, errors=(NotFoundError,)),
-    _read(path=f"{_ONE}/properties", handler=get_properties, answers={200: list[Property]}, errors=(NotFoundError,)),
+    _read(path=f"{_ONE}/identifiers", handler=get_identifiers, answers={200: list[Listed]}),
+    _read(path=f"{_ONE}/identifiers/{{token}}", handler=get_identifier, answers={200: Listed}),
+    _read(path=f"{_ONE}/meta", handler=get_meta, answers={200: ListMeta}),
+    _read(path=f"{_ONE}/properties", handler=get_properties, answers={200: list[Property]}),
 )

@@ -57,10 +57,14 @@ def _list_target(number: int) -> Target:
 
 
 class Lists:
-    """The lists as the journal had them when last refreshed."""
+    """The lists as the journal had them when last refreshed.
+
+    ``changing`` is held from reading what a change depends on until it is made.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self.changing = asyncio.Lock()
         self._refreshing = asyncio.Lock()
         self._position = 0
         self._lists: dict[int, tuple[int, RevocationList | None]] = {}

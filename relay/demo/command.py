@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
-import aiohttp
 from aiohttp import web
 from rich.console import Console
 from rich.progress import Progress
@@ -23,6 +22,7 @@ import relay
 from keys.material import RootKey
 from keys.ring import KeyRing
 from relay.app import Listening, listening
+from relay.client import Client, ClientError
 from relay.config import Config, parse_config
 from relay.demo.clip import Clip, build_clip
 from relay.demo.origin import create_origin
@@ -101,12 +101,11 @@ class _Platform:
 
     async def revoke(self, session_id: str) -> None:
         """Revoke a session as a platform does: over the control API."""
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.api_key}"}) as client,
-            client.post(f"{self.control}/api/v1/drm/revoke", json={"session_id": session_id}) as answer,
-        ):
-            if answer.status != 200:
-                raise DemoError(f"revoke was answered with {answer.status}")
+        try:
+            async with Client(self.control, self.api_key, "demo page") as client:
+                await client.revocations.revoke(session_id=session_id)
+        except ClientError as err:
+            raise DemoError(f"the session was not revoked: {err}") from None
 
 
 async def run_demo(options: DemoOptions) -> None:

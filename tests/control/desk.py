@@ -1,7 +1,7 @@
 """A node with its control listener alone, and an operator at it: for tests of the operator-facing API."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from keys.material import RootKey
 from keys.ring import KeyRing
 from relay.app import running_node
-from relay.config import parse_config
+from relay.config import Config, parse_config
 from relay.control.app import create_control
 from relay.control.transmitters import Transmitter
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
@@ -92,11 +92,26 @@ async def open_desk(
     probe: str = "0s",
     name: str = "node-a",
     log: str = "",
+    keys: Sequence[dict[str, str]] = (),
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
-    config = parse_config(
+    config = desk_config({"probe": probe, "keys": keys}, directory, name, log)
+    secrets = desk_secrets()
+    async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
+        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS))
+        await server.start_server()
+        stack.push_async_callback(server.close)
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Desk(node, server, str(server.make_url("")).rstrip("/"), client)
+
+
+def desk_config(control: dict[str, Any], directory: Path | None = None, name: str = "node-a", log: str = "") -> Config:
+    """The configuration of a desk's node."""
+    return parse_config(
         {
-            "control": {"api_key_file": "-", "probe": probe},
+            "edge": {"listen": "127.0.0.1:0"},
+            "control": {"listen": "127.0.0.1:0", "api_key_file": "-", **control},
             "keys": {"roots": [{"generation": 1, "file": "-"}]},
             "tokens": {
                 "audience": "edge",
@@ -107,13 +122,9 @@ async def open_desk(
         },
         "test",
     )
-    secrets = Secrets(
-        KeyRing([RootKey(1, bytes(32))]), {ISSUER: [TokenKey.symmetric("k1", bytes(range(32)))]}, API_KEY.encode()
-    )
-    async with AsyncExitStack() as stack:
-        node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
-        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS))
-        await server.start_server()
-        stack.push_async_callback(server.close)
-        client = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Desk(node, server, str(server.make_url("")).rstrip("/"), client)
+
+
+def desk_secrets() -> Secrets:
+    """What its files hold."""
+    issuers = {ISSUER: [TokenKey.symmetric("k1", bytes(range(32)))]}
+    return Secrets(KeyRing([RootKey(1, bytes(32))]), issuers, API_KEY.encode())

@@ -27,6 +27,11 @@ def document() -> dict[str, Any]:
     return found
 
 
+def plain(path: str) -> str:
+    """A path as the document writes it: without the patterns of its parts."""
+    return re.sub(r":[^}]+", "", path)
+
+
 def operations_of(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method.upper(), path): operation
@@ -62,12 +67,12 @@ async def test_it_is_served_without_a_key_and_conditionally(desk: Desk, document
 
 
 async def test_the_page_and_its_parts_are_served(desk: Desk) -> None:
-    for path, kind in (("", "text/html"), ("/api.js", "text/javascript"), ("/api.css", "text/css")):
+    for path, kind in (("", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         async with desk.client.get(f"{desk.url}/api/docs{path}") as answer:
             assert (answer.status, answer.content_type) == (200, kind)
             assert "'self'" in answer.headers["Content-Security-Policy"]
     # Nothing comes from elsewhere.
-    page = "".join(file.read_text() for file in (PUBLISHED.parent.parent / "relay/console").glob("api.*"))
+    page = "".join(file.read_text() for file in (PUBLISHED.parent.parent / "relay/console/api").iterdir())
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", page)
 
 
@@ -75,9 +80,7 @@ def test_every_route_is_in_it_and_nothing_else(desk: Desk, document: dict[str, A
     app = desk.server.app
     assert isinstance(app, web.Application)
     routed = {
-        (route.method, re.sub(r":[^}]+", "", operation.path))
-        for route, operation in app[ROUTES].items()
-        if route.method != "HEAD"
+        (route.method, plain(operation.path)) for route, operation in app[ROUTES].items() if route.method != "HEAD"
     }
     every_route = {route.method for route in app.router.routes()}
     assert len(app[ROUTES]) == len(list(app.router.routes())), every_route
@@ -111,7 +114,7 @@ def test_every_code_it_names_is_known(document: dict[str, Any]) -> None:
 def test_operations_that_ask_for_a_key_say_so(document: dict[str, Any]) -> None:
     described = operations_of(document)
     for operation in OPERATIONS:
-        found = described[operation.method, re.sub(r":[^}]+", "", operation.path)]
+        found = described[operation.method, plain(operation.path)]
         keyed = operation.credential == API_KEY
         assert (found["security"] == [{"apiKey": []}]) == keyed
         assert ("401" in found["responses"]) == (keyed or operation.path == "/ssf/events")

@@ -57,3 +57,9 @@ async def test_a_key_makes_it_repeatable_but_is_not_required(desk: Desk) -> None
     again = await desk.call("POST", PATH, {"session_id": "a"}, Idempotency_Key="k")
     other = await desk.call("POST", PATH, {"session_id": "a"})
     assert first[1]["id"] == again[1]["id"] != other[1]["id"]
+
+
+async def test_a_body_that_cannot_be_unpacked_is_the_callers_fault(desk: Desk) -> None:
+    status, problem, _ = await desk.call("POST", PATH, b"not deflated at all", Content_Encoding="deflate")
+    assert (status, problem["code"]) == (400, "request_invalid")
+    assert len(desk.node.revocations.revoked) == 0

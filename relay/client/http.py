@@ -1,0 +1,150 @@
+"""Calls as they go over HTTP: with the key, typed, sent again where that is right and safe."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_urlsafe
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from relay.api.problem import Problem
+from relay.client.errors import ProblemError, UnreachableError
+
+T = TypeVar("T")
+MAX_ANSWER = 64 * 1024 * 1024
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+"""The longest wait before a call is sent again, whatever the relay asks for."""
+_PASSING = (429, 502, 503, 504)
+"""Statuses of what passes; 502 and 504 come from proxies in between."""
+_problem: msgspec.json.Decoder[Problem] = msgspec.json.Decoder(Problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: a success."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Http:
+    """Where a relay is, and with which key it is asked. ``patience_s`` is how long one call may take, pauses and all.
+
+    Every change carries an idempotency key, so that one sent again after its answer was lost is done once.
+    """
+
+    def __init__(self, url: str, key: str, session: aiohttp.ClientSession, actor: str, patience_s: float) -> None:
+        self._url = url.rstrip("/")
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json, application/problem+json"}
+        if actor:
+            self._headers["X-Actor"] = actor
+        self._patience_s = patience_s
+
+    async def get(
+        self,
+        path: str,
+        kind: type[T],
+        query: Mapping[str, str | int] | None = None,
+        answers: tuple[int, ...] = (),
+    ) -> T:
+        """Read something; ``answers`` are statuses that are no errors here.
+
+        Raises :class:`ProblemError`, :class:`UnreachableError`.
+        """
+        return _read(await self.call("GET", path, query=query, answers=answers), kind)
+
+    async def change(
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        body: object = None,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        """Change something, once however often it had to be sent. Raises as :meth:`get` does."""
+        own = {"Idempotency-Key": token_urlsafe(16), **(headers or {})}
+        data = None if body is None else msgspec.json.encode(body)
+        if data is not None:
+            own["Content-Type"] = "application/json"
+        return _read(await self.call(method, path, data, query, own), kind)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        answers: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a call until it is answered for good, or patience ends. Raises as :meth:`get` does."""
+        until, pause = time.monotonic() + self._patience_s, FIRST_PAUSE_S
+        while True:
+            wait = pause
+            try:
+                answer = await self._once(method, path, data, query, headers, until - time.monotonic())
+                if answer.status < 400 or answer.status in answers:
+                    return answer
+                failure: ProblemError | UnreachableError = _failure(answer)
+                if answer.status not in _PASSING:
+                    raise failure
+                wait = max(pause, _asked_pause(answer))
+            except (aiohttp.ClientError, OSError, TimeoutError) as err:
+                failure = UnreachableError(f"{self._url}: {type(err).__name__}: {err}")
+            wait = min(wait, LONGEST_PAUSE_S)
+            if time.monotonic() + wait >= until:
+                raise failure
+            await asyncio.sleep(wait)
+            pause *= 2
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        query: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+    ) -> Answer:
+        async with self._session.request(
+            method,
+            self._url + path,
+            data=data,
+            params=query,
+            headers={**self._headers, **(headers or {})},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+        ) as answer:
+            body = bytearray()
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > MAX_ANSWER:
+                    raise UnreachableError(f"{self._url}: an answer of more than {MAX_ANSWER} bytes")
+            return Answer(answer.status, bytes(body), answer.headers)
+
+
+def _asked_pause(answer: Answer) -> float:
+    text = answer.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0.0
+
+
+def _failure(answer: Answer) -> ProblemError | UnreachableError:
+    try:
+        return ProblemError(_problem.decode(answer.body))
+    except msgspec.MsgspecError:
+        return UnreachableError(f"answered {answer.status} without saying why: is this the control listener?")
+
+
+def _read(answer: Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except msgspec.MsgspecError as err:
+        raise UnreachableError(f"an answer that makes no sense: {err}") from None

@@ -1,0 +1,168 @@
+"""Every operation of the control listener, asked by schemathesis: well-formed requests and others.
+
+It makes its requests from the published document, and holds every answer against it: the status must be one that the
+document tells of, the body as its schema says, and never is it the relay's fault.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import schemathesis
+from schemathesis.config import (
+    ChecksConfig,
+    GenerationConfig,
+    PositiveDataAcceptanceConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+    SimpleCheckConfig,
+)
+from schemathesis.core import NOT_SET
+
+from relay.app import listening
+from relay.edge.licence import OPERATIONS as PLAYERS
+from relay.operation import IDEMPOTENCY_KEY
+from tests.control.desk import API_KEY, desk_config, desk_secrets
+
+DOCUMENT = json.loads((Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_bytes())
+EXAMPLES = 20
+FRAMING = (414, 431)
+"""More than a request line or its headers may hold: told before anybody looks at what is asked."""
+HEADERS = {"Authorization": f"Bearer {API_KEY}"}
+
+schema = schemathesis.openapi.from_dict(
+    DOCUMENT,
+    config=SchemathesisConfig(
+        seed=1,
+        projects=ProjectsConfig(
+            default=ProjectConfig(
+                generation=GenerationConfig(max_examples=EXAMPLES, deterministic=True),
+                checks=ChecksConfig(
+                    # Rules between the members of a body, and which cursors were given out, are beyond a schema.
+                    positive_data_acceptance=PositiveDataAcceptanceConfig(enabled=False),
+                    # A name below a path with a parameter is told the methods of both.
+                    allow_header_conformance=SimpleCheckConfig(enabled=False),
+                ),
+                request_timeout=10,
+            )
+        ),
+    ),
+)
+# Players' operations are the other listener's; the feed never ends.
+asked = schema.exclude(tag="Players").exclude(path="/api/v1/revocations/stream")
+
+
+class Relay:
+    """A node with both its listeners, in a thread of its own: what asks it is synchronous."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._done = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Relay":
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with listening(desk_config({"probe": "0s"}), desk_secrets(), Path()) as where:
+            self.url = f"http://127.0.0.1:{where.control[1]}"
+            self._ready.set()
+            await self._done.wait()
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[Relay]:
+    with Relay() as made:
+        yield made
+
+
+@schemathesis.serializer("application/x-ndjson", "application/secevent+jwt")
+def as_it_is(_: schemathesis.SerializationContext, value: object) -> bytes:
+    return str(value).encode()
+
+
+@asked.parametrize()
+def test_what_the_document_says_is_so(case: schemathesis.Case[Any], relay: Relay) -> None:
+    key = case.headers.get(IDEMPOTENCY_KEY.name)
+    if isinstance(key, str) and 0 < len(key) <= 128:
+        # Those that are made up come again with other calls, and the refusal of that would hide what follows.
+        case.headers[IDEMPOTENCY_KEY.name] = uuid4().hex
+    answer = case.call(base_url=relay.url, headers=HEADERS)
+    if answer.status_code in FRAMING:
+        return
+    case.validate_response(answer)
+
+
+class Operator:
+    """Asks each operation for what it is there for; every answer must be a success, and as the document says."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._url = relay.url
+        self.asked: set[tuple[str, str]] = set()
+
+    def __call__(self, method: str, path: str, body: Any = NOT_SET, **parts: Any) -> Any:
+        headers = {IDEMPOTENCY_KEY.name: uuid4().hex, **parts.pop("headers", {})} if method != "GET" else {}
+        case = schema[path][method].Case(body=body, headers=headers, **parts)
+        answer = case.call_and_validate(base_url=self._url, headers=HEADERS)
+        assert answer.status_code < 300, answer.text
+        self.asked.add((method, path))
+        return answer.json() if answer.content.startswith((b"{", b"[")) else None
+
+
+def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
+    ask, api, taas = Operator(relay), "/api/v1/revocations", "/taas/v2/revocation-lists"
+    item = {"type": "account", "value": "a", "issuer": "i", "reason": "r", "duration_s": 60}
+    ask("POST", "/api/v1/drm/revoke", {"device_id": "d", "issuer": "i"})
+    for media_type, body in (("application/json", [item]), ("application/x-ndjson", json.dumps(item) + "\n")):
+        done = ask("POST", api, body, media_type=media_type, query={"wait": "all"})
+    ask("POST", api, {"type": "session-version", "value": "a", "max_version": 3}, media_type="application/json")
+    ask("POST", f"{api}/preview", item)
+    one = {"id": done["id"]}
+    assert ask("GET", f"{api}/{{id}}", path_parameters=one)["target"]["issuer"] == "i"
+    assert ask("GET", api, query={"type": "account", "value": "a", "issuer": "i"})["revoked"]
+    page = ask("GET", api, query={"limit": 1})
+    assert page["next"]
+    assert ask("GET", api, query={"limit": 1, "cursor": page["next"]}) != page
+    ask("DELETE", f"{api}/{{id}}", path_parameters=one, query={"reason": "r", "wait": "quorum"})
+    blocked = {"kind": "users", "id": "u"}
+    ask("POST", "/api/v1/blocks/{kind}/{id}", {"reason": "r"}, path_parameters=blocked)
+    for method in ("GET", "DELETE", "GET"):
+        ask(method, "/api/v1/blocks/{kind}/{id}", path_parameters=blocked)
+    assert ask("GET", "/api/v1/audit", query={"limit": 1})["entries"]
+    made = {"list": str(ask("POST", taas, {"name": uuid4().hex, "contractId": "c"})["id"])}
+    ask("GET", taas)
+    ask("POST", f"{taas}/{{list}}/identifiers/add", [{"id": "s1"}, {"id": "s2"}], path_parameters=made)
+    ask("POST", f"{taas}/{{list}}/identifiers/remove", ["s2"], path_parameters=made)
+    ask("GET", f"{taas}/{{list}}/identifiers/{{token}}", path_parameters={**made, "token": "s1"})
+    for rest in ("", "/identifiers", "/meta", "/properties"):
+        assert ask("GET", f"{taas}/{{list}}{rest}", path_parameters=made)
+    ask("PUT", f"{taas}/{{list}}", {"name": uuid4().hex}, path_parameters=made)
+    ask("DELETE", f"{taas}/{{list}}", path_parameters=made)
+    for path in (f"{api}/meta", f"{api}/snapshot", "/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/docs"):
+        ask("GET", path)
+    for file in ("page.js", "page.css"):
+        ask("GET", "/api/docs/{file}", path_parameters={"file": file})
+    every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
+    # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
+    # test_feed.py.
+    elsewhere = {("GET", f"{api}/status/{{id}}"), ("POST", "/ssf/events"), ("GET", f"{api}/stream")}
+    of_players = {(one.method, one.path) for one in PLAYERS}
+    assert every - ask.asked == elsewhere | of_players

@@ -1,0 +1,111 @@
+"""The commands of operators, against a running relay."""
+
+import asyncio
+import json
+import os
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from relay.cli import main
+from relay.config import ControlConfig
+from tests.control.desk import API_KEY, Desk, desk_config, open_desk
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with open_desk() as made:
+        yield made
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    file = tmp_path / "api.key"
+    file.write_text(API_KEY + "\n")
+    return file
+
+
+async def run(desk: Desk, key: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, standard output and error of a command: another process, for the node logs in this one."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "relay.cli", *arguments),
+        env={**os.environ, "SEGMENTGATE_URL": desk.url, "SEGMENTGATE_KEY_FILE": str(key)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def told(desk: Desk, key: Path, *arguments: str) -> Any:
+    status, out, err = await run(desk, key, *arguments)
+    assert status == 0, err
+    return json.loads(out)
+
+
+async def test_a_viewer_is_stopped_and_let_in_again(desk: Desk, key: Path) -> None:
+    viewer = desk.watch("s1", "a1")
+    done = await told(desk, key, "revoke", "--account", "a1", "--reason", "shared", "--actor", "anna")
+    assert (done["target"], desk.refuses(viewer)) == ({"type": "account", "value": "a1"}, True)
+    assert (await told(desk, key, "status"))["by_type"]["account"] == 1
+    await told(desk, key, "restore", done["id"])
+    assert not desk.refuses(viewer)
+    who = [entry["who"] for entry in (await desk.get("/api/v1/audit"))["entries"]]
+    assert who == ["api:anna", "api"]
+
+
+async def test_exactly_one_is_named(desk: Desk, key: Path) -> None:
+    for arguments in ((), ("--session", "s", "--device", "d")):
+        status, _, err = await run(desk, key, "revoke", *arguments)
+        assert (status, "exactly one of" in err) == (2, True)
+
+
+async def test_what_went_wrong_is_one_line(desk: Desk, key: Path, tmp_path: Path) -> None:
+    status, _, err = await run(desk, key, "restore", "nothing")
+    assert (status, err) == (1, "Error: not_found (2006): no such revocation is kept here\n")
+    wrong = tmp_path / "wrong.key"
+    await asyncio.to_thread(wrong.write_text, "another key")
+    status, _, err = await run(desk, wrong, "status")
+    assert (status, "api_key (2004)" in err, "another" in err) == (1, True, False)
+    status, _, err = await run(desk, tmp_path / "none", "status")
+    assert (status, "does not exist" in err) == (2, True)
+
+
+@pytest.mark.parametrize("role", ["admin", "platform", "watermark-vendor", "read-only"])
+def test_a_key_is_printed_once_and_configured_by_its_digest(role: str) -> None:
+    result = CliRunner().invoke(main, ["keys", "api", "--name", "shop", "--role", role])
+    text, _, lines = result.stdout.partition("\n")
+    assert len(text) >= 43
+    assert text not in lines
+    control = tomllib.loads(lines)["control"]
+    keys = desk_config(control).control.keys
+    assert [(one.name, one.role, one.sha256) for one in keys] == [
+        ("shop", role, sha256(text.encode()).hexdigest()),
+    ]
+    assert CliRunner().invoke(main, ["keys", "api", "--name", "shop", "--role", role]).stdout != result.stdout
+
+
+def test_a_key_can_go_to_a_file(tmp_path: Path) -> None:
+    out = tmp_path / "shop.key"
+    arguments = ["keys", "api", "--name", "shop", "--role", "platform", "--out", str(out)]
+    result = CliRunner().invoke(main, arguments)
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert (out.read_text().strip() in result.stdout, "sha256 = " in result.stdout) == (False, True)
+    again = CliRunner().invoke(main, arguments)
+    assert (again.exit_code, "sha256" in again.output) == (1, False)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "ü", "x" * 65, 'a"\n'])
+def test_a_name_that_cannot_be_configured_is_refused(name: str) -> None:
+    result = CliRunner().invoke(main, ["keys", "api", f"--name={name}", "--role", "admin"])
+    assert (result.exit_code, "--name" in result.output, "sha256" in result.output) == (2, True, False)
+
+
+def test_keys_are_none_unless_configured() -> None:
+    assert ControlConfig(api_key_file="-").keys == ()
