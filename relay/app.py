@@ -22,6 +22,7 @@ from relay.control.transmitters import obeyed
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.errors import ConfigError
+from relay.exchange.outside import KeyServers
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
@@ -78,12 +79,15 @@ class Listening:
 class NodeBuilder:
     """Makes a node's policies from a configuration, and anew whenever that changed.
 
-    ``cut_refused`` is called when a status list may have ended sessions.
+    Streams take keys from ``key_servers``. ``cut_refused`` is called when a status list may have ended sessions.
     """
 
-    def __init__(self, replica: Replica, salts: Salts, cut_refused: Callable[[], None]) -> None:
+    def __init__(
+        self, replica: Replica, salts: Salts, key_servers: KeyServers, cut_refused: Callable[[], None]
+    ) -> None:
         self._replica = replica
         self._salts = salts
+        self._key_servers = key_servers
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
         self._cut_refused = cut_refused
         self._pinned: list[PinnedSet] = []
@@ -94,6 +98,7 @@ class NodeBuilder:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
         tokens, state = config.tokens, config.state
         issuers, pinned = issuers_of(tokens, secrets, self._pinned)
+        self._key_servers.configure(secrets.key_servers)
         gate = Gate(
             issuers,
             PassCodec(Sealer(secrets.ring.service_keys("pass"))),
@@ -110,7 +115,12 @@ class NodeBuilder:
             self._proofs_seen,
         )
         policies = Policies(
-            config, gate, self._streams(config, secrets, before), secrets.api_key, _licences(config, secrets, before)
+            config,
+            gate,
+            self._streams(config, secrets, before),
+            secrets.api_key,
+            _licences(config, secrets, before),
+            secrets.packagers,
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         return policies
@@ -141,7 +151,8 @@ class NodeBuilder:
             if before and old and (old.config, before.config.keys) == (settings, config.keys):
                 streams[name] = old
                 continue
-            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer)
+            outside = self._key_servers.get(name)
+            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, outside)
             if old:
                 streams[name].succeed(old)
         return streams
@@ -158,7 +169,9 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom, _salted(config))
-        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused())
+        key_servers = KeyServers()
+        stack.push_async_callback(key_servers.close)
+        builder = NodeBuilder(replica, salts, key_servers, lambda: revocations.cut_refused())
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         stack.push_async_callback(lambda: policies.licences.close())

@@ -29,6 +29,7 @@ def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: flo
     tracks = tracks_of(stream, gate, visitor, guarded=guarded)
     starts = [None, *(period.start for period in periods)]
     slots = tuple(stream.slot_of(track, scheme, start) for start in starts for track in tracks)
+    stream.expect(slots)
     return Grant(slots, periods[-1].start)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from aiohttp import web
 
+from keys.exchange.packager import Signer
 from relay.broadcast import Broadcast
 from relay.config import Config
 from relay.delivery import Delivery
@@ -34,6 +35,7 @@ class Policies:
     streams: Mapping[str, Stream]
     api_key: bytes
     licences: LicenceWorkers
+    packagers: Mapping[str, Signer]
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, feed, revocations, short, ssf, status, taas
+from relay.control import audit, blocks, feed, keys, revocations, short, ssf, status, taas
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
 from relay.control.notes import NOTES, Notes, keep_notes
@@ -78,6 +78,12 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     get(one + "/meta", taas.get_meta)
     get(one + "/properties", taas.get_properties)
 
+    get(keys.CPIX_PATH, keys.get_cpix, allow_head=False)
+    post(keys.CPIX_PATH, keys.post_cpix)
+    post(keys.SPEKE_PATH, keys.post_speke)
+    # Not for the API key: each packager signs its requests.
+    post(keys.PACKAGER_PATH, keys.post_widevine)
+
     # Not for the API key: each transmitter has a bearer token of its own.
     post(ssf.PUSH_PATH, ssf.post_events)
 
@@ -95,8 +101,10 @@ async def keep_probing(app: web.Application) -> AsyncIterator[None]:
 
 @web.middleware
 async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.path.startswith(API_PREFIXES):
+    if request.path.startswith(API_PREFIXES) and request.path != keys.PACKAGER_PATH:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if request.path == keys.SPEKE_PATH and scheme.lower() == "basic":
+            scheme, key = "bearer", keys.sent_as_password(request)
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             key.strip().encode("utf-8", "surrogateescape"), request.app[NODE].policies.api_key
         ):

@@ -1,0 +1,170 @@
+"""``/api/v1/keys``: content keys for packagers, as CPIX, by SPEKE, and by the packager key request."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from os import urandom
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from aiohttp import BasicAuth, web
+
+from keys.errors import ExchangeError
+from keys.exchange import packager, provider
+from keys.exchange.model import KeyPeriod, Version
+from keys.exchange.packager import KeyRequest, PackagerError, Status
+from keys.exchange.speke import SPEKE_VERSION, Speke, question
+from keys.material import ContentKey
+from keys.model import Scheme, TrackType
+from keys.signalling import systems
+from relay.control.errors import ExchangeRefusedError
+from relay.control.notes import NOTES
+from relay.control.requests import actor_of, read_number
+from relay.errors import RelayError, RequestError
+from relay.exchange.given import MAX_START, fixed, indexed, key_of, wanted_key
+from relay.model import System
+from relay.node import NODE
+from relay.streams import Stream
+
+CPIX_PATH = "/api/v1/keys/cpix"
+SPEKE_PATH = "/api/v1/keys/speke"
+PACKAGER_PATH = "/api/v1/keys/widevine"
+XML = "application/xml"
+_USER_AGENT = "X-Speke-User-Agent"
+_SYSTEMS = {
+    System.CLEARKEY: systems.COMMON,
+    System.WIDEVINE: systems.WIDEVINE,
+    System.PLAYREADY: systems.PLAYREADY,
+}
+"""Those whose signalling fits into a box; FairPlay's is a line for HLS, for which a document has to ask."""
+E = TypeVar("E", bound=StrEnum)
+_log = structlog.get_logger()
+
+
+async def post_cpix(request: web.Request) -> web.Response:
+    """Fill the empty elements of a CPIX document."""
+    body = await request.read()
+    try:
+        answer = await _fill(request, body, "keys.cpix")
+    except ExchangeError as err:
+        raise ExchangeRefusedError(str(err)) from None
+    return _document(answer)
+
+
+async def get_cpix(request: web.Request) -> web.Response:
+    """All keys of a stream under one scheme in one crypto period, as a CPIX document of ``version``.
+
+    ``period`` is the period's start in ms of stream time; without it they are the keys that do not rotate.
+    """
+    query = request.query
+    stream = request.app[NODE].stream(query.get("stream", ""))
+    scheme = _choice(query, "scheme", Scheme, stream.config.scheme)
+    version = _choice(query, "version", Version, Version.V2_4)
+    period = None
+    if "period" in query:
+        start = read_number(request, "period", 0, MAX_START)
+        period = KeyPeriod("period", start=start, end=stream.schedule.period_at(start).end)
+    # Any will do: they are replaced by those of the keys.
+    kids = {track: bytes(15) + bytes([track.rank]) for track in TrackType}
+    try:
+        asked = question(stream.name, kids, scheme, period, version, drm=_systems(stream))
+        return _document(await _fill(request, asked, "keys.cpix"))
+    except ExchangeError as err:
+        raise ExchangeRefusedError(str(err)) from None
+
+
+async def post_speke(request: web.Request) -> web.Response:
+    """SPEKE 2.0 and 2.1. What is refused is told as the protocol does: 422, and why as plain text."""
+    body = await request.read()
+    try:
+        version = Speke.parse(request.headers.get(SPEKE_VERSION))
+        answer = await _fill(request, body, "keys.speke", version.cpix)
+    except ExchangeError as err:
+        return web.Response(
+            status=422, text=str(err), headers={"Cache-Control": "no-store", _USER_AGENT: "segmentgate"}
+        )
+    return _document(answer, {SPEKE_VERSION: version, _USER_AGENT: "segmentgate"})
+
+
+async def post_widevine(request: web.Request) -> web.Response:
+    """The packager key request. Its signature is what authenticates it; a refusal is an answer with a status."""
+    node = request.app[NODE]
+    body = await request.read()
+    try:
+        asked = packager.parse(body, node.policies.packagers.get)
+        stream = _allowed(request, asked)
+        answer = packager.answer(asked, partial(_rotating_key, stream, asked, node.clock()))
+        await node.salts.settle()
+    except PackagerError as err:
+        _log.warning("packager_refused", status=err.status, detail=str(err))
+        return _raw_json(packager.refusal(err.status))
+    except ExchangeError as err:
+        _log.warning("packager_refused", status=Status.INVALID_ARGUMENT, detail=str(err))
+        return _raw_json(packager.refusal(Status.INVALID_ARGUMENT))
+    except RelayError as err:
+        # A key that is not agreed on yet, a journal that cannot be written: packagers ask again.
+        _log.warning("packager_refused", status=Status.INTERNAL_ERROR, code=err.code)
+        return _raw_json(packager.refusal(Status.INTERNAL_ERROR))
+    request.app[NOTES].audit(f"packager:{asked.signer}", "keys.widevine", {"stream": stream.name})
+    return _raw_json(answer)
+
+
+async def _fill(request: web.Request, body: bytes, what: str, version: Version | None = None) -> bytes:
+    node, actor = request.app[NODE], actor_of(request)
+    given: set[str] = set()
+
+    def provide(wanted: provider.Wanted) -> ContentKey:
+        key = wanted_key(node.streams, wanted, node.clock())
+        given.add(wanted.content_id)
+        return key
+
+    answer = provider.answer(body, provide, urandom, version)
+    await node.salts.settle()
+    request.app[NOTES].audit(actor, what, {"streams": sorted(given)})
+    return answer
+
+
+def _allowed(request: web.Request, asked: KeyRequest) -> Stream:
+    node = request.app[NODE]
+    name = asked.content_id.decode("utf-8", "replace")
+    allowed = {one.signer: one.streams for one in node.config.packagers}.get(asked.signer, ())
+    if name not in allowed or name not in node.streams:
+        raise PackagerError(Status.ACCESS_DENIED, "this signer may not ask for keys of this content")
+    return node.streams[name]
+
+
+def _rotating_key(stream: Stream, asked: KeyRequest, now: float, track: TrackType, index: int | None) -> ContentKey:
+    if index is None or asked.rotation is None:
+        start = fixed(stream)
+    else:
+        start = indexed(stream, index, asked.rotation.seconds * 1000)
+    return key_of(stream, track, asked.scheme, start, now)
+
+
+def sent_as_password(request: web.Request) -> str:
+    """The password of basic authentication (RFC 7617), "" where there is none: what SPEKE encryptors can send."""
+    try:
+        password: str = BasicAuth.decode(request.headers.get("Authorization", ""), encoding="utf-8").password
+    except ValueError:
+        return ""
+    return password
+
+
+def _systems(stream: Stream) -> Sequence[UUID]:
+    return [_SYSTEMS[system] for system in sorted(set(stream.config.systems)) if system in _SYSTEMS]
+
+
+def _choice(query: Mapping[str, str], name: str, kind: type[E], default: E) -> E:
+    try:
+        return kind(query.get(name, default))
+    except ValueError:
+        raise RequestError(f"{name}: one of {', '.join(kind)}") from None
+
+
+def _document(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=body, content_type=XML, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+def _raw_json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
