@@ -104,7 +104,7 @@ async def _authenticated(request: web.Request, handler: Handler) -> web.StreamRe
     if request.path.startswith(API_PREFIXES) and request.path != keys.PACKAGER_PATH:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if request.path == keys.SPEKE_PATH and scheme.lower() == "basic":
-            scheme, key = "bearer", keys.sent_as_password(request)
+            scheme, key = "bearer", keys.password_of(key.strip())
         if scheme.lower() != "bearer" or not hmac.compare_digest(
             key.strip().encode("utf-8", "surrogateescape"), request.app[NODE].policies.api_key
         ):

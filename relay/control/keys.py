@@ -1,5 +1,6 @@
 """``/api/v1/keys``: content keys for packagers, as CPIX, by SPEKE, and by the packager key request."""
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
@@ -8,7 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from keys.errors import ExchangeError
 from keys.exchange import packager, provider
@@ -142,13 +143,12 @@ def _rotating_key(stream: Stream, asked: KeyRequest, now: float, track: TrackTyp
     return key_of(stream, track, asked.scheme, start, now)
 
 
-def sent_as_password(request: web.Request) -> str:
+def password_of(credentials: str) -> str:
     """The password of basic authentication (RFC 7617), "" where there is none: what SPEKE encryptors can send."""
     try:
-        password: str = BasicAuth.decode(request.headers.get("Authorization", ""), encoding="utf-8").password
+        return b64decode(credentials, validate=True).decode().partition(":")[2]
     except ValueError:
         return ""
-    return password
 
 
 def _systems(stream: Stream) -> Sequence[UUID]:
