@@ -42,15 +42,16 @@ _SHA1 = hashes.SHA1()  # noqa: S303 - the protocol's choice
 
 
 class Status(StrEnum):
-    """What an answer says."""
+    """What an answer says; packagers take other words than the protocol's for success."""
 
     OK = "OK"
     SIGNATURE_FAILED = "SIGNATURE_FAILED"
-    ACCESS_DENIED = "ACCESS_DENIED"
     CONTENT_ID_MISSING = "CONTENT_ID_MISSING"
+    TRACK_TYPE_MISSING = "TRACK_TYPE_MISSING"
     TRACK_TYPE_UNKNOWN = "TRACK_TYPE_UNKNOWN"
     MALFORMED_REQUEST = "MALFORMED_REQUEST"
-    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    ACCESS_DENIED = "ACCESS_DENIED"
+    NO_REQUESTED_CRYPTO_PERIODS = "NO_REQUESTED_CRYPTO_PERIODS"
     INTERNAL_ERROR = "INTERNAL_ERROR"
     """The one that packagers take for temporary."""
 
@@ -193,19 +194,21 @@ def _read(signer: str, inner: _Inner, content_id: bytes) -> KeyRequest:
     if not content_id:
         raise PackagerError(Status.CONTENT_ID_MISSING, "content_id is missing")
     unknown = [track.type for track in inner.tracks if track.type not in _TRACKS]
-    if unknown or not inner.tracks:
+    if not inner.tracks:
+        raise PackagerError(Status.TRACK_TYPE_MISSING, "tracks are missing")
+    if unknown:
         raise PackagerError(Status.TRACK_TYPE_UNKNOWN, "tracks: AUDIO, SD, HD, UHD1 and UHD2 are known")
     if inner.drm_types and "WIDEVINE" not in inner.drm_types:
-        raise PackagerError(Status.INVALID_ARGUMENT, "drm_types: only WIDEVINE is answered here")
+        raise PackagerError(Status.MALFORMED_REQUEST, "drm_types: only WIDEVINE is answered here")
     if inner.enable_entitlement_license:
-        raise PackagerError(Status.INVALID_ARGUMENT, "entitlement keys are not given out; ask for content keys")
+        raise PackagerError(Status.MALFORMED_REQUEST, "entitlement keys are not given out; ask for content keys")
     scheme = inner.protection_scheme.lower() or Scheme.CENC
     if scheme not in (Scheme.CENC, Scheme.CBCS):
-        raise PackagerError(Status.INVALID_ARGUMENT, "protection_scheme: CENC or CBCS")
+        raise PackagerError(Status.MALFORMED_REQUEST, "protection_scheme: CENC or CBCS")
     rotation = None
     if inner.first_crypto_period_index is not None:
         if inner.crypto_period_seconds is None:
-            raise PackagerError(Status.INVALID_ARGUMENT, "crypto_period_seconds is missing")
+            raise PackagerError(Status.NO_REQUESTED_CRYPTO_PERIODS, "crypto_period_seconds is missing")
         rotation = Rotation(inner.first_crypto_period_index, inner.crypto_period_count, inner.crypto_period_seconds)
     tracks = tuple((track.type, _TRACKS[track.type]) for track in inner.tracks)
     return KeyRequest(signer, content_id, tracks, Scheme(scheme), rotation)
@@ -215,14 +218,19 @@ def _track(name: str, key: ContentKey, scheme: Scheme, index: int | None) -> dic
     try:
         data = widevine.data([key.kid], scheme)
     except SignallingError as err:
-        raise PackagerError(Status.INVALID_ARGUMENT, str(err)) from None
+        raise PackagerError(Status.MALFORMED_REQUEST, str(err)) from None
     track: dict[str, object] = {
         "type": name,
         "key_id": _base64(key.kid),
         "key": _base64(key.key),
         "pssh": [{"drm_type": "WIDEVINE", "data": _base64(data)}],
     }
-    return track if index is None else {**track, "crypto_period_index": index}
+    if scheme is Scheme.CBCS:
+        # FairPlay players take the IV from the licence. For cenc the packager makes its own, of 8 bytes.
+        track["iv"] = _base64(key.constant_iv)
+    if index is not None:
+        track["crypto_period_index"] = index
+    return track
 
 
 def _enveloped(body: dict[str, object]) -> bytes:

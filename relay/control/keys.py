@@ -18,12 +18,13 @@ from keys.exchange.packager import KeyRequest, PackagerError, Status
 from keys.exchange.speke import SPEKE_VERSION, Speke, question
 from keys.material import ContentKey
 from keys.model import Scheme, TrackType
+from keys.periods import WHOLE
 from keys.signalling import systems
 from relay.control.errors import ExchangeRefusedError
 from relay.control.notes import NOTES
 from relay.control.requests import actor_of, read_number
 from relay.errors import RelayError, RequestError
-from relay.exchange.given import MAX_START, fixed, indexed, key_of, wanted_key
+from relay.exchange.given import MAX_START, indexed, key_of, wanted_key
 from relay.model import System
 from relay.node import NODE
 from relay.streams import Stream
@@ -95,14 +96,11 @@ async def post_widevine(request: web.Request) -> web.Response:
     try:
         asked = packager.parse(body, node.policies.packagers.get)
         stream = _allowed(request, asked)
-        answer = packager.answer(asked, partial(_rotating_key, stream, asked, node.clock()))
+        answer = packager.answer(asked, partial(_packager_key, stream, asked, node.clock()))
         await node.salts.settle()
     except PackagerError as err:
         _log.warning("packager_refused", status=err.status, detail=str(err))
         return _raw_json(packager.refusal(err.status))
-    except ExchangeError as err:
-        _log.warning("packager_refused", status=Status.INVALID_ARGUMENT, detail=str(err))
-        return _raw_json(packager.refusal(Status.INVALID_ARGUMENT))
     except RelayError as err:
         # A key that is not agreed on yet, a journal that cannot be written: packagers ask again.
         _log.warning("packager_refused", status=Status.INTERNAL_ERROR, code=err.code)
@@ -135,12 +133,18 @@ def _allowed(request: web.Request, asked: KeyRequest) -> Stream:
     return node.streams[name]
 
 
-def _rotating_key(stream: Stream, asked: KeyRequest, now: float, track: TrackType, index: int | None) -> ContentKey:
-    if index is None or asked.rotation is None:
-        start = fixed(stream)
-    else:
-        start = indexed(stream, index, asked.rotation.seconds * 1000)
-    return key_of(stream, track, asked.scheme, start, now)
+def _packager_key(stream: Stream, asked: KeyRequest, now: float, track: TrackType, index: int | None) -> ContentKey:
+    # Fixed keys are given of streams that rotate, too: packagers ask for them first and use them for nothing.
+    start = WHOLE
+    try:
+        if index is not None and asked.rotation is not None:
+            start = indexed(stream, index, asked.rotation.seconds * 1000)
+    except ExchangeError as err:
+        raise PackagerError(Status.NO_REQUESTED_CRYPTO_PERIODS, str(err)) from None
+    try:
+        return key_of(stream, track, asked.scheme, start, now)
+    except ExchangeError as err:
+        raise PackagerError(Status.MALFORMED_REQUEST, str(err)) from None
 
 
 def password_of(credentials: str) -> str:

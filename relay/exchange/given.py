@@ -13,9 +13,13 @@ from keys.material import ContentKey
 from keys.model import Scheme, TrackType
 from keys.periods import WHOLE, CryptoPeriod
 from relay.errors import KeyPendingError
-from relay.state.salts import AHEAD
 from relay.streams import Stream
 
+REACH = 64
+"""Crypto periods ahead of the live edge whose keys are given where each costs something.
+
+Packagers ask for ten at a time, some tens in advance.
+"""
 MAX_START = 2**52
 """In ms of stream time; XML and JSON lose no digit of it."""
 
@@ -85,7 +89,7 @@ def _check_near(stream: Stream, start: int, now: float) -> None:
     # Each such key is remembered, or asked of others: far ones would push out those that are in use.
     if not stream.timeline.known:
         raise KeyPendingError("the stream's timeline is not known yet")
-    reach = AHEAD * stream.schedule.policy.interval_ms
+    reach = REACH * stream.schedule.policy.interval_ms
     edge = stream.timeline.stream_now(now)
     if not edge - stream.config.window - reach <= start <= edge + reach:
         raise ExchangeError(f"{stream.name}: keys of so distant a crypto period are not given")

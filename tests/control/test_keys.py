@@ -226,11 +226,13 @@ async def test_a_packagers_keys_are_those_of_licences(world: World) -> None:
         (signed("vod", Signer("stranger", SIGNER.aes_key, SIGNER.aes_iv)), "SIGNATURE_FAILED"),
         (signed("other"), "ACCESS_DENIED"),
         (signed("none"), "ACCESS_DENIED"),
-        (signed("turning"), "INVALID_ARGUMENT"),
-        (signed("still", protection_scheme="CBCS"), "INVALID_ARGUMENT"),
-        (signed("turning", first_crypto_period_index=0, crypto_period_seconds=5), "INVALID_ARGUMENT"),
-        (signed("still", first_crypto_period_index=0, crypto_period_seconds=4), "INVALID_ARGUMENT"),
-        (signed("turning", first_crypto_period_index=2**32, crypto_period_seconds=2**32), "INVALID_ARGUMENT"),
+        (signed("still", protection_scheme="CBCS"), "MALFORMED_REQUEST"),
+        (signed("turning", first_crypto_period_index=0, crypto_period_seconds=5), "NO_REQUESTED_CRYPTO_PERIODS"),
+        (signed("still", first_crypto_period_index=0, crypto_period_seconds=4), "NO_REQUESTED_CRYPTO_PERIODS"),
+        (
+            signed("turning", first_crypto_period_index=2**32, crypto_period_seconds=2**32),
+            "NO_REQUESTED_CRYPTO_PERIODS",
+        ),
         (b"nonsense", "MALFORMED_REQUEST"),
     ],
 )

@@ -64,7 +64,7 @@ def test_fixed_keys() -> None:
         (box,) = given_track["pssh"]
         assert box["drm_type"] == "WIDEVINE"
         assert Message.decode(b64decode(box["data"]), "pssh").blob(2) == key.kid
-        assert "crypto_period_index" not in given_track
+        assert not {"crypto_period_index", "iv"} & set(given_track)
 
 
 def test_a_window_of_crypto_periods() -> None:
@@ -74,6 +74,7 @@ def test_a_window_of_crypto_periods() -> None:
     tracks = read(packager.answer(asked, key_of))["tracks"]
     assert [track["crypto_period_index"] for track in tracks] == [n for n in range(70, 80) for _ in range(3)]
     assert b64decode(tracks[-1]["key"]) == key_of(TrackType.AUDIO, 79).key
+    assert b64decode(tracks[-1]["iv"]) == key_of(TrackType.AUDIO, 79).constant_iv
 
 
 def test_both_names_of_uhd_have_its_key() -> None:
@@ -121,13 +122,13 @@ def test_other_signatures_and_signers_are_refused_alike(body: bytes) -> None:
         ({"content_id": ""}, Status.CONTENT_ID_MISSING),
         ({"content_id": "?"}, Status.MALFORMED_REQUEST),
         ({"content_id": 5}, Status.MALFORMED_REQUEST),
-        ({"tracks": []}, Status.TRACK_TYPE_UNKNOWN),
+        ({"tracks": []}, Status.TRACK_TYPE_MISSING),
         ({"tracks": [{"type": "8K"}]}, Status.TRACK_TYPE_UNKNOWN),
         ({"tracks": [{"type": "SD"}] * 17}, Status.MALFORMED_REQUEST),
-        ({"drm_types": ["PLAYREADY"]}, Status.INVALID_ARGUMENT),
-        ({"protection_scheme": "CENS"}, Status.INVALID_ARGUMENT),
-        ({"enable_entitlement_license": True}, Status.INVALID_ARGUMENT),
-        ({"first_crypto_period_index": 0, "crypto_period_count": 10}, Status.INVALID_ARGUMENT),
+        ({"drm_types": ["PLAYREADY"]}, Status.MALFORMED_REQUEST),
+        ({"protection_scheme": "CENS"}, Status.MALFORMED_REQUEST),
+        ({"enable_entitlement_license": True}, Status.MALFORMED_REQUEST),
+        ({"first_crypto_period_index": 0, "crypto_period_count": 10}, Status.NO_REQUESTED_CRYPTO_PERIODS),
         ({"first_crypto_period_index": -1, "crypto_period_seconds": 1}, Status.MALFORMED_REQUEST),
         (
             {"first_crypto_period_index": 0, "crypto_period_seconds": 1, "crypto_period_count": 65},
