@@ -13,6 +13,7 @@ from keys.seal import Sealer
 from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import UnknownStreamError, UrlError
+from relay.exchange.naming import Periods
 from relay.exchange.outside import KeyServer
 from relay.manifest.context import Clock, Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
@@ -106,13 +107,18 @@ class Stream:
         """The key slot of a period under the root generation in force then."""
         return self._ring.slot(self.name, track, scheme, period)
 
+    @property
+    def periods(self) -> Periods:
+        """The stream's crypto periods as key exchange names them."""
+        return Periods(self.schedule, self.schedule.for_vod())
+
     def content_key(self, slot: KeySlot) -> ContentKey:
         """The material of a slot of this stream. Raises :class:`KeyPendingError` while a key server is asked for it."""
         derived = self._ring.content_key(slot, self._salt(slot.period))
         # The stable key encrypts nothing, so that no key server need know of it.
         if self._outside is None or slot.period is None:
             return derived
-        outside = self._outside.of(slot, self.schedule, self._derived_kid)
+        outside = self._outside.of(slot, self.periods, self._derived_kid)
         return replace(derived, kid=outside.kid, key=outside.key)
 
     def kid(self, slot: KeySlot) -> bytes:
@@ -122,7 +128,7 @@ class Stream:
     def expect(self, slots: Iterable[KeySlot]) -> None:
         """Have keys asked for that a key server has not given yet, all at once."""
         if self._outside is not None:
-            self._outside.expect(slots, self.schedule, self._derived_kid)
+            self._outside.expect(slots, self.periods, self._derived_kid)
 
     def channel_key(self, session: Session) -> bytes:
         """What is sealed for a session alone is sealed under this."""

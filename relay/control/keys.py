@@ -24,7 +24,8 @@ from relay.control.errors import ExchangeRefusedError
 from relay.control.notes import NOTES
 from relay.control.requests import actor_of, read_number
 from relay.errors import RelayError, RequestError
-from relay.exchange.given import MAX_START, indexed, key_of, wanted_key
+from relay.exchange.given import key_of, wanted_key
+from relay.exchange.naming import MAX_START
 from relay.model import System
 from relay.node import NODE
 from relay.streams import Stream
@@ -66,7 +67,7 @@ async def get_cpix(request: web.Request) -> web.Response:
     period = None
     if "period" in query:
         start = read_number(request, "period", 0, MAX_START)
-        period = KeyPeriod("period", start=start, end=stream.schedule.period_at(start).end)
+        period = KeyPeriod("period", start=start)
     # Any will do: they are replaced by those of the keys.
     kids = {track: bytes(15) + bytes([track.rank]) for track in TrackType}
     try:
@@ -138,7 +139,7 @@ def _packager_key(stream: Stream, asked: KeyRequest, now: float, track: TrackTyp
     start = WHOLE
     try:
         if index is not None and asked.rotation is not None:
-            start = indexed(stream, index, asked.rotation.seconds * 1000)
+            start = stream.periods.indexed(index, asked.rotation.seconds * 1000)
     except ExchangeError as err:
         raise PackagerError(Status.NO_REQUESTED_CRYPTO_PERIODS, str(err)) from None
     try:

@@ -16,9 +16,9 @@ from keys.errors import ExchangeError
 from keys.exchange.model import KeyPeriod
 from keys.exchange.speke import SPEKE_VERSION, OutsideKey, Speke, keys_of, question
 from keys.model import KeySlot, Scheme, TrackType
-from keys.periods import WHOLE, Schedule
 from relay.errors import KeyPendingError
 from relay.exchange.material import KeyServerMaterial
+from relay.exchange.naming import Periods
 
 AHEAD = 2
 """Periods that are asked for before they are needed: for so long the server may be out of reach."""
@@ -60,12 +60,12 @@ class KeyServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failures = 0
 
-    def of(self, slot: KeySlot, schedule: Schedule, kids: Kids) -> OutsideKey:
+    def of(self, slot: KeySlot, periods: Periods, kids: Kids) -> OutsideKey:
         """The key of a slot that has a period.
 
         Raises :class:`KeyPendingError` while it is being asked for: asking again soon is right.
         """
-        self.expect([slot], schedule, kids)
+        self.expect([slot], periods, kids)
         assert slot.period is not None
         with self._lock:
             found = self._kept.get((slot.scheme, slot.period))
@@ -73,16 +73,16 @@ class KeyServer:
             raise KeyPendingError("the key of this period is being asked for at the key server")
         return found[slot.track]
 
-    def expect(self, slots: Iterable[KeySlot], schedule: Schedule, kids: Kids) -> None:
+    def expect(self, slots: Iterable[KeySlot], periods: Periods, kids: Kids) -> None:
         """Ask for the keys of slots that are not there yet, and of what follows them."""
         new = False
         with self._lock:
             for scheme, period in dict.fromkeys((slot.scheme, slot.period) for slot in slots):
                 if period is None:
                     continue
-                new |= self._want(scheme, period, schedule, kids, needed=True)
-                for follower in _following(period, schedule):
-                    new |= self._want(scheme, follower, schedule, kids, needed=False)
+                new |= self._want(scheme, period, periods, kids, needed=True)
+                for follower in periods.following(period, AHEAD):
+                    new |= self._want(scheme, follower, periods, kids, needed=False)
         if new and self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -99,7 +99,7 @@ class KeyServer:
                     pause = min(MAX_RETRY_S, RETRY_S * 2 ** min(self._failures - 1, 16))
                     await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads load
 
-    def _want(self, scheme: Scheme, period: int, schedule: Schedule, kids: Kids, *, needed: bool) -> bool:
+    def _want(self, scheme: Scheme, period: int, periods: Periods, kids: Kids, *, needed: bool) -> bool:
         name = scheme, period
         if name in self._kept:
             # What was used last is forgotten last.
@@ -111,18 +111,9 @@ class KeyServer:
         if len(self._wanted) >= MAX_WANTED:
             return False
         asked = {track: kids(track, scheme, period) for track in TrackType}
-        self._wanted[name] = _Question(scheme, self._period(period, schedule), asked, needed)
+        timed = Speke(self.material.config.version) is not Speke.V2_0
+        self._wanted[name] = _Question(scheme, periods.named(period, timed=timed), asked, needed)
         return True
-
-    def _period(self, start: int, schedule: Schedule) -> KeyPeriod | None:
-        if _is_fixed(start, schedule):
-            return None
-        interval = schedule.policy.interval_ms
-        # Off the grid (a scene's edge) there is no index. The start in ms is one that the grid reaches in centuries.
-        index = start // interval if interval and start % interval == 0 else start
-        if Speke(self.material.config.version) is Speke.V2_0:
-            return KeyPeriod(f"period-{start}", index)
-        return KeyPeriod(f"period-{start}", index, start=start, end=schedule.period_at(start).end)
 
     def _next(self) -> _Name | None:
         with self._lock:
@@ -210,22 +201,6 @@ class KeyServers:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-
-def _is_fixed(start: int, schedule: Schedule) -> bool:
-    """Whether a period is the only one of a title that does not rotate."""
-    return start == WHOLE and schedule.for_vod().period_at(WHOLE).end is None
-
-
-def _following(start: int, schedule: Schedule) -> Iterable[int]:
-    if _is_fixed(start, schedule):
-        return
-    for _ in range(AHEAD):
-        end = schedule.period_at(start).end
-        if end is None:
-            return
-        start = end
-        yield start
 
 
 def _tell(task: asyncio.Task[None]) -> None:

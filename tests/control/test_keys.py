@@ -114,8 +114,8 @@ async def test_signalling_is_that_of_the_streams_systems(world: World) -> None:
         ("stream=vod&scheme=aes-128", 422, "only cenc and cbcs"),
         ("stream=still&scheme=cbcs", 422, "not offered as cbcs"),
         ("stream=turning", 422, "rotates its keys"),
-        ("stream=turning&period=4001", 422, "no crypto period"),
-        ("stream=still&period=1000", 422, "no crypto period"),
+        ("stream=turning&period=4001", 422, "no such crypto period"),
+        ("stream=still&period=1000", 422, "no such crypto period"),
     ],
 )
 async def test_questions_that_make_no_sense(world: World, query: str, status: int, words: str) -> None:

@@ -19,13 +19,15 @@ from keys.model import KeySlot, Scheme, TrackType
 from keys.periods import RotationPolicy, Schedule
 from relay.errors import KeyPendingError
 from relay.exchange.material import KeyServerMaterial
+from relay.exchange.naming import Periods
 from relay.exchange.outside import AHEAD, KeyServer, KeyServers
 from relay.exchange.settings import KeyServerConfig
 from tests.exchange.vendor import RING, Vendor, running_vendor, vendor_key
 from tests.keys.exchange.material import CERTIFICATE, recipient_key
 
-TURNING = Schedule(RotationPolicy(interval_ms=4000, pre_delivery_ms=1000))
-FILM = Schedule(RotationPolicy(interval_ms=4000, pre_delivery_ms=1000)).for_vod()
+LIVE = Schedule(RotationPolicy(interval_ms=4000, pre_delivery_ms=1000))
+TURNING = Periods(LIVE, LIVE)
+FILM = Periods(LIVE, LIVE.for_vod())
 
 
 @pytest.fixture
@@ -60,11 +62,11 @@ def slot(period: int, track: TrackType = TrackType.SD, scheme: Scheme = Scheme.C
     return KeySlot("film", track, scheme, 1, period)
 
 
-async def key(server: KeyServer, wanted: KeySlot, schedule: Schedule = TURNING) -> tuple[bytes, bytes]:
+async def key(server: KeyServer, wanted: KeySlot, periods: Periods = TURNING) -> tuple[bytes, bytes]:
     """Ask until the key is there."""
     for _ in range(500):
         with suppress(KeyPendingError):
-            found = server.of(wanted, schedule, kids)
+            found = server.of(wanted, periods, kids)
             return found.kid, found.key
         await asyncio.sleep(0.01)
     raise AssertionError("no key came")
@@ -119,7 +121,7 @@ async def test_a_title_that_does_not_rotate_has_no_period(vendor: Vendor) -> Non
 
 
 async def test_2_1_says_when_a_period_begins_and_ends(vendor: Vendor) -> None:
-    cut = replace(TURNING, boundaries=(9500,))
+    cut = Periods(replace(LIVE, boundaries=(9500,)), LIVE)
     async with server_of(vendor, version="2.1") as server:
         await key(server, slot(9500), cut)
         period = vendor.asked[0].periods[0]
