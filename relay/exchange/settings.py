@@ -48,7 +48,9 @@ def check_packagers(where: str, packagers: Sequence[PackagerConfig], streams: Co
         raise ConfigError(f"{where}: two have the same 'signer'. Make them one.")
     for number, packager in enumerate(packagers):
         if (bool(packager.key_file), bool(packager.iv_file)) != (not packager.rsa_key,) * 2:
-            raise ConfigError(f"{where}[{number}]: give 'key_file' and 'iv_file', or 'rsa_key' alone.")
+            raise ConfigError(
+                f"{where}[{number}]: signs in one way. Give 'key_file' and 'iv_file', or 'rsa_key' alone."
+            )
         if unknown := set(packager.streams) - set(streams):
             raise ConfigError(f"{where}[{number}].streams: no stream {min(unknown)!r}. Add it to 'streams'.")
 
@@ -60,7 +62,9 @@ def check_key_server(where: str, server: KeyServerConfig, schemes: Collection[Sc
     if bool(server.certificate) != bool(server.key):
         raise ConfigError(f"{where}.certificate, {where}.key: one goes with the other. Set both or none.")
     if not 0 < server.timeout <= MAX_TIMEOUT:
-        raise ConfigError(f"{where}.timeout: give a duration above 0s, at most {MAX_TIMEOUT.seconds:.0f}s.")
+        raise ConfigError(
+            f"{where}.timeout: out of range. Give a duration above 0s, at most {MAX_TIMEOUT.seconds:.0f}s."
+        )
     if Scheme.AES128 in schemes:
         raise ConfigError(f"{where}: SPEKE knows no keys for aes-128. Leave it out of the stream's 'schemes'.")
     if salt:
