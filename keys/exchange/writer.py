@@ -6,6 +6,7 @@ from uuid import UUID
 from lxml import etree
 from lxml.etree import _Element as Element
 
+from keys.errors import ExchangeError
 from keys.exchange import markup
 from keys.exchange.markup import AES256_CBC, HMAC_SHA512, RSA_OAEP, add, below, to_base64
 from keys.exchange.model import Document, DrmSystem, EncryptedKey, KeyEntry, KeyPeriod, Recipient, UsageRule, Version
@@ -14,7 +15,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def write(document: Document) -> bytes:
-    """The document as bytes, its elements in the order of the schema; lists without members are left out."""
+    """The document as bytes, its elements in the order of the schema; lists without members are left out.
+
+    Raises :class:`ExchangeError` for times beyond the year 9999.
+    """
     return markup.dump(build(document))
 
 
@@ -158,7 +162,11 @@ def _uuid(kid: bytes) -> str:
 
 
 def _written_date(ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        date = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        raise ExchangeError("ContentKeyPeriod: no date that could be written") from None
+    return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _written_duration(ms: int) -> str:

@@ -19,6 +19,7 @@ from keys.model import KeySlot, Scheme, TrackType
 from relay.errors import KeyPendingError
 from relay.exchange.material import KeyServerMaterial
 from relay.exchange.naming import Periods
+from relay.telemetry.metrics import FAILED
 
 AHEAD = 2
 """Periods that are asked for before they are needed: for so long the server may be out of reach."""
@@ -123,17 +124,9 @@ class KeyServer:
         asked, material = self._wanted[name], self.material
         try:
             found = await self._fetch(client, material, asked)
-        except (aiohttp.ClientError, TimeoutError, OSError, ExchangeError) as err:
-            self._failures += 1
-            with self._lock:
-                # To the end of the line; whoever still needs it says so again before its turn comes.
-                again = self._wanted.pop(name)
-                if again.needed:
-                    again.needed = False
-                    self._wanted[name] = again
-            # Not the text of a client's error, which may repeat the URL.
-            what = str(err) if isinstance(err, ExchangeError) else type(err).__name__
-            _log.warning("key_server_failed", stream=self._stream, error=what, failures=self._failures)
+        except Exception as err:
+            # Whatever it is: a stream whose keys nobody asks for any more would never play again.
+            self._note_failure(name, err)
             return False
         self._failures = 0
         with self._lock:
@@ -142,6 +135,19 @@ class KeyServer:
             while len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
         return True
+
+    def _note_failure(self, name: _Name, err: Exception) -> None:
+        self._failures += 1
+        FAILED.labels("key_server").inc()
+        with self._lock:
+            # To the end of the line; whoever still needs it says so again before its turn comes.
+            again = self._wanted.pop(name)
+            if again.needed:
+                again.needed = False
+                self._wanted[name] = again
+        # Not the text of a client's error, which may repeat the URL.
+        what = str(err) if isinstance(err, ExchangeError) else type(err).__name__
+        _log.warning("key_server_failed", stream=self._stream, error=what, failures=self._failures)
 
     async def _fetch(
         self, client: aiohttp.ClientSession, material: KeyServerMaterial, asked: _Question

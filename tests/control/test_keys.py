@@ -115,6 +115,8 @@ async def test_signalling_is_that_of_the_streams_systems(world: World) -> None:
         ("stream=still&scheme=cbcs", 422, "not offered as cbcs"),
         ("stream=turning", 422, "rotates its keys"),
         ("stream=turning&period=4001", 422, "no such crypto period"),
+        (f"stream=vod&period={2**52}", 422, "no date"),
+        (f"stream=vod&period={2**52 + 1}", 400, "period: a whole number"),
         ("stream=still&period=1000", 422, "no such crypto period"),
     ],
 )
