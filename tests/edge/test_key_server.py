@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -11,12 +12,16 @@ from urllib.parse import urljoin
 import pytest
 from aiohttp import web
 
+import relay.edge.hub
+import relay.exchange.outside
 from keys import base64url
 from keys.exchange.provider import Wanted
 from keys.material import ContentKey
 from keys.model import Scheme, TrackType
 from relay.exchange.material import KeyServerMaterial
 from relay.exchange.settings import KeyServerConfig
+from tests.edge.test_channel import channel, read_keys
+from tests.edge.test_live import live_playlist
 from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world, stream
 from tests.exchange.vendor import RING, Vendor, running_vendor
 from tests.keys.exchange.material import CERTIFICATE, recipient_key
@@ -155,6 +160,39 @@ async def test_next_keys_are_pushed_and_asked_for_as_ever(world: World, vendor: 
         theirs = RING.content_key(RING.slot("turning", TrackType.AUDIO, Scheme.CENC, period)).key
         assert theirs in given.values()
     assert len(vendor.asked) <= 6
+
+
+async def test_a_next_key_that_does_not_come_holds_up_nothing_else(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay.exchange.outside, "AHEAD", 0)
+    monkeypatch.setattr(relay.edge.hub, "HEARTBEAT_S", 0.2)
+    rotation = {"interval": "4s", "pre_delivery": "1s"}
+
+    def live(origin: str) -> dict[str, Any]:
+        settings = {"schemes": ["cenc"], "rotation": rotation, "window": "2m", "default_track": "sd"}
+        return {"live": stream(origin, "live", hls="live.m3u8", key_server={"url": vendor.url, **FILES}, **settings)}
+
+    async def playlist(_: web.Request) -> web.Response:
+        return web.Response(text=live_playlist(time.time()), content_type="application/vnd.apple.mpegurl")
+
+    app = web.Application()
+    app.router.add_get("/live/live.m3u8", playlist)
+    servers = {"live": materials(vendor.url)["film"]}
+    async with running_world(app, live, key_servers=servers) as world:
+        session = await world.enter("live")
+        await get(world, urljoin(session, "keys"))
+        async with channel(world, session) as events:
+            first, _ = await read_keys(events)
+            vendor.replies = [lambda: web.Response(status=500)] * 1000
+            asked = len(vendor.asked)
+            async with asyncio.timeout(10):
+                while len(vendor.asked) < asked + 2:
+                    assert (await world.get(session))[0] == 200
+                    await asyncio.sleep(0.1)
+            vendor.replies.clear()
+            following, _ = await read_keys(events)
+        assert following["period"] > first["period"]
 
 
 async def test_one_relay_plays_under_the_keys_of_another(vendor: Vendor) -> None:
