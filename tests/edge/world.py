@@ -126,8 +126,7 @@ async def running_world(
                 "origin": {"read_timeout": "1s", "connect_timeout": "1s"},
                 "streams": world_of(origin),
                 "packagers": [
-                    {"signer": signer.name, "streams": list(names), "key_file": "-", "iv_file": "-"}
-                    for signer, names in packagers
+                    {"signer": signer.name, "streams": list(names), "rsa_key": "-"} for signer, names in packagers
                 ],
             },
             "test",
