@@ -17,6 +17,10 @@ class SignallingError(KeysError):
     """A DRM signalling blob (PSSH, PlayReady object, …) cannot be read or built."""
 
 
+class ExchangeError(KeysError):
+    """A key exchange document that cannot be read, or asks for what is not given. It may quote names, never keys."""
+
+
 class LicenceRequestError(KeysError):
     """A player's licence request cannot be read. The player's fault; the message repeats none of its bytes."""
 

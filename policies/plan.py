@@ -43,14 +43,16 @@ class Plan:
         """Whether any scene was ever set."""
         return any(isinstance(change, ScenesChange) for change in self.changes)
 
+    def knows(self, clock: Clock) -> bool:
+        """Whether it is known what holds when on a clock: where there are scenes, they must have been placed on it."""
+        return not self.has_scenes or self._by_clock[clock].known
+
     def schedule(self, clock: Clock) -> Schedule:
         """The crypto periods on a clock: every scene edge and every change begins one.
 
         Raises :class:`ClockUnknownError` where there are scenes, and nobody knows where they lie on this clock.
         """
-        if self.has_scenes and not any(
-            isinstance(change, ScenesChange) and clock in change.zero for change in self.changes
-        ):
+        if not self.knows(clock):
             raise ClockUnknownError(f"the scenes were not placed on the {clock} clock")
         return self._by_clock[clock].schedule
 

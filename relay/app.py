@@ -24,6 +24,7 @@ from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
+from relay.exchange.outside import KeyServers
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
@@ -82,14 +83,20 @@ class Listening:
 class NodeBuilder:
     """Makes a node's policies from a configuration, and anew whenever that changed.
 
-    ``cut_refused`` is called when a status list may have ended sessions.
+    Streams take keys from ``key_servers``. ``cut_refused`` is called when a status list may have ended sessions.
     """
 
     def __init__(
-        self, replica: Replica, salts: Salts, cut_refused: Callable[[], None], clock: Callable[[], float]
+        self,
+        replica: Replica,
+        salts: Salts,
+        key_servers: KeyServers,
+        cut_refused: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
         self._replica = replica
         self._salts = salts
+        self._key_servers = key_servers
         self._clock = clock
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
         self._cut_refused = cut_refused
@@ -102,6 +109,7 @@ class NodeBuilder:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
         tokens, state = config.tokens, config.state
         issuers, pinned = issuers_of(tokens, secrets, self._pinned)
+        self._key_servers.configure(secrets.key_servers)
         gate = Gate(
             issuers,
             PassCodec(Sealer(secrets.ring.service_keys("pass"))),
@@ -123,6 +131,7 @@ class NodeBuilder:
             self._streams(config, secrets, before),
             ApiKeys.of(secrets.api_key, config.control.keys),
             _licences(config, secrets, before),
+            secrets.packagers,
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         self._secrets = secrets
@@ -168,7 +177,8 @@ class NodeBuilder:
             ):
                 streams[name] = old
                 continue
-            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, changes)
+            outside = self._key_servers.get(name)
+            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, changes, outside)
             if old:
                 streams[name].succeed(old)
         return streams
@@ -185,7 +195,9 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom, _salted(config))
-        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused(), clock)
+        key_servers = KeyServers()
+        stack.push_async_callback(key_servers.close)
+        builder = NodeBuilder(replica, salts, key_servers, lambda: revocations.cut_refused(), clock)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         stack.push_async_callback(lambda: policies.licences.close())

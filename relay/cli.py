@@ -322,6 +322,8 @@ def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str
         raise ConfigError(f"{config_file}: no stream {stream!r}. Known: {', '.join(config.streams)}.")
     if config.streams[stream].rotation.salt:
         raise ConfigError(f"{config_file}: streams.{stream}.rotation.salt: salted keys derive only inside the relay.")
+    if config.streams[stream].key_server:
+        raise ConfigError(f"{config_file}: streams.{stream}.key_server: its keys are not derived. Ask that server.")
     period = None
     if at is not None:
         schedule = Schedule(config.streams[stream].rotation_policy())

@@ -78,6 +78,7 @@ _ALL = (
     Code(2015, "expectation_failed", 417, "an Expect header other than 100-continue"),
     Code(2016, "rate_limited", 429, "as much of this is going on as may be; ask again later"),
     Code(2017, "too_many_channels", 429, "the session has too many event channels open"),
+    Code(2018, "key_exchange", 422, "a key exchange document that cannot be read, or asks for what there is not"),
     Code(3001, "origin_error", 502, "the origin failed"),
     Code(3002, "origin_unreachable", 502, "the origin could not be reached"),
     Code(3003, "origin_status", 502, "the origin answered with an error"),

@@ -18,6 +18,7 @@ from keys.model import MAX_ROOT_GENERATION, Scheme, TrackType
 from keys.periods import RotationPolicy
 from relay.api_keys import MAX_KEYS, ApiKeyConfig, check_api_keys
 from relay.errors import ConfigError, OriginForeignError
+from relay.exchange.settings import KeyServerConfig, PackagerConfig, check_key_server, check_packagers
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.settings import LicenceConfig, LicencesConfig, check_licence, check_licences
 from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
@@ -221,6 +222,7 @@ class StreamConfig(_Section, frozen=True):
     limit: LimitConfig = field(default_factory=LimitConfig)
     licence: LicenceConfig = field(default_factory=LicenceConfig)
     stale: Literal["closed", "grace", "open"] = "grace"
+    key_server: KeyServerConfig | None = None
 
     def rotation_policy(self) -> RotationPolicy:
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
@@ -275,6 +277,7 @@ class Config(_Section, frozen=True):
     state: StateConfig = field(default_factory=StateConfig)
     licences: LicencesConfig = field(default_factory=LicencesConfig)
     transmitters: Annotated[tuple[TransmitterConfig, ...], Meta(max_length=16)] = ()
+    packagers: Annotated[tuple[PackagerConfig, ...], Meta(max_length=32)] = ()
 
 
 MAX_WINDOW_PERIODS = 256
@@ -310,6 +313,7 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     _check_origin(f"{name}: origin", config.origin)
     _check_state(f"{name}: state", config.state)
     check_licences(f"{name}: licences", config.licences)
+    check_packagers(f"{name}: packagers", config.packagers, config.streams)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
         if stream.rotation.salt and not config.state.directory:
@@ -477,6 +481,8 @@ def _check_stream(where: str, stream: StreamConfig) -> None:
     except ValueError as err:
         raise ConfigError(f"{where}.rotation: {err}. Choose other durations.") from None
     check_licence(f"{where}.licence", stream.licence)
+    if stream.key_server:
+        check_key_server(f"{where}.key_server", stream.key_server, stream.schemes, stream.rotation.salt)
     if stream.rotation.interval and stream.window / stream.rotation.interval > MAX_WINDOW_PERIODS:
         raise ConfigError(
             f"{where}.window: spans more than {MAX_WINDOW_PERIODS} crypto periods, more keys than a player can hold. "

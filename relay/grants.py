@@ -33,6 +33,7 @@ def grant(
         raise KeyPendingError("the stream's timeline is not known yet")
     starts = [period.start for period in periods]
     slots = slots_of(stream, tracks_of(stream, gate, visitor, cls), cls.scheme, [None, *starts], guarded=guarded)
+    stream.expect(slots)
     return Grant(slots, starts[-1])
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from aiohttp import web
 
+from keys.exchange.packager import Signer
 from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
 from relay.config import Config
@@ -36,6 +37,7 @@ class Policies:
     streams: Mapping[str, Stream]
     api_keys: ApiKeys
     licences: LicenceWorkers
+    packagers: Mapping[str, Signer]
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""

@@ -38,7 +38,7 @@ class StatusListsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def check_key_set(where: str, jwks: JwksConfig) -> None:
     """Raises :class:`ConfigError` for a key set that others could meddle with, or times that contradict."""
-    if _is_exposed(jwks.url):
+    if is_exposed(jwks.url):
         raise ConfigError(f"{where}.url: whoever is on the way could put keys of his own there. Write it with https.")
     _check_times(where, jwks.refresh, jwks.keep, MIN_KEY_REFRESH)
 
@@ -48,12 +48,13 @@ def check_status_lists(where: str, lists: StatusListsConfig, dialect: str) -> No
     if dialect not in _WITH_STATUS:
         raise ConfigError(f"{where}: tokens of {dialect} name no status list. Choose dialect jwt or cat.")
     for number, url in enumerate(lists.urls):
-        if _is_exposed(url):
+        if is_exposed(url):
             raise ConfigError(f"{where}.urls[{number}]: whoever is on the way could hold it back. Write it with https.")
     _check_times(where, lists.refresh, lists.keep, MIN_LIST_REFRESH)
 
 
-def _is_exposed(url: str) -> bool:
+def is_exposed(url: str) -> bool:
+    """Whether a URL's traffic can be read or changed on the way: neither https nor this machine."""
     return not url.startswith("https:") and urlsplit(url).hostname not in _LOOPBACK
 
 

@@ -24,12 +24,13 @@ _RELOADABLE = (
     "control.max_connections",
     "keys",
     "licences",
+    "packagers",
     "streams",
     "tokens.audience",
     "tokens.issuers",
 )
-_FIXED_IN_STREAM = ".rotation.salt"
-"""Key IDs do not tell salted keys from others, and players hold licences for both."""
+_FIXED_IN_STREAM = (".rotation.salt", ".key_server", ".key_server.content_id")
+"""Key IDs do not tell salted or outside keys from others, and players hold licences for both."""
 
 
 def check_reload(old: Config, new: Config) -> None:

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keys.errors import KeyRingError
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from keys.errors import ExchangeError, KeyRingError
+from keys.exchange.encryption import public_key
+from keys.exchange.packager import Signer
 from keys.licences.widevine import Model
 from keys.material import RootKey
 from keys.ring import KeyRing
@@ -19,6 +25,8 @@ from relay.config import (
     read_text,
 )
 from relay.errors import ConfigError
+from relay.exchange.material import KeyServerMaterial
+from relay.exchange.settings import KeyServerConfig, PackagerConfig
 from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
@@ -52,6 +60,8 @@ class Secrets:
     transmitters: Mapping[str, TransmitterSecrets] = field(default_factory=dict)
     log_password: str = field(default="", repr=False)
     licences: Material = field(default_factory=Material)
+    packagers: Mapping[str, Signer] = field(default_factory=dict)
+    key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -81,6 +91,15 @@ def read_secrets(config: Config, base: Path) -> Secrets:
         },
         log_password=_text(base, config.state.log_password_file, "state.log_password_file"),
         licences=_material(base, config, ring),
+        packagers={
+            packager.signer: _signer(base, packager, f"packagers[{number}]")
+            for number, packager in enumerate(config.packagers)
+        },
+        key_servers={
+            name: _key_server(base, stream.key_server, f"streams.{name}.key_server")
+            for name, stream in config.streams.items()
+            if stream.key_server
+        },
     )
 
 
@@ -131,6 +150,37 @@ def _bearer(base: Path, file: str, where: str) -> str:
             "Make one with 'segmentgate keys new'."
         )
     return text
+
+
+def _signer(base: Path, packager: PackagerConfig, where: str) -> Signer:
+    try:
+        if not packager.rsa_key:
+            key = read_secret(base, packager.key_file, f"{where}.key_file")
+            return Signer(packager.signer, key, read_secret(base, packager.iv_file, f"{where}.iv_file"))
+        rsa = load_pem_public_key(read_text(base, packager.rsa_key, f"{where}.rsa_key", _PUT_THERE).encode())
+        if not isinstance(rsa, RSAPublicKey):
+            raise ValueError("not an RSA key")
+        return Signer(packager.signer, rsa_key=rsa)
+    except ValueError as err:
+        raise ConfigError(f"{where}: {err}. Put the signing key of {packager.signer!r} there.") from None
+
+
+def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:
+    authorization = _text(base, server.authorization_file, f"{where}.authorization_file")
+    if not authorization.isprintable():
+        raise ConfigError(f"{where}.authorization_file: more than one line. Put the value of the header there.")
+    if not server.certificate:
+        return KeyServerMaterial(server, authorization)
+    remedy = "Put an RSA key of 2048 bits or more and its certificate there, as PEM."
+    try:
+        pem = read_text(base, server.certificate, f"{where}.certificate", remedy).encode()
+        certificate = load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+        key = load_pem_private_key(read_text(base, server.key, f"{where}.key", remedy).encode(), None)
+        if not isinstance(key, RSAPrivateKey) or public_key(certificate) != key.public_key():
+            raise ValueError("the key is not that of the certificate")
+    except (ValueError, TypeError, ExchangeError) as err:
+        raise ConfigError(f"{where}.certificate, {where}.key: {err}. {remedy}") from None
+    return KeyServerMaterial(server, authorization, (certificate, key))
 
 
 def _material(base: Path, config: Config, ring: KeyRing) -> Material:

@@ -1,6 +1,7 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from keys.channel import derive_channel_key
@@ -14,6 +15,8 @@ from policies.plan import ClockUnknownError, Meets, Plan
 from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
+from relay.exchange.naming import Periods
+from relay.exchange.outside import KeyServer
 from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass, Session
@@ -48,6 +51,7 @@ class Stream:
         mac_keys: Sequence[bytes],
         sealer: Sealer,
         changes: tuple[Change, ...] = (),
+        outside: KeyServer | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -62,6 +66,7 @@ class Stream:
         self._salts = salts
         self._mac_keys = mac_keys
         self._sealer = sealer
+        self._outside = outside
         self._channel_secret = ring.service_keys("session channel")[0]
         self.ahead = Ahead()
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
@@ -135,13 +140,31 @@ class Stream:
         """The key slot of a period under the generation in force then."""
         return self._ring.slot(self.name, track, scheme, period, self._epoch(period))
 
+    @property
+    def periods(self) -> Periods:
+        """The stream's crypto periods as key exchange names them."""
+        known = [clock for clock in Clock if self.plan.knows(clock)]
+        # Those of a finished title with scenes are all there is.
+        finished = Clock.MEDIA if Clock.MEDIA in known else known[0]
+        return Periods(self.schedule_of(known[0]), self.schedule_of(finished))
+
     def content_key(self, slot: KeySlot) -> ContentKey:
-        """The material of a slot of this stream."""
-        return self._ring.content_key(slot, self._salt(slot.period))
+        """The material of a slot of this stream. Raises :class:`KeyPendingError` while a key server is asked for it."""
+        derived = self._ring.content_key(slot, self._salt(slot.period))
+        # The stable key encrypts nothing, so that no key server need know of it.
+        if self._outside is None or slot.period is None:
+            return derived
+        outside = self._outside.of(slot, self.periods, self._derived_kid)
+        return replace(derived, kid=outside.kid, key=outside.key)
 
     def kid(self, slot: KeySlot) -> bytes:
-        """The key ID of a slot of this stream."""
-        return self._ring.kid(slot)
+        """The key ID of a slot of this stream. Raises what :meth:`content_key` raises."""
+        return self._ring.kid(slot) if self._outside is None else self.content_key(slot).kid
+
+    def expect(self, slots: Iterable[KeySlot]) -> None:
+        """Have keys asked for that a key server has not given yet, all at once."""
+        if self._outside is not None:
+            self._outside.expect(slots, self.periods, self._derived_kid)
 
     def channel_key(self, session: Session) -> bytes:
         """What is sealed for a session alone is sealed under this."""
@@ -155,7 +178,10 @@ class Stream:
         return self._salts.of(self.name, period) if self.config.rotation.salt else None
 
     def _signal(self, slot: KeySlot) -> KeySignal:
-        return self._ring.signal(slot, self._salt(slot.period))
+        return self.content_key(slot).signal()
+
+    def _derived_kid(self, track: TrackType, scheme: Scheme, period: int) -> bytes:
+        return self._ring.kid(self.slot_of(track, scheme, period))
 
     def _parse(self, cls: ManifestClass, path: str, query: str) -> Resource:
         context = self.context(cls)

@@ -135,6 +135,13 @@ def test_salted_keys_are_not_derived_here(folder: Path) -> None:
     assert "only inside the relay" in failed("keys", "derive", "--config", path, "--stream", "news", "--track", "hd")
 
 
+def test_a_key_servers_keys_are_not_derived_here(folder: Path) -> None:
+    path = folder / "relay.toml"
+    plain = path.read_text().replace("[streams.news]", '[streams.news]\nschemes = ["cenc", "cbcs"]', 1)
+    path.write_text(plain + '\n[streams.news.key_server]\nurl = "https://keys.example/speke"\n')
+    assert "Ask that server" in failed("keys", "derive", "--config", path, "--stream", "news", "--track", "hd")
+
+
 def test_a_good_configuration_is_good(folder: Path) -> None:
     assert "good: 1 stream(s), 1 token issuer(s)" in good("check-config", folder / "relay.toml")
 

@@ -29,6 +29,11 @@ KEY = {"kid": "k1", "alg": "ES256", "file": "k1.pem"}
 SIGNALS = {"iss": "s", "audience": "a", "keys": [KEY], "push_token_file": "push.key"}
 
 
+KEY_SERVER = {"url": "https://keys.example/speke"}
+PACKAGER = {"signer": "p", "streams": ["news"], "key_file": "k", "iv_file": "i"}
+NEWS = {"origin": "http://origin.example/", "hls": "a.m3u8", "schemes": ["cenc"]}
+
+
 def issuer(alg: str = "HS256", **settings: Any) -> dict[str, Any]:
     """An issuer with one key."""
     return {"iss": "https://platform.example", "keys": [{"kid": "k1", "alg": alg, "file": "key"}], **settings}
@@ -205,6 +210,41 @@ def test_every_unit_of_time(written: str, ms: int) -> None:
         ("streams.news.rotation.interval", "0.4ms", "streams.news.rotation.interval: expected a duration"),
         ("streams.news.rotation", {"interval": "1s"}, "streams.news.rotation: rotation: interval must be at least"),
         ("streams.news.rotation", {"interval": "20s"}, "streams.news.rotation: rotation: pre_delivery must be shorter"),
+        ("streams.news.key_server", KEY_SERVER, "streams.news.key_server: SPEKE knows no keys for aes-128"),
+        (
+            "streams.news",
+            {**NEWS, "key_server": {"url": "http://keys.example/speke"}},
+            "keys would travel in the clear",
+        ),
+        ("streams.news", {**NEWS, "key_server": {**KEY_SERVER, "key": "k.pem"}}, "one goes with the other"),
+        (
+            "streams.news",
+            {**NEWS, "key_server": {**KEY_SERVER, "timeout": "0s"}},
+            "key_server.timeout: out of range",
+        ),
+        ("streams.news", {**NEWS, "key_server": {**KEY_SERVER, "version": "1.0"}}, "streams.news.key_server.version: "),
+        (
+            "streams.news",
+            {**NEWS, "key_server": KEY_SERVER, "rotation": {"salt": True}},
+            "its keys are not derived. Leave out rotation.salt",
+        ),
+        ("packagers", [PACKAGER, PACKAGER], "packagers: two have the same 'signer'"),
+        ("packagers", [{**PACKAGER, "streams": ["none"]}], "packagers[0].streams: no stream 'none'"),
+        (
+            "packagers",
+            [{**PACKAGER, "iv_file": ""}],
+            "packagers[0]: signs in one way. Give 'key_file' and 'iv_file', or 'rsa_key' alone",
+        ),
+        (
+            "packagers",
+            [{**PACKAGER, "rsa_key": "r.pem"}],
+            "packagers[0]: signs in one way. Give 'key_file' and 'iv_file', or 'rsa_key'",
+        ),
+        (
+            "packagers",
+            [{"signer": "p", "streams": ["news"]}],
+            "packagers[0]: signs in one way. Give 'key_file' and 'iv_file'",
+        ),
         (
             "streams.news.rotation",
             {"interval": "5s", "pre_delivery": "1s"},
@@ -218,7 +258,7 @@ def test_a_bad_value_is_named_with_its_place(path: str, value: Any, message: str
     text = str(caught.value)
     assert text.startswith("relay.toml: ")
     assert message in text
-    assert re.search(r"\. (Add|Choose|Give|Make|See|Set|Shorten|Write)\b", text), "a remedy"
+    assert re.search(r"\. (Add|Choose|Give|Leave|Make|See|Set|Shorten|Write)\b", text), "a remedy"
 
 
 @pytest.mark.parametrize(

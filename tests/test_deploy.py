@@ -14,6 +14,7 @@ from keys.model import TrackType
 from relay import config as sections
 from relay.config import load_config, parse_config
 from relay.control.orders import order_of, read_item
+from relay.exchange import settings as exchange
 from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.gate.targets import TargetType
@@ -27,7 +28,7 @@ SAMPLE = DEPLOY / "relay.toml"
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 SECTIONS = [
     section
-    for section in {**vars(sections), **vars(settings)}.values()
+    for section in {**vars(sections), **vars(settings), **vars(exchange)}.values()
     if isinstance(section, type) and issubclass(section, msgspec.Struct) and section.__struct_fields__
 ]
 
@@ -79,6 +80,17 @@ def test_there_is_an_example_of_each_system_and_of_the_terms_of_a_track() -> Non
     terms = config.streams["channel-one"].licence.terms()[TrackType.UHD]
     assert terms is not None
     assert not terms.in_clear
+
+
+def test_there_is_an_example_of_a_key_server_and_of_each_kind_of_packager() -> None:
+    config = with_examples()
+    server = config.streams["channel-two"].key_server
+    assert server
+    plain = exchange.KeyServerConfig(url=server.url)
+    assert (server.version, server.content_id, server.timeout) == (plain.version, plain.content_id, plain.timeout)
+    by_aes, by_rsa = config.packagers
+    assert by_aes.key_file
+    assert by_rsa.rsa_key
 
 
 def test_no_dialect_lacks_names() -> None:

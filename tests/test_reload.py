@@ -57,6 +57,19 @@ def test_what_can_change_is_taken_over(changed: dict[str, dict[str, Any]]) -> No
             {"streams": {"news": {"origin": "http://origin.example/", "hls": "a.m3u8", "rotation": {"salt": True}}}},
             "streams.news.rotation.salt: ",
         ),
+        (
+            {
+                "streams": {
+                    "news": {
+                        "origin": "http://origin.example/",
+                        "hls": "a.m3u8",
+                        "schemes": ["cenc"],
+                        "key_server": {"url": "https://keys.example/speke"},
+                    }
+                }
+            },
+            "streams.news.key_server: ",
+        ),
     ],
 )
 def test_what_needs_a_restart_is_named(changed: dict[str, dict[str, Any]], named: str) -> None:

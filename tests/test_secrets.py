@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 
 from relay.config import Config, parse_config
 from relay.errors import ConfigError
@@ -12,6 +15,7 @@ from relay.gate.dialects.registry import JwtOptions
 from relay.gate.dialects.uri_signing import UriSigningOptions
 from relay.secrets import Secrets, read_secrets
 from tests.gate.platform import EC_KEY, public_pem
+from tests.keys.exchange.material import CERTIFICATE, recipient_key
 from tests.test_config import GOOD
 
 FILES = {
@@ -117,6 +121,61 @@ def test_those_of_transmitters_and_of_the_shared_log(base: Path) -> None:
     assert read(base, FASTLY).log_password == ""
     for secret in ("p" * 32, "poll-token", "swordfish", "a" * 32, "cdcd"):
         assert secret not in repr(secrets)
+
+
+PACKAGER = {"signer": "packager", "streams": ["news"]}
+NEWS = {"origin": "http://origin.example/", "hls": "a.m3u8", "schemes": ["cenc"]}
+SERVER = {"url": "https://keys.example/speke", "authorization_file": "poll", "certificate": "c.pem", "key": "c.key"}
+
+
+def write_recipient(base: Path, key: rsa.RSAPrivateKey | None = None) -> None:
+    certificate = load_der_x509_certificate(CERTIFICATE).public_bytes(Encoding.PEM)
+    (base / "c.pem").write_bytes(certificate)
+    pem = (key or recipient_key()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (base / "c.key").write_bytes(pem)
+
+
+def test_those_of_packagers_and_of_key_servers(base: Path) -> None:
+    write_recipient(base)
+    (base / "r.pem").write_bytes(
+        recipient_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    packagers = [{**PACKAGER, "key_file": "long", "iv_file": "cdni"}, {**PACKAGER, "signer": "rsa", "rsa_key": "r.pem"}]
+    secrets = read(base, FASTLY, packagers=packagers, streams={"news": {**NEWS, "key_server": SERVER}})
+    assert (secrets.packagers["packager"].aes_key, secrets.packagers["packager"].aes_iv) == (b"\xcd" * 32, bytes(16))
+    assert secrets.packagers["rsa"].rsa_key == recipient_key().public_key()
+    server = secrets.key_servers["news"]
+    assert server.recipient
+    certificate, key = server.recipient
+    assert (server.authorization, certificate) == ("poll-token", CERTIFICATE)
+    assert key.private_numbers() == recipient_key().private_numbers()
+    for secret in ("poll-token", "\\xcd"):
+        assert secret not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key_file": "short"}, "packagers[0]: an AES signing key has 16 or 32 bytes"),
+        ({"key_file": "salt"}, "packagers[0].key_file: not hexadecimal"),
+        ({"key_file": "", "iv_file": "", "rsa_key": "es.pem"}, "packagers[0]: not an RSA key"),
+        ({"key_file": "", "iv_file": "", "rsa_key": "salt"}, "packagers[0]: "),
+        ({"key_file": "none"}, "packagers[0].key_file: cannot be read"),
+    ],
+)
+def test_a_bad_signing_key_is_named(base: Path, change: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(base, FASTLY, packagers=[{**PACKAGER, "key_file": "long", "iv_file": "cdni", **change}])
+    assert message in str(caught.value)
+    assert "cdcd" not in str(caught.value)
+
+
+def test_a_recipients_key_that_is_not_of_its_certificate_is_named(base: Path) -> None:
+    write_recipient(base, rsa.generate_private_key(65537, 2048))
+    for change in ({}, {"certificate": "salt"}, {"key": "salt"}, {"key": "es.pem"}):
+        server = {**SERVER, **change}
+        with pytest.raises(ConfigError, match=r"news\.key_server\.certificate, streams\.news\.key_server\.key: "):
+            read(base, FASTLY, streams={"news": {**NEWS, "key_server": server}})
 
 
 def test_a_push_token_that_could_be_guessed_is_refused(base: Path) -> None:

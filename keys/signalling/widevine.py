@@ -13,7 +13,12 @@ _PROTECTION_SCHEME = 9 << 3 | 0
 
 
 def pssh(kids: Sequence[bytes], scheme: Scheme) -> bytes:
-    """The whole box, naming ``kids`` (16 bytes each) in the order given.
+    """The whole box around :func:`data`. Raises what that raises."""
+    return Pssh(WIDEVINE, data(kids, scheme)).encode()
+
+
+def data(kids: Sequence[bytes], scheme: Scheme) -> bytes:
+    """The message, naming ``kids`` (16 bytes each) in the order given.
 
     Raises :class:`SignallingError` without a key ID, and for AES-128, which Widevine does not know.
     """
@@ -25,7 +30,7 @@ def pssh(kids: Sequence[bytes], scheme: Scheme) -> bytes:
     key_ids = b"".join(bytes([_KEY_ID, len(kid)]) + kid for kid in kids)
     # The scheme's four-character code, read as a big-endian number.
     scheme_number = int.from_bytes(scheme.encode(), "big")
-    return Pssh(WIDEVINE, key_ids + bytes([_PROTECTION_SCHEME]) + _varint(scheme_number)).encode()
+    return key_ids + bytes([_PROTECTION_SCHEME]) + _varint(scheme_number)
 
 
 def _varint(value: int) -> bytes:

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control import audit, blocks, estimate, feed, keys, reference, revocations, short, ssf, status, taas
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -27,6 +27,7 @@ from relay.problems import API_PREFIXES, problems
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
     *estimate.OPERATIONS,
+    *keys.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
@@ -77,6 +78,8 @@ async def _authorized(request: web.Request, handler: Handler) -> web.StreamRespo
     if operation.credential != API_KEY if operation else not request.path.startswith(API_PREFIXES):
         return await handler(request)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if request.path == keys.SPEKE_PATH and scheme.lower() == "basic":
+        scheme, text = "bearer", keys.password_of(text.strip())
     key = request.app[NODE].policies.api_keys.find(text.strip().encode("utf-8", "surrogateescape"))
     if key is None or scheme.lower() != "bearer":
         raise ApiKeyError("send the API key: Authorization: Bearer …")

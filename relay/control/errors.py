@@ -92,6 +92,13 @@ class MediaTypeError(_ApiError):
     code = "media_type"
 
 
+class ExchangeRefusedError(_ApiError):
+    """A key exchange document that cannot be read or answered: 422."""
+
+    status = 422
+    code = "key_exchange"
+
+
 class BusyError(_ApiError):
     """As much of this is going on as may be: 429, and right to repeat after ``retry_after_s``."""
 

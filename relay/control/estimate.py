@@ -6,7 +6,7 @@ from aiohttp import web
 from relay.control.requests import decode, json_answer
 from relay.licensing.estimate import Estimate, Usage, estimate
 from relay.operation import Operation
-from relay.roles import READERS
+from relay.roles import OPERATORS
 
 _body: msgspec.json.Decoder[Usage] = msgspec.json.Decoder(Usage)
 
@@ -22,7 +22,7 @@ OPERATIONS = (
         path="/api/v1/drm/license/estimate",
         handler=post_estimate,
         tag="Licences",
-        roles=READERS,
+        roles=OPERATORS,
         body=Usage,
         answers={200: Estimate},
     ),

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the HTTP API, made from its operations."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import getdoc
 from typing import Any, cast
 
@@ -85,9 +85,10 @@ class _Schemas:
         # Parameters stand by themselves in OpenAPI, so the Structs that read them are none of its schemas.
         queries = {operation.query.__name__ for operation in operations if operation.query}
         self._queries = {name: _for_readers(components[name]) for name in queries}
-        self.components = {
-            name: _for_readers(schema) for name, schema in sorted(components.items()) if name not in queries
-        }
+        written_out = {name: _for_readers(schema) for name, schema in sorted(components.items()) if name not in queries}
+        # The type of a mapping's keys is written as one, too, and named by nothing.
+        named = set(_names_in([*self._by_type.values(), *self._queries.values(), *written_out.values()]))
+        self.components = {name: schema for name, schema in written_out.items() if name in named}
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type."""
@@ -100,6 +101,15 @@ class _Schemas:
             {"name": name, "in": "query", "required": name in schema["required"], "schema": one}
             for name, one in schema["properties"].items()
         ]
+
+
+def _names_in(schema: Any) -> Iterator[str]:
+    """The components that a schema refers to."""
+    for key, value in schema.items() if isinstance(schema, dict) else enumerate(schema):
+        if key == "$ref":
+            yield value.rpartition("/")[2]
+        elif isinstance(value, dict | list):
+            yield from _names_in(value)
 
 
 def _types_of(operations: Iterable[Operation]) -> Iterable[Any]:

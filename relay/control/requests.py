@@ -116,6 +116,8 @@ def read_query(request: web.Request, kind: type[S]) -> S:
     except msgspec.ValidationError as err:
         what, _, where = str(err).partition(" - at `$.")
         name = where.rstrip("`")
+        if name not in known:
+            raise RequestError(f"query: {what}") from None
         choices = _choices(known[name].type)
         raise RequestError(f"{name}: {'one of ' + ', '.join(choices) if choices else what}") from None
 

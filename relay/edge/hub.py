@@ -17,7 +17,7 @@ import structlog
 from relay.edge.key_bodies import jitter, keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
 from relay.edge.wheel import TICK_S, Wheel
-from relay.errors import RelayError
+from relay.errors import KeyPendingError, RelayError
 from relay.model import Session
 from relay.node import Node
 from relay.streams import Stream
@@ -154,7 +154,11 @@ class Hub:
         now = node.clock()
         pushing = now >= channel.push_at
         current = told_by(stream, node.gate, visitor, channel.cls, now) if pushing else None
-        keys = await self._lacking(stream, channel.told, current, now) if current else None
+        try:
+            keys = await self._lacking(stream, channel.told, current, now) if current else None
+        except KeyPendingError:
+            # Looked for again at the next heartbeat.
+            current, keys = None, None
         events = [_policy_event(stream, visitor.session)] if channel.policy_changed else []
         if current and keys is not None:
             events.append(_keys_event(stream, visitor.session, keys, current, now))

@@ -8,6 +8,7 @@ from keys.channel import NONCE_BYTES, seal_next_keys
 from keys.model import Scheme
 from relay.edge.key_bodies import keys_body, keys_json
 from relay.edge.visit import Visit
+from relay.errors import KeyPendingError
 from relay.grants import slots_of
 from relay.model import IN_CLEAR
 from relay.told import told_by
@@ -40,7 +41,12 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
     sealed = stream.ahead.get(mark)
     if sealed is None:
         slots = slots_of(stream, current.tracks, cls.scheme, sorted(period.start for period in coming))
-        body = keys_body(stream, session, keys_json(stream, slots), current.newest, now)
+        try:
+            keys = keys_json(stream, slots)
+        except KeyPendingError:
+            # What was asked for is there all the same.
+            return _NONE
+        body = keys_body(stream, session, keys, current.newest, now)
         await visit.node.salts.settle()
         sealed = seal_next_keys(stream.channel_key(session), body, stream.name, current.newest, urandom(NONCE_BYTES))
         stream.ahead.put(mark, sealed)

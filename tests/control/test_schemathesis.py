@@ -29,6 +29,7 @@ from relay.app import listening
 from relay.edge.licence import OPERATIONS as PLAYERS
 from relay.operation import IDEMPOTENCY_KEY
 from tests.control.desk import API_KEY, desk_config, desk_secrets
+from tests.keys.exchange.material import REQUEST
 
 DOCUMENT = json.loads((Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_bytes())
 EXAMPLES = 20
@@ -94,7 +95,7 @@ def relay() -> Iterator[Relay]:
         yield made
 
 
-@schemathesis.serializer("application/x-ndjson", "application/secevent+jwt")
+@schemathesis.serializer("application/xml", "application/x-ndjson", "application/secevent+jwt")
 def as_it_is(_: schemathesis.SerializationContext, value: object) -> bytes:
     return str(value).encode()
 
@@ -160,9 +161,19 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
         ask("GET", path)
     for file in ("page.js", "page.css"):
         ask("GET", "/api/docs/{file}", path_parameters={"file": file})
+    usage = {"viewers": 10, "duration_s": 3600, "renewal_interval_s": 60}
+    ask("POST", "/api/v1/drm/license/estimate", usage)
+    ask("GET", "/api/v1/keys/cpix", query={"stream": "vod", "period": 0})
+    ask("POST", "/api/v1/keys/cpix", REQUEST, media_type="application/xml")
+    ask("POST", "/api/v1/keys/speke", REQUEST, media_type="application/xml", headers={"X-Speke-Version": "2.0"})
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
-    # test_feed.py.
-    elsewhere = {("GET", f"{api}/status/{{id}}"), ("POST", "/ssf/events"), ("GET", f"{api}/stream")}
+    # test_feed.py, what packagers sign in test_keys.py.
+    elsewhere = {
+        ("GET", f"{api}/status/{{id}}"),
+        ("POST", "/ssf/events"),
+        ("GET", f"{api}/stream"),
+        ("POST", "/api/v1/keys/widevine"),
+    }
     of_players = {(one.method, one.path) for one in PLAYERS}
     assert every - ask.asked == elsewhere | of_players

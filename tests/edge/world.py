@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
 from relay.app import listening
 from relay.config import parse_config
+from relay.exchange.material import KeyServerMaterial
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
 from relay.licensing.material import Material
@@ -91,11 +93,14 @@ async def running_world(
     origin_app: web.Application,
     world_of: Callable[[str], dict[str, Any]],
     material: Material | None = None,
+    packagers: Sequence[tuple[Signer, Sequence[str]]] = (),
+    key_servers: Mapping[str, KeyServerMaterial] | None = None,
     **issuer: Any,
 ) -> AsyncIterator[World]:
     """A relay before ``origin_app``; ``world_of`` gives the configuration's streams for the origin's URL.
 
-    ``material`` is what licences are made with, ``issuer`` are further settings of the platform as an issuer.
+    ``material`` is what licences are made with, ``packagers`` may ask for keys of streams, ``key_servers`` give those
+    of streams, ``issuer`` are further settings of the platform as an issuer.
     """
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(origin_app, shutdown_timeout=0.1)
@@ -120,11 +125,21 @@ async def running_world(
                 },
                 "origin": {"read_timeout": "1s", "connect_timeout": "1s"},
                 "streams": world_of(origin),
+                "packagers": [
+                    {"signer": signer.name, "streams": list(names), "rsa_key": "-"} for signer, names in packagers
+                ],
             },
             "test",
         )
         issuers = {"https://platform.example": [TokenKey.symmetric("k1", SECRET)]}
-        secrets = Secrets(KEY_RING, issuers, API_KEY.encode(), licences=material or Material())
+        secrets = Secrets(
+            KEY_RING,
+            issuers,
+            API_KEY.encode(),
+            licences=material or Material(),
+            packagers={signer.name: signer for signer, _ in packagers},
+            key_servers=key_servers or {},
+        )
         where = await stack.enter_async_context(listening(config, secrets, Path()))
         client = await stack.enter_async_context(aiohttp.ClientSession())
         yield World(f"http://127.0.0.1:{where.edge[1]}", f"http://127.0.0.1:{where.control[1]}", client)

@@ -157,7 +157,7 @@ _CBOR_NOTATION = Notation(cbor2.loads, cbor2.dumps, _ODD_BINARY, _CBOR)
 _PACKED = Notation(msgspec.msgpack.decode, msgspec.msgpack.encode, _ODD_BINARY, _CBOR)
 _JSON_TARGETS = (
     *("jwt-claims", "uri-signing-claims", "secure-media-claims", "status-list-claims", "scope-json"),
-    *("jwks", "items-array", "body", "set-claims", "clear-key"),
+    *("jwks", "items-array", "body", "set-claims", "clear-key", "packager"),
 )
 NOTATIONS: Mapping[str, Notation] = {
     **dict.fromkeys(_JSON_TARGETS, _JSON_NOTATION),

@@ -29,6 +29,7 @@ from relay.state.messages import Claim, Envelope, Heartbeat, Message, Report, sp
 from relay.state.state import State
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
 from tests.fuzz.documents import URLS, _signed_set
+from tests.fuzz.exchange import GOOD_INPUTS
 from tests.fuzz.target import CORPUS, GOOD
 from tests.fuzz.tokens import (
     ENCRYPTION_KEY,
@@ -366,7 +367,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
     _documents(found)
     _records(found)
     _media(found)
-    return found
+    return found | GOOD_INPUTS
 
 
 def main() -> None:

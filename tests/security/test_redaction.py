@@ -13,11 +13,17 @@ import pytest
 from aiohttp import web
 
 from keys import base64url
+from keys.exchange import packager
+from keys.exchange.encryption import DocumentSecrets
+from keys.exchange.model import KeyEntry
+from keys.exchange.speke import OutsideKey
 from keys.licences.clearkey import JsonWebKey
 from keys.material import ContentKey, RootKey
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.control.transmitters import Transmitter
+from relay.exchange.material import KeyServerMaterial
+from relay.exchange.settings import KeyServerConfig
 from relay.gate.carriers import Carrier, Credential
 from relay.gate.dialects.akamai import AkamaiOptions
 from relay.gate.dialects.jws import take_apart
@@ -168,6 +174,8 @@ def test_objects_that_hold_secrets_do_not_print_them() -> None:
         Secrets(ring, {"i": [key]}, secret, {"i": AkamaiOptions(salt=text)}, {"t": own}, text),
         Transmitter("i", "a", KeySet([key]), push_token=text, poll_token=text), LogSettings("redis://h", password=text),
         PinnedSet(KeySet([key]), f"https://h/?key={text}"), JsonWebKey("oct", "kid", base64url.encode(secret[:16])),
+        packager.Signer("p", secret, secret[:16]), DocumentSecrets(secret, secret), KeyEntry(b"kid", key=secret),
+        OutsideKey(b"kid", secret), KeyServerMaterial(KeyServerConfig(url="https://h/"), text),
     ]  # fmt: skip
     told.said = {f"{type(held).__name__}": f"{held!r} {held}" for held in holders}
     assert not told.leaks()
