@@ -3,6 +3,7 @@
 Keys ``guarded`` by a DRM system's licence may be of track types that ask something of devices; others may not.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from keys.model import KeySlot, Scheme, TrackType
@@ -33,7 +34,7 @@ def grant(stream: Stream, gate: Gate, visitor: Visitor, scheme: Scheme, now: flo
 
 
 def grant_for(
-    stream: Stream, gate: Gate, visitor: Visitor, kids: tuple[bytes, ...], now: float, *, guarded: bool = False
+    stream: Stream, gate: Gate, visitor: Visitor, kids: Set[bytes], now: float, *, guarded: bool = False
 ) -> Grant:
     """The grant under the scheme that the key IDs asked for belong to.
 
@@ -60,5 +61,8 @@ def tracks_of(stream: Stream, gate: Gate, visitor: Visitor, *, guarded: bool = F
     return [
         track
         for track in TrackType
-        if track in there and (guarded or stream.config.in_clear(track)) and not gate.may_have(visitor, track)
+        if track in there
+        and track in stream.config.licence.allowed
+        and (guarded or stream.config.in_clear(track))
+        and not gate.may_have(visitor, track)
     ]

@@ -62,7 +62,9 @@ _STATUS = {
     Reason.SECURITY_LEVEL: 403,
     Reason.OUTPUT_PROTECTION: 403,
     Reason.DEVICE_REFUSED: 403,
+    Reason.DEVICE_REVOKED: 403,
     Reason.DEVICE_UNFIT: 403,
+    Reason.LICENCE_REFUSED: 403,
     Reason.LICENCE_PERSISTENCE: 403,
     Reason.LICENCE_EXPIRED: 403,
 }
@@ -76,7 +78,7 @@ _CHALLENGES: Mapping[str, str] = {
 _FAULTS: Mapping[str, Status] = {
     RequestError.code: Status.INVALID_MESSAGE,
     ProtocolVersionError.code: Status.PROTOCOL_VERSION,
-    Reason.DEVICE_REFUSED: Status.DEVICE_REVOKED,
+    Reason.DEVICE_REVOKED: Status.DEVICE_REVOKED,
     RelayError.code: Status.INTERNAL,
 }
 """Of PlayReady; anything else is the service's own affair."""

@@ -1,18 +1,17 @@
 """What an issuer publishes and the relay fetches, as configured: its key set, and the status lists of its tokens."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
 from relay.errors import ConfigError
+from relay.exposure import is_exposed
 from relay.gate.dialects.claims import MAX_STATUS_URI
 from relay.units import Duration
 
 MIN_KEY_REFRESH = Duration.parse("10s")
 MIN_LIST_REFRESH = Duration.parse("1s")
 _WITH_STATUS = ("jwt", "cat")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _URL = r"^https?://[^\s?#@/]+/[^\s#@]*\Z"
 StatusListUrl = Annotated[str, Meta(pattern=_URL, max_length=MAX_STATUS_URI)]
 
@@ -38,7 +37,7 @@ class StatusListsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def check_key_set(where: str, jwks: JwksConfig) -> None:
     """Raises :class:`ConfigError` for a key set that others could meddle with, or times that contradict."""
-    if _is_exposed(jwks.url):
+    if is_exposed(jwks.url):
         raise ConfigError(f"{where}.url: whoever is on the way could put keys of his own there. Write it with https.")
     _check_times(where, jwks.refresh, jwks.keep, MIN_KEY_REFRESH)
 
@@ -48,13 +47,9 @@ def check_status_lists(where: str, lists: StatusListsConfig, dialect: str) -> No
     if dialect not in _WITH_STATUS:
         raise ConfigError(f"{where}: tokens of {dialect} name no status list. Choose dialect jwt or cat.")
     for number, url in enumerate(lists.urls):
-        if _is_exposed(url):
+        if is_exposed(url):
             raise ConfigError(f"{where}.urls[{number}]: whoever is on the way could hold it back. Write it with https.")
     _check_times(where, lists.refresh, lists.keep, MIN_LIST_REFRESH)
-
-
-def _is_exposed(url: str) -> bool:
-    return not url.startswith("https:") and urlsplit(url).hostname not in _LOOPBACK
 
 
 def _check_times(where: str, refresh: Duration, keep: Duration, least: Duration) -> None:

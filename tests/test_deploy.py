@@ -79,6 +79,14 @@ def test_there_is_an_example_of_each_system_and_of_the_terms_of_a_track() -> Non
     assert not config.streams["channel-one"].licence.in_clear(TrackType.UHD)
 
 
+def test_there_is_an_example_of_each_bridge() -> None:
+    text = re.sub(r"(?m)^#   (?=\S)", "", SAMPLE.read_text())
+    licences = parse_config(tomllib.loads(text), "sample").licences
+    assert licences.widevine_bridge
+    assert licences.playready_bridge
+    assert licences.fairplay_bridge
+
+
 def test_no_dialect_lacks_names() -> None:
     assert DEFAULT_NAMES.keys() == DIALECTS.keys()
     assert Names() not in DEFAULT_NAMES.values()

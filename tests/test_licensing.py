@@ -3,12 +3,15 @@
 import asyncio
 import os
 import signal
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from structlog.testing import capture_logs
 
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import DrmSystem
@@ -24,11 +27,13 @@ from relay.gate.dialects.keys import TokenKey
 from relay.gate.replay import SeenOnce
 from relay.licensing import repeats as repeats_module
 from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
+from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
+from relay.licensing.process import DeskProcess
 from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
 from relay.licensing.settings import LicenceConfig
-from relay.licensing.terms import MAX_KEYS, granted_keys, renewed_term_of, term_of
-from relay.licensing.workers import LicencesBusyError, LicenceWorkers
+from relay.licensing.terms import MAX_KEYS, granted_keys, granted_slots, renewed_term_of, term_of
+from relay.licensing.workers import Lane, LicenceFailedError, LicencesBusyError
 from relay.model import Session
 from relay.secrets import Secrets, read_secrets
 from tests.keys.licences import fairplay_device, playready_client
@@ -113,13 +118,31 @@ def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error
 def test_keys_asked_for_come_first_and_the_oldest_are_left_out() -> None:
     slots = [KeySlot("news", TrackType.SD, Scheme.CENC, 1, period) for period in (None, *range(0, 200_000, 1000))]
 
-    def key_of(slot: KeySlot) -> ContentKey:
-        return ContentKey(str(slot.period).encode(), b"", b"", b"")
+    def kid_of(slot: KeySlot) -> bytes:
+        return str(slot.period).encode()
 
-    keys = granted_keys(licence_of(tracks={"sd": {"security": "L1"}}), slots, key_of, [b"3000"])
+    kept = granted_slots(slots, kid_of, frozenset([b"3000"]))
+    assert [slot.period for slot in kept[:3]] == [3000, None, 199_000]
+    assert len(kept) == MAX_KEYS
+    keys = granted_keys(
+        licence_of(tracks={"sd": {"security": "L1"}}), kept, lambda slot: ContentKey(kid_of(slot), b"", b"", b"")
+    )
     assert [granted.key.kid for granted in keys[:3]] == [b"3000", b"None", b"199000"]
-    assert len(keys) == MAX_KEYS
     assert {granted.security for granted in keys} == {Security.HARDWARE}
+
+
+def test_key_ids_are_derived_until_those_asked_for_are_found() -> None:
+    slots = [KeySlot("news", TrackType.SD, Scheme.CENC, 1, period) for period in (None, *range(0, 200_000, 1000))]
+    derived: list[KeySlot] = []
+
+    def kid_of(slot: KeySlot) -> bytes:
+        derived.append(slot)
+        return str(slot.period).encode()
+
+    assert len(granted_slots(slots, kid_of, frozenset([b"None"]))) == MAX_KEYS
+    assert derived == slots[:1]
+    assert len(granted_slots(slots, kid_of, frozenset())) == MAX_KEYS
+    assert derived == slots[:1]
 
 
 def test_a_challenge_is_good_once_and_for_its_session_a_little_longer() -> None:
@@ -248,37 +271,95 @@ def fairplay_material(derive_secret: str = FAIRPLAY["derive_secret"]) -> Materia
     return Material(fairplay=FairPlayMaterial((credentials,), derive_secret))
 
 
-async def opened_by(workers: LicenceWorkers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
-    lane = workers.lane(DrmSystem.FAIRPLAY)
+async def opened_by(issuers: Issuers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
+    lane = issuers.of(DrmSystem.FAIRPLAY)
     assert lane
     spc = FairPlayDevice().spc()
     calls = (lane.open(DrmSystem.FAIRPLAY, spc, fairplay_device.NOW) for _ in range(count))
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
+def lane_of(issuers: Issuers) -> Lane:
+    lane = issuers.of(DrmSystem.FAIRPLAY)
+    assert isinstance(lane, Lane)
+    return lane
+
+
 async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
-    workers = LicenceWorkers(fairplay_material(), 1, 2)
+    issuers = Issuers(fairplay_material(), 1, 2, 10.0)
     try:
-        assert workers.lane(DrmSystem.WIDEVINE) is None
-        found = await opened_by(workers, 4)
+        assert issuers.of(DrmSystem.WIDEVINE) is None
+        found = await opened_by(issuers, 4)
         assert [type(one) for one in found] == [Opened, Opened, LicencesBusyError, LicencesBusyError]
-        lane = workers.lane(DrmSystem.FAIRPLAY)
-        assert lane
+        lane = lane_of(issuers)
         first = found[0]
         assert isinstance(first, Opened)
         assert first.kind is Kind.NEW
-        assert lane._executor
-        (pid,) = lane._executor._processes
-        os.kill(pid, signal.SIGKILL)
-        assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
-        assert [type(one) for one in await opened_by(workers)] == [Opened]
+        assert lane.pid
+        os.kill(lane.pid, signal.SIGKILL)
+        with capture_logs() as logs:
+            assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+        assert [(one["event"], one["system"], one["how"]) for one in logs] == [
+            ("licence_process_lost", "fairplay", "ended (exit code -9)")
+        ]
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
         # What the dead process had opened is not confused with what its successor has.
         made = await lane.make(first, None, fairplay_device.NOW)
         assert isinstance(made, Refusal)
         assert made.reason == FORGOTTEN
     finally:
-        await workers.close()
-    assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
+        await issuers.close()
+    assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+
+
+def hanging_d(_: bytes, __: bytes) -> bytes:
+    time.sleep(600)
+    return b""
+
+
+async def test_a_plug_in_that_never_returns_costs_its_process_and_holds_up_neither_others_nor_the_end() -> None:
+    issuers = Issuers(fairplay_material("tests.test_licensing:hanging_d"), 1, 8, 0.2)
+    with capture_logs() as logs:
+        assert {type(one) for one in await opened_by(issuers, 2)} == {LicencesBusyError}
+    assert {(one["event"], one["how"]) for one in logs} == {
+        ("licence_process_lost", "took longer than 0.2 s (exit code -9)")
+    }
+    waiting = asyncio.create_task(opened_by(issuers))
+    await asyncio.sleep(0)
+    await issuers.close()
+    assert {type(one) for one in await waiting} == {LicencesBusyError}
+
+
+async def test_starting_a_process_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_in: list[str] = []
+    start = DeskProcess.__init__
+
+    def noted(self: DeskProcess, material: Material) -> None:
+        started_in.append(threading.current_thread().name)
+        start(self, material)
+
+    monkeypatch.setattr(DeskProcess, "__init__", noted)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    finally:
+        await issuers.close()
+    assert len(started_in) == 1
+    assert started_in != [threading.main_thread().name]
+
+
+async def test_what_is_not_wanted_is_forgotten() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        (opened,) = await opened_by(issuers)
+        assert isinstance(opened, Opened)
+        lane = lane_of(issuers)
+        lane.drop(opened)
+        made = await lane.make(opened, None, fairplay_device.NOW)
+        assert isinstance(made, Refusal)
+        assert made.reason == FORGOTTEN
+    finally:
+        await issuers.close()
 
 
 def test_two_desks_never_give_the_same_ticket() -> None:
@@ -291,11 +372,11 @@ def test_two_desks_never_give_the_same_ticket() -> None:
 
 
 async def test_whoever_waits_when_the_processes_are_replaced_is_told_to_ask_again() -> None:
-    workers = LicenceWorkers(fairplay_material(), 1, 8)
-    waiting = asyncio.create_task(opened_by(workers, 8))
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    waiting = asyncio.create_task(opened_by(issuers, 8))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await workers.close()
+    await issuers.close()
     assert {type(one) for one in await waiting} == {Opened, LicencesBusyError}
 
 
@@ -304,13 +385,17 @@ def failing_d(_: bytes, __: bytes) -> bytes:
 
 
 async def test_what_a_plug_in_raises_is_a_failure_of_ours() -> None:
-    workers = LicenceWorkers(fairplay_material("tests.test_licensing:failing_d"), 1, 2)
+    issuers = Issuers(fairplay_material("tests.test_licensing:failing_d"), 1, 2, 10.0)
     try:
-        (error,) = await opened_by(workers)
-        assert type(error).__name__ == "DeskError"
-        assert "OSError" in str(error)
+        with capture_logs() as logs:
+            (error,) = await opened_by(issuers)
+        assert isinstance(error, LicenceFailedError)
+        assert [(one["event"], one["system"], one["error"]) for one in logs] == [
+            ("licence_work_failed", "fairplay", "OSError")
+        ]
+        assert "no library" not in str(logs)
     finally:
-        await workers.close()
+        await issuers.close()
 
 
 async def test_a_reload_takes_over_changed_material_and_leaves_the_rest_at_work() -> None:
@@ -323,7 +408,7 @@ async def test_a_reload_takes_over_changed_material_and_leaves_the_rest_at_work(
 
     async with running_node(before, secrets(Material()), Path()) as node:
         none = node.licences
-        assert none.lane(DrmSystem.FAIRPLAY) is None
+        assert none.of(DrmSystem.FAIRPLAY) is None
         await node.reload(before, secrets(Material()))
         assert node.licences is none
         await node.reload(before, secrets(fairplay_material()))

@@ -48,17 +48,18 @@ async def post_licence(request: web.Request) -> web.StreamResponse:
 
 async def get_certificate(request: web.Request) -> web.StreamResponse:
     """The FairPlay certificate (DER), which players need to make a challenge. It is public."""
-    material = request.app[NODE].licences.material.fairplay
-    if material is None:
+    certificate = request.app[NODE].licences.material.fairplay_certificate
+    if certificate is None:
         return denied(request, Deny(Reason.SYSTEM_UNSUPPORTED, "no licences of fairplay are issued here"))
     headers = {"Cache-Control": "public, max-age=300"}
-    return web.Response(body=material.certificate, content_type="application/octet-stream", headers=headers)
+    return web.Response(body=certificate, content_type="application/octet-stream", headers=headers)
 
 
 async def _answer(request: web.Request, visit: Visit) -> Result:
+    expected = _expected_system(request)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            detected = detect(await request.read(), request.headers.get("Content-Type", ""))
+            detected = detect(await request.read(), request.headers.get("Content-Type", ""), expected)
     except LicenceRequestError as err:
         raise RequestError(str(err)) from None
     except (web.RequestPayloadError, TimeoutError):
@@ -85,10 +86,18 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
     await node.manifests.ensure_timeline(stream)
-    granted = grant_for(stream, node.gate, visit.visitor, challenge.kids, node.clock())
+    granted = grant_for(stream, node.gate, visit.visitor, frozenset(challenge.kids), node.clock())
     keys = [stream.content_key(slot) for slot in granted.slots]
     await node.salts.settle()
     return licence(keys, challenge.type)
+
+
+def _expected_system(request: web.Request) -> DrmSystem | None:
+    name = request.query.get("drm")
+    try:
+        return None if name is None else DrmSystem(name)
+    except ValueError:
+        raise RequestError(f"drm is none of {', '.join(DrmSystem)}") from None
 
 
 def _visit_of_licence(request: web.Request) -> Visit | Deny:

@@ -20,7 +20,7 @@ import keys.licences.terms
 from keys import base64url
 from keys.licences.protobuf import Message, encode
 from keys.licences.terms import Security
-from keys.licences.widevine import Model
+from keys.licences.widevine import Model, Unserved
 from keys.material import ContentKey
 from keys.model import KeySignal, Scheme, TrackType
 from keys.signalling import playready as playready_signalling
@@ -296,7 +296,7 @@ async def test_devices_of_foreign_roots_and_withdrawn_ones_are_refused(world: Wo
     foreign = widevine_client.signed(widevine_client.new_request())
     assert reason_of(await ask(world, "vod", foreign)) == (400, "request_invalid")
     withdrawn = WidevineDevice(serial=b"withdrawn").challenge(kid)
-    assert reason_of(await ask(world, "vod", withdrawn)) == (403, "device_refused")
+    assert reason_of(await ask(world, "vod", withdrawn)) == (403, "device_revoked")
 
 
 async def test_a_player_may_repeat_its_challenge_and_nobody_else(world: World) -> None:
@@ -396,9 +396,10 @@ async def test_a_device_may_hide_who_it_is_from_all_but_the_service(world: World
 
 def test_every_refusal_has_a_reason_of_the_relay() -> None:
     folder = Path(keys.licences.terms.__file__).parent
-    systems = (folder / name for name in ("widevine", "playready", "fairplay"))
+    systems = (folder / name for name in ("widevine", "playready", "fairplay", "bridges"))
     text = "".join(source.read_text() for system in systems for source in system.glob("*.py"))
     named = set(re.findall(r'LicenceRefusedError\(\s*"([a-z-]+)"', text)) | set(re.findall(r'return "([a-z-]+)"', text))
+    named |= {unserved.value for unserved in Unserved}
     assert named - {"released"} == set(REASONS)
 
 
