@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import DrmSystem
-from keys.licences.terms import Hdcp, Outputs, Security, Term
+from keys.licences.terms import Device, Hdcp, Outputs, Platform, Security, Term
 from keys.licences.widevine import Model
 from keys.material import ContentKey, RootKey
 from keys.model import KeySlot, Scheme, TrackType
@@ -108,6 +109,9 @@ def test_a_renewal_takes_off_what_was_played() -> None:
         ({"duration": "1m", "renew_every": "2m"}, "streams.news.licence.renew_every: longer than 'duration'"),
         ({"tracks": {"8k": {}}}, "Invalid enum value '8k'"),
         ({"tracks": {"hd": {"security": "L2"}}}, "Invalid enum value 'L2'"),
+        ({"allowed": []}, "allowed"),
+        ({"devices": {"refuse": [{}]}}, r"licence\.devices\.refuse\[0\]: covers every device"),
+        ({"devices": {"allow": [{"client_info": "x"}]}}, "unknown field `client_info`"),
     ],
 )
 def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error: str) -> None:
@@ -360,6 +364,101 @@ async def test_what_is_not_wanted_is_forgotten() -> None:
         assert made.reason == FORGOTTEN
     finally:
         await issuers.close()
+
+
+WIDEVINE_BRIDGE: dict[str, Any] = {
+    "url": "https://licences.example/getlicense/me",
+    "provider": "me",
+    "key": "root.hex",
+    "iv": "iv.hex",
+}
+PLAYREADY_BRIDGE: dict[str, Any] = {"url": "https://playready.example/", "secret": "root.hex"}
+FAIRPLAY_BRIDGE: dict[str, Any] = {
+    "process": "tests.keys.licences.fairplay_module:process",
+    "certificate": "fairplay.cer",
+}
+
+
+def test_bridges_are_read_from_files_and_shown_nowhere(base: Path) -> None:
+    (base / "iv.hex").write_text("ef" * 16)
+    licences = {
+        "widevine_bridge": {**WIDEVINE_BRIDGE, "timeout": "2s", "requests": 7},
+        "playready_bridge": PLAYREADY_BRIDGE,
+        "fairplay_bridge": FAIRPLAY_BRIDGE,
+    }
+    material = read_secrets(configured(None, licences), base).licences
+    assert material.widevine_bridge
+    assert material.widevine_bridge.account.iv == b"\xef" * 16
+    assert (material.widevine_bridge.server.timeout_s, material.widevine_bridge.server.requests) == (2.0, 7)
+    assert material.playready_bridge
+    assert material.playready_bridge.secret == b"\xab" * 32
+    assert material.fairplay_certificate == (base / "fairplay.cer").read_bytes()
+    for secret in (b"\xef" * 16, b"\xab" * 32):
+        assert repr(secret)[2:-1] not in repr(material)
+    assert "licences.example" not in repr(material)
+
+
+@pytest.mark.parametrize(
+    ("licences", "error"),
+    [
+        (
+            {"widevine": WIDEVINE, "widevine_bridge": WIDEVINE_BRIDGE},
+            r"licences\.widevine_bridge: .*licences\.widevine is there, too",
+        ),
+        (
+            {"widevine_bridge": {**WIDEVINE_BRIDGE, "url": "http://licences.example/"}},
+            r"url: keys would travel in clear",
+        ),
+        ({"playready_bridge": {**PLAYREADY_BRIDGE, "url": "http://10.0.0.1/"}}, r"url: keys would travel in clear"),
+        ({"widevine_bridge": {**WIDEVINE_BRIDGE, "iv": "root.hex"}}, r"licences\.widevine_bridge: .*its IV 16"),
+        (
+            {"playready_bridge": {**PLAYREADY_BRIDGE, "secret": "ask.hex"}},
+            r"playready_bridge\.secret: 16 bytes, expected 32",
+        ),
+        ({"fairplay_bridge": {**FAIRPLAY_BRIDGE, "process": "os:nothing"}}, r"fairplay_bridge: process: module 'os'"),
+        ({"time_limit": "500ms"}, r"licences\.time_limit: less than a second"),
+    ],
+)
+def test_bridges_that_are_unusable_are_refused_by_name(base: Path, licences: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        read_secrets(configured(None, licences), base)
+
+
+BOX = Device("widevine", b"", Security.SOFTWARE, "Acme Box 12", "Acme", 7, Platform.CLAIMED)
+
+
+@pytest.mark.parametrize(
+    ("devices", "admitted"),
+    [
+        ({}, True),
+        ({"allow": [{"system_id": 7}]}, True),
+        ({"allow": [{"system_id": 8}]}, False),
+        ({"allow": [{"system_id": 8}, {"make": "ACME"}]}, True),
+        ({"allow": [{"system": "playready", "make": "acme"}]}, False),
+        ({"allow": [{"model": "acme box 1?"}]}, True),
+        ({"refuse": [{"make": "acme", "model": "*box 13"}]}, True),
+        ({"refuse": [{"make": "acme", "model": "*box 12"}]}, False),
+        ({"allow": [{"system_id": 7}], "refuse": [{"system_id": 7}]}, False),
+        ({"platform": "claimed"}, True),
+        ({"platform": "verified"}, False),
+    ],
+)
+def test_devices_are_let_in_by_their_kind(devices: dict[str, Any], admitted: bool) -> None:
+    licence = licence_of(devices=devices)
+    assert licence.devices.admits(BOX) is admitted
+    # Whoever is not told passes no list, and gets no key without a licence.
+    assert licence.devices.admits(None) is (not devices)
+    assert licence.in_clear(TrackType.SD) is (not devices)
+
+
+def test_a_system_id_is_none_where_a_system_has_none() -> None:
+    devices = licence_of(devices={"refuse": [{"system_id": 0}]}).devices
+    assert devices.admits(replace(BOX, system="playready", system_id=0))
+
+
+def test_track_types_that_are_not_allowed_go_to_nobody() -> None:
+    licence = licence_of(allowed=["audio", "sd"])
+    assert [track for track in TrackType if licence.in_clear(track)] == [TrackType.AUDIO, TrackType.SD]
 
 
 def test_two_desks_never_give_the_same_ticket() -> None:
