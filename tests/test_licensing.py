@@ -26,11 +26,11 @@ from relay.config import Config, parse_config
 from relay.errors import ConfigError
 from relay.gate.dialects.keys import TokenKey
 from relay.gate.replay import SeenOnce
+from relay.licensing import process as process_module
 from relay.licensing import repeats as repeats_module
 from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
 from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
-from relay.licensing.process import DeskProcess
 from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
 from relay.licensing.settings import LicenceConfig
 from relay.licensing.terms import MAX_KEYS, granted_keys, granted_slots, renewed_term_of, term_of
@@ -336,13 +336,13 @@ async def test_a_plug_in_that_never_returns_costs_its_process_and_holds_up_neith
 
 async def test_starting_a_process_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     started_in: list[str] = []
-    start = DeskProcess.__init__
+    spawn = process_module._spawn
 
-    def noted(self: DeskProcess, material: Material) -> None:
+    def noted(material: Material) -> Any:
         started_in.append(threading.current_thread().name)
-        start(self, material)
+        return spawn(material)
 
-    monkeypatch.setattr(DeskProcess, "__init__", noted)
+    monkeypatch.setattr(process_module, "_spawn", noted)
     issuers = Issuers(fairplay_material(), 1, 8, 10.0)
     try:
         assert [type(one) for one in await opened_by(issuers)] == [Opened]
@@ -470,13 +470,37 @@ def test_two_desks_never_give_the_same_ticket() -> None:
     assert len(tickets) == 2
 
 
-async def test_whoever_waits_when_the_processes_are_replaced_is_told_to_ask_again() -> None:
+async def test_what_was_asked_when_the_processes_are_replaced_is_answered_and_no_more() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    waiting = asyncio.create_task(opened_by(issuers, 8))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await issuers.close()
+    assert {type(one) for one in await waiting} == {Opened}
+    assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+
+
+async def test_whoever_asks_while_a_process_starts_for_a_configuration_that_goes_is_told_to_ask_again() -> None:
     issuers = Issuers(fairplay_material(), 1, 8, 10.0)
     waiting = asyncio.create_task(opened_by(issuers, 8))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await issuers.close()
-    assert {type(one) for one in await waiting} == {Opened, LicencesBusyError}
+    assert {type(one) for one in await waiting} == {LicencesBusyError}
+
+
+async def test_who_went_away_while_a_licence_was_made_leaves_no_mark() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+        gone = asyncio.create_task(opened_by(issuers))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+        assert lane_of(issuers).waiting == 0
+    finally:
+        await issuers.close()
 
 
 def failing_d(_: bytes, __: bytes) -> bytes:

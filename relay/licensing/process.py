@@ -1,12 +1,20 @@
-"""A process with a :class:`Desk`, and how a thread of the relay talks to it."""
+"""A process with a :class:`Desk`, and the socket by which the relay's event loop talks to it.
 
+Requests wait in the socket and are answered in their order; each is a length of 4 bytes and a pickled value, of our own
+making on either side.
+"""
+
+import asyncio
 import os
+import pickle
 import signal
+import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from relay.licensing.desk import Desk
@@ -17,6 +25,7 @@ T = TypeVar("T")
 
 START_S = 30.0
 """The longest that a process may take to begin."""
+_LENGTH_BYTES = 4
 
 
 class ProcessLostError(Exception):
@@ -31,72 +40,141 @@ class Failure:
 
 
 class DeskProcess:
-    """One process. Its methods block, and are for one thread at a time.
+    """One process at work. Whatever takes it longer than ``limit_s`` costs it its life."""
 
-    Starting one raises :class:`ProcessLostError`, and so does a call after which there is none any more.
-    """
+    def __init__(
+        self, process: SpawnProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit_s: float
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._limit_s = limit_s
+        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._late = False
+        self._reading = asyncio.create_task(self._read())
 
-    def __init__(self, material: Material) -> None:
-        context = get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, material), name="licences", daemon=True)
+    @classmethod
+    async def start(cls, material: Material, limit_s: float) -> "DeskProcess":
+        """Start one, off the event loop. Raises :class:`ProcessLostError`."""
+        ours, process = await asyncio.to_thread(_spawn, material)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
-            self._process.start()
-        except OSError as err:
-            raise ProcessLostError(f"cannot be started: {err.strerror}") from None
-        theirs.close()
-        self._receive(START_S)
+            async with asyncio.timeout(START_S):
+                await _receive(reader)
+        except (TimeoutError, EOFError, OSError):
+            writer.close()
+            raise ProcessLostError(await asyncio.to_thread(_ended, process, "did not begin")) from None
+        return cls(process, reader, writer, limit_s)
 
     @property
     def pid(self) -> int | None:
         """The process's id."""
         return self._process.pid
 
-    def call(
-        self, limit_s: float, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T | Failure:
-        """What a method of :class:`Desk` gives there. One that takes longer than ``limit_s`` costs the process."""
-        try:
-            self._connection.send((work, args, kwargs))
-        except OSError:
-            raise self._lost("ended") from None
-        found: T | Failure = self._receive(limit_s)
-        return found
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended."""
+        return self._reading.done()
 
-    def end(self, patience_s: float = 0.0) -> None:
-        """End the process, by force if it has not ended by itself after a time."""
-        self._connection.close()
-        self._process.join(patience_s)
+    def ask(
+        self, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T | Failure]:
+        """What a method of :class:`Desk` will give there. Raises :class:`ProcessLostError`, and so may the answer."""
+        if self.lost:
+            raise ProcessLostError("ended")
+        answer: asyncio.Future[T | Failure] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        self._writer.write(_framed((work, args, kwargs)))
+        if self._timer is None:
+            self._await_answer()
+        return answer
+
+    async def close(self) -> None:
+        """End the process when it has done what it was asked."""
+        if self._asked:
+            await asyncio.wait(list(self._asked))
+        self._writer.close()
+        await self._reading
+
+    def _await_answer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._take_too_long)
+
+    def _take_too_long(self) -> None:
+        self._late = True
         self._process.kill()
-        self._process.join()
 
-    def _receive(self, limit_s: float) -> Any:
+    async def _read(self) -> None:
         try:
-            if not self._connection.poll(limit_s):
-                raise self._lost(f"took longer than {limit_s:g} s")
-            return self._connection.recv()
+            while True:
+                found = await _receive(self._reader)
+                answer = self._asked.popleft()
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                if self._asked:
+                    self._await_answer()
+                # Whoever asked may have gone away.
+                if not answer.done():
+                    answer.set_result(found)
         except (EOFError, OSError):
-            raise self._lost("ended") from None
+            pass
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writer.close()
+        how = f"took longer than {self._limit_s:g} s" if self._late else "ended"
+        told = await asyncio.to_thread(_ended, self._process, how)
+        for answer in self._asked:
+            if not answer.done():
+                answer.set_exception(ProcessLostError(told))
+        self._asked.clear()
 
-    def _lost(self, how: str) -> ProcessLostError:
-        # A moment, for a process that is ending to say how it does.
-        self.end(0.5 if how == "ended" else 0.0)
-        return ProcessLostError(f"{how} (exit code {self._process.exitcode})")
+
+def _spawn(material: Material) -> tuple[socket.socket, SpawnProcess]:
+    ours, theirs = socket.socketpair()
+    process = get_context("spawn").Process(target=serve, args=(theirs, material), name="licences", daemon=True)
+    try:
+        process.start()
+    except OSError as err:
+        ours.close()
+        raise ProcessLostError(f"cannot be started: {err.strerror}") from None
+    finally:
+        theirs.close()
+    ours.setblocking(False)
+    return ours, process
 
 
-def serve(connection: Connection, material: Material) -> None:
-    """What the process does: answer calls until the relay has let go of it."""
+def _ended(process: SpawnProcess, how: str) -> str:
+    # A moment, for a process that is ending to say how it does.
+    process.join(0.5)
+    process.kill()
+    process.join()
+    return f"{how} (exit code {process.exitcode})"
+
+
+async def _receive(reader: asyncio.StreamReader) -> Any:
+    """The next value. Raises :class:`EOFError` at the end."""
+    size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
+    return pickle.loads(await reader.readexactly(size))  # noqa: S301 - of our own process, by a socket of ours
+
+
+def _framed(value: object) -> bytes:
+    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return len(pickled).to_bytes(_LENGTH_BYTES) + pickled
+
+
+def serve(connection: socket.socket, material: Material) -> None:
+    """What the process does: answer requests until the relay has let go of it."""
     # A terminal's Ctrl-C reaches all processes; this one ends with the relay's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_relay, daemon=True).start()
     desk = Desk(material)
-    connection.send(None)
-    while True:
-        try:
-            work, args, kwargs = connection.recv()
-        except EOFError:
-            return
-        connection.send(_done(desk, work, args, kwargs))
+    connection.setblocking(True)
+    requests = connection.makefile("rb")
+    connection.sendall(_framed(None))
+    while length := requests.read(_LENGTH_BYTES):
+        work, args, kwargs = pickle.loads(requests.read(int.from_bytes(length)))  # noqa: S301 - of the relay
+        connection.sendall(_framed(_done(desk, work, args, kwargs)))
 
 
 def _done(desk: Desk, work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -108,7 +186,7 @@ def _done(desk: Desk, work: Callable[..., Any], args: tuple[Any, ...], kwargs: d
 
 
 def _end_with_relay() -> None:
-    # Closing the connection tells a process that waits; one that is at work, or hangs, does not look.
+    # The socket's end tells a process that waits; one that is at work, or hangs, does not look.
     relay = parent_process()
     if relay:
         relay.join()

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event
 from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -38,16 +36,16 @@ class LicenceFailedError(RelayError):
 class Lane:
     """One process, which is started when it is first needed, and again when it died.
 
-    A thread waits for it: starting a process takes time, too. Whatever takes longer than ``limit_s`` costs the process.
+    At most ``queue`` requests wait for it; whatever takes longer than ``limit_s`` costs the process.
     """
 
     def __init__(self, material: Material, queue: int, limit_s: float) -> None:
         self._material = material
         self._queue = queue
         self._limit_s = limit_s
-        self._thread = ThreadPoolExecutor(1, "licences")
         self._process: DeskProcess | None = None
-        self._closed = Event()
+        self._starting = asyncio.Lock()
+        self._closed = False
         self.waiting = 0
 
     @property
@@ -67,30 +65,28 @@ class Lane:
 
     def drop(self, opened: Opened) -> None:
         """Forget an opened challenge that gets no answer."""
-        if not self._closed.is_set():
-            self._thread.submit(self._forget, opened.ticket)
+        # A process that has ended has forgotten it.
+        if self._process is not None and not self._process.lost:
+            self._process.ask(Desk.drop, opened.ticket).add_done_callback(lambda answer: answer.exception())
 
     async def close(self) -> None:
-        """End the process when it has done what it is at."""
-        self._closed.set()
-        await asyncio.to_thread(self._end)
+        """End the process when it has done what it was asked."""
+        self._closed = True
+        async with self._starting:
+            if self._process is not None:
+                await self._process.close()
+                self._process = None
 
     async def _run(
         self, system: DrmSystem, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        if self._closed.is_set():
-            raise LicencesBusyError("the configuration is being replaced; try again")
         self.waiting += 1
         try:
-            found = await asyncio.wrap_future(self._thread.submit(lambda: self._call(work, *args, **kwargs)))
+            process = await self._started()
+            found = await process.ask(work, *args, **kwargs)
         except ProcessLostError as err:
             _log.warning("licence_process_lost", system=system, how=str(err))
             raise LicencesBusyError("the process that makes licences has ended; try again") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._closed.is_set() or (task and task.cancelling()):
-                raise
-            raise LicencesBusyError("the configuration is being replaced; try again") from None
         finally:
             self.waiting -= 1
         if isinstance(found, Failure):
@@ -98,28 +94,15 @@ class Lane:
             raise LicenceFailedError(f"{system}: {found.error}")
         return found
 
-    def _call(self, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs) -> T | Failure:
-        if self._process is None:
-            self._process = DeskProcess(self._material)
-        try:
-            return self._process.call(self._limit_s, work, *args, **kwargs)
-        except ProcessLostError:
-            self._process = None
-            raise
-
-    def _forget(self, ticket: int) -> None:
-        # A process that is gone, or is to be replaced, has forgotten it.
-        if self._process is not None:
-            try:
-                self._process.call(self._limit_s, Desk.drop, ticket)
-            except ProcessLostError:
-                self._process = None
-
-    def _end(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
-        if self._process is not None:
-            self._process.end(patience_s=1.0)
-            self._process = None
+    async def _started(self) -> DeskProcess:
+        if self._process is None or self._process.lost:
+            async with self._starting:
+                if not self._closed and (self._process is None or self._process.lost):
+                    self._process = None
+                    self._process = await DeskProcess.start(self._material, self._limit_s)
+        if self._closed or self._process is None:
+            raise LicencesBusyError("the configuration is being replaced; try again")
+        return self._process
 
 
 class LicenceWorkers:
