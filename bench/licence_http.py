@@ -7,11 +7,12 @@ Widevine challenges are new ones, each by a device whose chain is known; RSA is 
 """
 
 import asyncio
+import os
 import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stderr
 from pathlib import Path
 from statistics import median
 from urllib.parse import urljoin
@@ -21,6 +22,7 @@ from aiohttp import web
 
 from bench.tail import Tail
 from keys.model import TrackType
+from relay.telemetry.log import set_up_logging
 from tests.edge.test_licences import WidevineDevice, content_key, kids_json, material
 from tests.edge.world import VECTORS, World, running_world, stream
 
@@ -77,6 +79,13 @@ print(time.perf_counter() - begun, *times)
 
 
 async def main() -> None:
+    # As in service, only not to be read.
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        set_up_logging()
+        await _measure()
+
+
+async def _measure() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with _world() as world:
             # As in manifests.

@@ -234,7 +234,7 @@ class StreamConfig(_Section, frozen=True):
 
         Not where the stream's own systems are all of the kind that does.
         """
-        return bool({System.CLEARKEY, System.IDENTITY} & set(self.systems)) and self.licence.in_clear(track)
+        return (System.CLEARKEY in self.systems or System.IDENTITY in self.systems) and self.licence.in_clear(track)
 
     def default_class(self) -> ManifestClass:
         """The class of a viewer who asks for nothing else."""

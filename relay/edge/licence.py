@@ -4,6 +4,7 @@ import asyncio
 import re
 from functools import partial
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -17,7 +18,7 @@ from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
-from relay.grants import grant_for
+from relay.grants import Grant, grant_for
 from relay.model import ManifestClass
 from relay.node import NODE
 from relay.problems import denied, tell_playready
@@ -26,6 +27,8 @@ from relay.verdict import Deny, Reason
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 LICENCE_PATH = "/api/v1/drm/license"
+_rendered: WeakKeyDictionary[Grant, bytes] = WeakKeyDictionary()
+"""Clear Key licences, the same for all who are granted the same."""
 CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 
 
@@ -58,8 +61,7 @@ async def get_certificate(request: web.Request) -> web.StreamResponse:
 async def _answer(request: web.Request, visit: Visit) -> Result:
     expected = _expected_system(request)
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            detected = detect(await request.read(), request.headers.get("Content-Type", ""), expected)
+        detected = detect(await _body(request), request.headers.get("Content-Type", ""), expected)
     except LicenceRequestError as err:
         raise RequestError(str(err)) from None
     except (web.RequestPayloadError, TimeoutError):
@@ -87,9 +89,23 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         raise RequestError("Clear Key licences are temporary only")
     await node.manifests.ensure_timeline(stream)
     granted = grant_for(stream, node.gate, visit.visitor, frozenset(challenge.kids), node.clock())
-    keys = [stream.content_key(slot) for slot in granted.slots]
-    await node.salts.settle()
-    return licence(keys, challenge.type)
+    rendered = _rendered.get(granted)
+    if rendered is None:
+        keys = [stream.content_key(slot) for slot in granted.slots]
+        await node.salts.settle()
+        rendered = licence(keys, challenge.type)
+        if not stream.config.rotation.salt:
+            # A salt may yet turn out to be another node's.
+            _rendered[granted] = rendered
+    return rendered
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.content.is_eof():
+        # Nearly always: it came with its head.
+        return await request.read()
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await request.read()
 
 
 def _expected_system(request: web.Request) -> DrmSystem | None:
@@ -120,7 +136,8 @@ def _visit_of_licence(request: web.Request) -> Visit | Deny:
         found = stream.config.default_class()
     if isinstance(visitor, Deny):
         return visitor
-    unproven = check_possession(request, visitor, facts()) if "session" in request.query else None
+    bound = "session" in request.query and visitor.session.bounds.proof_key
+    unproven = check_possession(request, visitor, facts()) if bound else None
     return node.leases.refused(visitor, now) or unproven or Visit(node, stream, visitor, facts, found, "", "")
 
 

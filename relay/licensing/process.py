@@ -1,27 +1,23 @@
 """A process with a :class:`Desk`, and the socket by which the relay's event loop talks to it.
 
-Requests wait in the socket and are answered in their order; each is a length of 4 bytes and a pickled value, of our own
-making on either side.
+Calls wait in the socket and are answered in their order; each, and each answer, is a length of 4 bytes and a value in
+MessagePack, which takes half the time of pickling.
 """
 
 import asyncio
 import os
-import pickle
 import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnProcess
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from relay.licensing.desk import Desk
+from msgspec import Struct, msgpack
+
+from keys.licences.detect import DrmSystem
+from relay.licensing.desk import Desk, Made, Opened, Order, Refusal
 from relay.licensing.material import Material
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 START_S = 30.0
 """The longest that a process may take to begin."""
@@ -32,11 +28,43 @@ class ProcessLostError(Exception):
     """The process ended, or was ended for taking too long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What work raised that it should not have: the type of the exception, which alone holds nothing secret."""
+class Open(Struct, frozen=True, tag=True, array_like=True):
+    """:meth:`Desk.open`."""
 
-    error: str
+    system: DrmSystem
+    challenge: bytes
+    now: float
+
+
+class Make(Struct, frozen=True, tag=True, array_like=True):
+    """:meth:`Desk.make`."""
+
+    ticket: int
+    order: Order | None
+    now: float
+
+
+class Drop(Struct, frozen=True, tag=True, array_like=True):
+    """:meth:`Desk.drop`."""
+
+    ticket: int
+
+
+Call = Open | Make | Drop
+
+
+class Answer(Struct, frozen=True, array_like=True):
+    """What a call gave. ``failure`` is the type of an exception that should not have been; its text may be secret."""
+
+    opened: Opened | None = None
+    made: Made | None = None
+    refusal: Refusal | None = None
+    failure: str = ""
+
+
+_calls = msgpack.Decoder(Call)
+_answers = msgpack.Decoder(Answer)
+_encoder = msgpack.Encoder()
 
 
 class DeskProcess:
@@ -49,7 +77,7 @@ class DeskProcess:
         self._reader = reader
         self._writer = writer
         self._limit_s = limit_s
-        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._asked: deque[asyncio.Future[Answer]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._late = False
         self._reading = asyncio.create_task(self._read())
@@ -77,15 +105,13 @@ class DeskProcess:
         """Whether it has ended."""
         return self._reading.done()
 
-    def ask(
-        self, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> asyncio.Future[T | Failure]:
-        """What a method of :class:`Desk` will give there. Raises :class:`ProcessLostError`, and so may the answer."""
+    def ask(self, call: Call) -> asyncio.Future[Answer]:
+        """What a call will give. Raises :class:`ProcessLostError`, and so may the answer."""
         if self.lost:
             raise ProcessLostError("ended")
-        answer: asyncio.Future[T | Failure] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
-        self._writer.write(_framed((work, args, kwargs)))
+        self._writer.write(_framed(call))
         if self._timer is None:
             self._await_answer()
         return answer
@@ -152,15 +178,15 @@ def _ended(process: SpawnProcess, how: str) -> str:
     return f"{how} (exit code {process.exitcode})"
 
 
-async def _receive(reader: asyncio.StreamReader) -> Any:
-    """The next value. Raises :class:`EOFError` at the end."""
+async def _receive(reader: asyncio.StreamReader) -> Answer:
+    """The next answer. Raises :class:`EOFError` at the end."""
     size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-    return pickle.loads(await reader.readexactly(size))  # noqa: S301 - of our own process, by a socket of ours
+    return _answers.decode(await reader.readexactly(size))
 
 
-def _framed(value: object) -> bytes:
-    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return len(pickled).to_bytes(_LENGTH_BYTES) + pickled
+def _framed(value: Call | Answer) -> bytes:
+    encoded = _encoder.encode(value)
+    return len(encoded).to_bytes(_LENGTH_BYTES) + encoded
 
 
 def serve(connection: socket.socket, material: Material) -> None:
@@ -171,18 +197,32 @@ def serve(connection: socket.socket, material: Material) -> None:
     desk = Desk(material)
     connection.setblocking(True)
     requests = connection.makefile("rb")
-    connection.sendall(_framed(None))
+    connection.sendall(_framed(Answer()))
     while length := requests.read(_LENGTH_BYTES):
-        work, args, kwargs = pickle.loads(requests.read(int.from_bytes(length)))  # noqa: S301 - of the relay
-        connection.sendall(_framed(_done(desk, work, args, kwargs)))
+        call = _calls.decode(requests.read(int.from_bytes(length)))
+        connection.sendall(_framed(_answer(desk, call)))
 
 
-def _done(desk: Desk, work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _answer(desk: Desk, call: Call) -> Answer:
     try:
-        return work(desk, *args, **kwargs)
+        match call:
+            case Open():
+                found: Opened | Made | Refusal = desk.open(call.system, call.challenge, call.now)
+            case Make():
+                found = desk.make(call.ticket, call.order, call.now)
+            case Drop():
+                desk.drop(call.ticket)
+                return Answer()
     except Exception as err:
-        # Of a plug-in, say: it may be one that cannot be pickled, and its text may tell what it was given.
-        return Failure(type(err).__name__)
+        # Of a plug-in, say.
+        return Answer(failure=type(err).__name__)
+    match found:
+        case Opened():
+            return Answer(opened=found)
+        case Made():
+            return Answer(made=found)
+        case Refusal():
+            return Answer(refusal=found)
 
 
 def _end_with_relay() -> None:

@@ -174,7 +174,7 @@ class TrackTermsConfig(_Section, frozen=True):
 
     def in_clear(self) -> bool:
         """Whether a key may go to a player that keeps no terms: Clear Key, and keys by URL or event channel."""
-        return self.level() is Security.SOFTWARE and self.outputs() == Outputs()
+        return self is _FREE or (self.level() is Security.SOFTWARE and self.outputs() == Outputs())
 
 
 class LicenceConfig(_Section, frozen=True):

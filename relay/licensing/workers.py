@@ -1,19 +1,14 @@
 """The processes beside a relay process that do the public-key work of licences, off the event loop."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
 from keys.licences.detect import DrmSystem
 from relay.errors import RelayError
-from relay.licensing.desk import Desk, Made, Opened, Order, Refusal
+from relay.licensing.desk import Made, Opened, Order, Refusal
 from relay.licensing.material import Material
-from relay.licensing.process import DeskProcess, Failure, ProcessLostError
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from relay.licensing.process import Answer, Call, DeskProcess, Drop, Make, Open, ProcessLostError
 
 _log = structlog.get_logger()
 
@@ -57,17 +52,19 @@ class Lane:
         """Verify a challenge. Its licence must be asked for in this lane. Raises :class:`LicencesBusyError`."""
         if self.waiting >= self._queue:
             raise LicencesBusyError("many licences are asked for; try again")
-        return await self._run(system, Desk.open, system, challenge, now)
+        answer = await self._run(system, Open(system, challenge, now))
+        return answer.opened or _refusal(answer)
 
     async def make(self, opened: Opened, order: Order | None, now: float) -> Made | Refusal:
         """The answer to an opened challenge; without an order, one that ends a licence or gives none."""
-        return await self._run(opened.system, Desk.make, opened.ticket, order, now)
+        answer = await self._run(opened.system, Make(opened.ticket, order, now))
+        return answer.made or _refusal(answer)
 
     def drop(self, opened: Opened) -> None:
         """Forget an opened challenge that gets no answer."""
         # A process that has ended has forgotten it.
         if self._process is not None and not self._process.lost:
-            self._process.ask(Desk.drop, opened.ticket).add_done_callback(lambda answer: answer.exception())
+            self._process.ask(Drop(opened.ticket)).add_done_callback(lambda answer: answer.exception())
 
     async def close(self) -> None:
         """End the process when it has done what it was asked."""
@@ -77,22 +74,20 @@ class Lane:
                 await self._process.close()
                 self._process = None
 
-    async def _run(
-        self, system: DrmSystem, work: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def _run(self, system: DrmSystem, call: Call) -> Answer:
         self.waiting += 1
         try:
             process = await self._started()
-            found = await process.ask(work, *args, **kwargs)
+            answer = await process.ask(call)
         except ProcessLostError as err:
             _log.warning("licence_process_lost", system=system, how=str(err))
             raise LicencesBusyError("the process that makes licences has ended; try again") from None
         finally:
             self.waiting -= 1
-        if isinstance(found, Failure):
-            _log.error("licence_work_failed", system=system, error=found.error)
-            raise LicenceFailedError(f"{system}: {found.error}")
-        return found
+        if answer.failure:
+            _log.error("licence_work_failed", system=system, error=answer.failure)
+            raise LicenceFailedError(f"{system}: {answer.failure}")
+        return answer
 
     async def _started(self) -> DeskProcess:
         if self._process is None or self._process.lost:
@@ -103,6 +98,11 @@ class Lane:
         if self._closed or self._process is None:
             raise LicencesBusyError("the configuration is being replaced; try again")
         return self._process
+
+
+def _refusal(answer: Answer) -> Refusal:
+    assert answer.refusal
+    return answer.refusal
 
 
 class LicenceWorkers:
