@@ -29,7 +29,7 @@ from tests.edge.world import VECTORS, World, running_world, stream
 ROUNDS = 7
 CLEAR_KEYS, WIDEVINE = 1500, 300
 HITS, STORMS = 1500, 5
-CONNECTIONS = 8
+CONNECTIONS = 16
 BARS = {"Clear Key": 0.60, "Widevine, new": 0.35}
 STORM_BAR = 2.0
 
@@ -78,11 +78,11 @@ print(time.perf_counter() - begun, *times)
 """
 
 
-async def main() -> None:
+def main() -> None:
     # As in service, only not to be read.
     with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
         set_up_logging()
-        await _measure()
+        uvloop.run(_measure())
 
 
 async def _measure() -> None:
@@ -127,22 +127,26 @@ async def _compare(world: World, label: str, url: str, bodies: Path | Sequence[P
 
 
 async def _storm(segment: str, url: str, rounds: Sequence[Path]) -> None:
-    """Cached segments by one connection, without and with a storm of new Widevine licences beside."""
-    calm, stormy, ratios = Tail(), Tail(), []
+    """Cached segments by one connection, without and with a storm of new Widevine licences beside.
+
+    The storm's client is kept from taking processors that it would not have if it were elsewhere.
+    """
+    calm, stormy, ratios, rates = Tail(), Tail(), [], []
     for file in rounds:
         _, *times = await _run(segment, None, HITS, 1)
-        storm = asyncio.create_task(_run(url, file, WIDEVINE))
+        storm = asyncio.create_task(_run(url, file, WIDEVINE, nice=10))
         under = []
         while not storm.done():
             _, *some = await _run(segment, None, HITS // 10, 1)
             under += some
-        await storm
+        rates.append(WIDEVINE / (await storm)[0])
         calm.samples += times
         stormy.samples += under
         ratios.append(Tail(under).percentile(99) / Tail(times).percentile(99))
     print(f"segment hits, calm       {calm}")
     print(f"segment hits, stormy     {stormy}")
-    print(f"p99 under the storm: {median(ratios):.2f} times the calm one, bar {STORM_BAR:.1f}")
+    told = f"p99 under a storm of {median(rates):.0f} licences a second: {median(ratios):.2f} times the calm one"
+    print(f"{told}, bar {STORM_BAR:.1f}")
 
 
 def _file(folder: str, name: str, bodies: Sequence[bytes]) -> Path:
@@ -193,11 +197,11 @@ async def _bare(body: bytes, content_type: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _run(url: str, bodies: Path | None, count: int, connections: int = CONNECTIONS) -> list[float]:
+async def _run(url: str, bodies: Path | None, count: int, connections: int = CONNECTIONS, nice: int = 0) -> list[float]:
     """Seconds that so many requests took, then those of each."""
     arguments = (url, str(bodies or "-"), str(count), str(connections))
     client = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CLIENT, *arguments, stdout=asyncio.subprocess.PIPE
+        "nice", "-n", str(nice), sys.executable, "-c", CLIENT, *arguments, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await client.communicate()
     assert client.returncode == 0
@@ -205,4 +209,4 @@ async def _run(url: str, bodies: Path | None, count: int, connections: int = CON
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()

@@ -64,11 +64,14 @@ def grant_for(
     Raises :class:`ContentKeyUnknownError` when the session may have none of them.
     """
     tracks = tracks_of(stream, gate, visitor, guarded=guarded)
-    found = [_grant(stream, scheme, tracks, now) for scheme in SAMPLE_SCHEMES if scheme in stream.config.schemes]
-    for granted in found:
-        # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
-        if not granted.stable.isdisjoint(kids):
-            return granted
+    found = []
+    for scheme in SAMPLE_SCHEMES:
+        if scheme in stream.config.schemes:
+            granted = _grant(stream, scheme, tracks, now)
+            # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
+            if not granted.stable.isdisjoint(kids):
+                return granted
+            found.append(granted)
     for granted in found:
         if any(stream.kid(slot) in kids for slot in granted.slots):
             return granted

@@ -3,7 +3,6 @@
 A server is asked once, without redirects or cookies, and nothing of what it answered goes to the log.
 """
 
-import asyncio
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -154,9 +153,7 @@ class WidevineBridge(Bridge):
 
     async def _made(self, opened: _Bridged, order: Order | None, now: float) -> Made:
         assert opened.cloud
-        # With many keys, signing takes as long as a millisecond.
-        body = await asyncio.to_thread(
-            widevine.cloud_request,
+        body = widevine.cloud_request(
             self._account,
             opened.cloud,
             order.content.encode() if order else b"",
