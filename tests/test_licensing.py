@@ -31,6 +31,7 @@ from relay.licensing import repeats as repeats_module
 from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
 from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
+from relay.licensing.process import ProcessLostError
 from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
 from relay.licensing.settings import LicenceConfig
 from relay.licensing.terms import MAX_KEYS, granted_keys, granted_slots, renewed_term_of, term_of
@@ -299,8 +300,9 @@ async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
         first = found[0]
         assert isinstance(first, Opened)
         assert first.kind is Kind.NEW
-        assert lane.pid
-        os.kill(lane.pid, signal.SIGKILL)
+        assert lane.process
+        assert lane.process.pid
+        os.kill(lane.process.pid, signal.SIGKILL)
         with capture_logs() as logs:
             assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
         assert [(one["event"], one["system"], one["how"]) for one in logs] == [
@@ -488,6 +490,42 @@ async def test_whoever_asks_while_a_process_starts_for_a_configuration_that_goes
     await asyncio.sleep(0)
     await issuers.close()
     assert {type(one) for one in await waiting} == {LicencesBusyError}
+
+
+async def test_who_went_away_while_a_process_started_leaves_it_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Material] = []
+    spawn = process_module._spawn
+
+    def noted(material: Material) -> Any:
+        started.append(material)
+        return spawn(material)
+
+    monkeypatch.setattr(process_module, "_spawn", noted)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        gone = asyncio.create_task(opened_by(issuers))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        assert [type(one) for one in await opened_by(issuers, 2)] == [Opened, Opened]
+        assert len(started) == 1
+    finally:
+        await issuers.close()
+
+
+async def test_a_process_that_cannot_begin_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = process_module._spawn
+
+    def failing(_: Material) -> Any:
+        raise ProcessLostError("cannot be started: no memory")
+
+    monkeypatch.setattr(process_module, "_spawn", failing)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert {type(one) for one in await opened_by(issuers, 2)} == {LicencesBusyError}
+        monkeypatch.setattr(process_module, "_spawn", spawn)
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    finally:
+        await issuers.close()
 
 
 async def test_who_went_away_while_a_licence_was_made_leaves_no_mark() -> None:

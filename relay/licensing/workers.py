@@ -1,6 +1,7 @@
 """The processes beside a relay process that do the public-key work of licences, off the event loop."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -38,15 +39,17 @@ class Lane:
         self._material = material
         self._queue = queue
         self._limit_s = limit_s
-        self._process: DeskProcess | None = None
-        self._starting = asyncio.Lock()
+        self._start: asyncio.Task[DeskProcess] | None = None
         self._closed = False
         self.waiting = 0
 
     @property
-    def pid(self) -> int | None:
-        """The id of the process, if there is one."""
-        return self._process.pid if self._process else None
+    def process(self) -> DeskProcess | None:
+        """The process, if there is one."""
+        start = self._start
+        if start is None or not start.done() or start.exception() or start.result().lost:
+            return None
+        return start.result()
 
     async def open(self, system: DrmSystem, challenge: bytes, now: float) -> Opened | Refusal:
         """Verify a challenge. Its licence must be asked for in this lane. Raises :class:`LicencesBusyError`."""
@@ -63,16 +66,15 @@ class Lane:
     def drop(self, opened: Opened) -> None:
         """Forget an opened challenge that gets no answer."""
         # A process that has ended has forgotten it.
-        if self._process is not None and not self._process.lost:
-            self._process.ask(Drop(opened.ticket)).add_done_callback(lambda answer: answer.exception())
+        if process := self.process:
+            process.ask(Drop(opened.ticket)).add_done_callback(lambda answer: answer.exception())
 
     async def close(self) -> None:
         """End the process when it has done what it was asked."""
         self._closed = True
-        async with self._starting:
-            if self._process is not None:
-                await self._process.close()
-                self._process = None
+        if self._start is not None:
+            with suppress(ProcessLostError):
+                await (await self._start).close()
 
     async def _run(self, system: DrmSystem, call: Call) -> Answer:
         self.waiting += 1
@@ -90,14 +92,13 @@ class Lane:
         return answer
 
     async def _started(self) -> DeskProcess:
-        if self._process is None or self._process.lost:
-            async with self._starting:
-                if not self._closed and (self._process is None or self._process.lost):
-                    self._process = None
-                    self._process = await DeskProcess.start(self._material, self._limit_s)
-        if self._closed or self._process is None:
+        if not self._closed and self.process is None and (self._start is None or self._start.done()):
+            self._start = asyncio.create_task(DeskProcess.start(self._material, self._limit_s))
+        # Whoever asked first may go away meanwhile; the process is for the others, too.
+        process = await asyncio.shield(self._start) if self._start and not self._closed else None
+        if process is None or self._closed:
             raise LicencesBusyError("the configuration is being replaced; try again")
-        return self._process
+        return process
 
 
 def _refusal(answer: Answer) -> Refusal:
