@@ -101,9 +101,8 @@ async def _measure() -> None:
                 device.challenge(sd.kid, request_id=f"{at}".encode())
                 for at, device in enumerate(devices * (WIDEVINE * (ROUNDS + STORMS) // 100 + 1))
             ]
-            print(
-                f"{'licences a second':20} {'relay':>8} {'bare':>8} {'ratio':>6} {'bar':>5} {'relay µs':>9} {'bare µs':>9}"
-            )
+            names = f"{'relay':>8} {'bare':>8} {'ratio':>6} {'bar':>5} {'relay µs':>9} {'bare µs':>9}"
+            print(f"{'licences a second':20} {names}")
             await _compare(world, "Clear Key", url, clear, CLEAR_KEYS)
             rounds = [
                 _file(folder, f"widevine-{at}", challenges[at * WIDEVINE : (at + 1) * WIDEVINE])
