@@ -3,4 +3,4 @@
 
 def encode_fields(*fields: bytes) -> bytes:
     """Join fields unambiguously: each preceded by its length as 4 bytes, big-endian."""
-    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return b"".join([len(field).to_bytes(4, "big") + field for field in fields])

@@ -31,3 +31,7 @@ class LicenceRefusedError(KeysError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class BridgeError(KeysError):
+    """A licence server or module of a DRM system's owner failed, or answered nonsense. The message is for the log."""

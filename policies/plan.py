@@ -80,7 +80,8 @@ class Plan:
         named None, encrypts nothing and has the stream's own terms.
         """
         own = self.terms.get(track, FREE)
-        if period is None or not self.has_scenes:
+        if own is None or period is None or not self.has_scenes:
+            # What the stream itself withholds no scene gives.
             return own
         found: Terms | None = None
         for placed in self._by_clock.values():
@@ -158,7 +159,7 @@ class _OnClock:
                 continue
             if end is not None and scene.start > end:
                 yield own
-            yield {**own, **scene.terms}
+            yield {track: own.get(track, FREE) and scene.terms.get(track, FREE) for track in TrackType}
             end = scene.end
         if end is not None:
             yield own

@@ -32,8 +32,8 @@ from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
 from relay.jwks import PinnedSet
+from relay.licensing.issuers import Issuers
 from relay.licensing.repeats import Repeats
-from relay.licensing.workers import LicenceWorkers
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
@@ -319,11 +319,11 @@ def _name(config: Config) -> str:
     return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _licences(config: Config, secrets: Secrets, before: Policies | None) -> LicenceWorkers:
-    size = config.licences.processes, config.licences.queue
+def _licences(config: Config, secrets: Secrets, before: Policies | None) -> Issuers:
+    size = config.licences.processes, config.licences.queue, config.licences.time_limit.seconds
     if before and (before.licences.material, before.licences.size) == (secrets.licences, size):
         return before.licences
-    return LicenceWorkers(secrets.licences, *size)
+    return Issuers(secrets.licences, *size)
 
 
 def _salted(config: Config) -> dict[str, int]:

@@ -237,9 +237,9 @@ class StreamConfig(_Section, frozen=True):
     def in_clear(self) -> bool:
         """Whether any keys go to players that keep no terms, as those of Clear Key and AES-128.
 
-        Not where the stream's own systems are all of the kind that does.
+        Not where the stream's own systems are all of the kind that does, or its licences ask which device it is.
         """
-        return not IN_CLEAR.isdisjoint(self.systems)
+        return not IN_CLEAR.isdisjoint(self.systems) and not self.licence.devices.asks
 
     def default_class(self) -> ManifestClass:
         """The class of a viewer who asks for nothing else."""

@@ -4,8 +4,9 @@ Keys ``guarded`` by a DRM system's licence may be of scenes and track types that
 not. None goes beyond what the manifests of the session's class list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from keys.model import KeySlot, Scheme, TrackType
 from relay.errors import ContentKeyUnknownError, KeyPendingError
@@ -14,14 +15,45 @@ from relay.model import ManifestClass
 from relay.streams import Stream
 
 SAMPLE_SCHEMES = (Scheme.CENC, Scheme.CBCS)
+MAX_GRANTS = 64
+"""Of one stream: schemes times best track types, for the periods of now and of a moment ago."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Grant:
-    """The key slots of one answer, the stable ones first. ``newest`` is the start of the latest period released."""
+    """The key slots of one answer, the stable ones first. ``newest`` is the start of the latest period released.
+
+    ``stable`` are the key IDs that all periods share. The same slots of a stream are the same object, for a while.
+    """
 
     slots: tuple[KeySlot, ...]
     newest: int
+    stable: frozenset[bytes]
+
+
+class Grants:
+    """The grants of one stream that were asked for lately: for all viewers there are few."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Grant] = {}
+
+    def get(
+        self, stream: Stream, scheme: Scheme, tracks: Sequence[TrackType], starts: Sequence[int], guarded: bool
+    ) -> Grant:
+        """The grant of track types over periods that start there."""
+        key = scheme, tuple(tracks), tuple(starts), guarded
+        granted = self._known.get(key)
+        if granted is None:
+            slots = slots_of(stream, tracks, scheme, [None, *starts], guarded=guarded)
+            stable = frozenset(stream.kid(slot) for slot in slots if slot.period is None)
+            granted = Grant(slots, starts[-1], stable)
+            if len(self._known) >= MAX_GRANTS:
+                del self._known[next(iter(self._known))]
+            self._known[key] = granted
+        return granted
+
+
+_grants: WeakKeyDictionary[Stream, Grants] = WeakKeyDictionary()
 
 
 def grant(
@@ -31,10 +63,10 @@ def grant(
     periods = stream.timeline.periods(now)
     if not periods:
         raise KeyPendingError("the stream's timeline is not known yet")
-    starts = [period.start for period in periods]
-    slots = slots_of(stream, tracks_of(stream, gate, visitor, cls), cls.scheme, [None, *starts], guarded=guarded)
-    stream.expect(slots)
-    return Grant(slots, starts[-1])
+    tracks, starts = tracks_of(stream, gate, visitor, cls), [period.start for period in periods]
+    granted = _grants.setdefault(stream, Grants()).get(stream, cls.scheme, tracks, starts, guarded)
+    stream.expect(granted.slots)
+    return granted
 
 
 def grant_for(
@@ -42,7 +74,7 @@ def grant_for(
     gate: Gate,
     visitor: Visitor,
     cls: ManifestClass,
-    kids: tuple[bytes, ...],
+    kids: Set[bytes],
     now: float,
     *,
     guarded: bool = False,
@@ -51,15 +83,15 @@ def grant_for(
 
     Raises :class:`ContentKeyUnknownError` when the session may have none of them.
     """
-    classes = [replace(cls, scheme=scheme) for scheme in SAMPLE_SCHEMES if scheme in stream.config.schemes]
-    tracks = tracks_of(stream, gate, visitor, cls)
-    for one in classes:
-        # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
-        stable = slots_of(stream, tracks, one.scheme, [None], guarded=guarded)
-        if any(stream.kid(slot) in kids for slot in stable):
-            return grant(stream, gate, visitor, one, now, guarded=guarded)
-    for one in classes:
-        granted = grant(stream, gate, visitor, one, now, guarded=guarded)
+    found = []
+    for scheme in SAMPLE_SCHEMES:
+        if scheme in stream.config.schemes:
+            granted = grant(stream, gate, visitor, replace(cls, scheme=scheme), now, guarded=guarded)
+            # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
+            if not granted.stable.isdisjoint(kids):
+                return granted
+            found.append(granted)
+    for granted in found:
         if any(stream.kid(slot) in kids for slot in granted.slots):
             return granted
     raise ContentKeyUnknownError("none of these key IDs belongs to what this session may have now")

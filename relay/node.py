@@ -13,8 +13,8 @@ from relay.delivery import Delivery
 from relay.errors import UnknownStreamError
 from relay.gate.gate import Gate
 from relay.gate.presence import Presence
+from relay.licensing.issuers import Issuers
 from relay.licensing.repeats import Repeats
-from relay.licensing.workers import LicenceWorkers
 from relay.manifests import Manifests
 from relay.secrets import Secrets
 from relay.sessions.leases import StreamLeases
@@ -36,7 +36,7 @@ class Policies:
     gate: Gate
     streams: Mapping[str, Stream]
     api_keys: ApiKeys
-    licences: LicenceWorkers
+    licences: Issuers
     packagers: Mapping[str, Signer]
 
     def replace(self, other: "Policies") -> None:
@@ -81,7 +81,7 @@ class Node:
         return self.policies.gate
 
     @property
-    def licences(self) -> LicenceWorkers:
+    def licences(self) -> Issuers:
         """What makes the licences of DRM systems."""
         return self.policies.licences
 

@@ -39,7 +39,7 @@ _CHALLENGES: Mapping[str, str] = {
 _FAULTS: Mapping[str, Status] = {
     RequestError.code: Status.INVALID_MESSAGE,
     ProtocolVersionError.code: Status.PROTOCOL_VERSION,
-    Reason.DEVICE_REFUSED: Status.DEVICE_REVOKED,
+    Reason.DEVICE_REVOKED: Status.DEVICE_REVOKED,
     RelayError.code: Status.INTERNAL,
 }
 """Of PlayReady; anything else is the service's own affair."""

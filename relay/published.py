@@ -1,18 +1,17 @@
 """What an issuer publishes and the relay fetches, as configured: its key set, and the status lists of its tokens."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
 from relay.errors import ConfigError
+from relay.exposure import is_exposed
 from relay.gate.dialects.claims import MAX_STATUS_URI
 from relay.units import Duration
 
 MIN_KEY_REFRESH = Duration.parse("10s")
 MIN_LIST_REFRESH = Duration.parse("1s")
 _WITH_STATUS = ("jwt", "cat")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _URL = r"^https?://[^\s?#@/]+/[^\s#@]*\Z"
 StatusListUrl = Annotated[str, Meta(pattern=_URL, max_length=MAX_STATUS_URI)]
 
@@ -51,11 +50,6 @@ def check_status_lists(where: str, lists: StatusListsConfig, dialect: str) -> No
         if is_exposed(url):
             raise ConfigError(f"{where}.urls[{number}]: whoever is on the way could hold it back. Write it with https.")
     _check_times(where, lists.refresh, lists.keep, MIN_LIST_REFRESH)
-
-
-def is_exposed(url: str) -> bool:
-    """Whether a URL's traffic can be read or changed on the way: neither https nor this machine."""
-    return not url.startswith("https:") and urlsplit(url).hostname not in _LOOPBACK
 
 
 def _check_times(where: str, refresh: Duration, keep: Duration, least: Duration) -> None:

@@ -1,6 +1,6 @@
 """The secrets that a configuration names by files: read once, checked, and never printed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,16 +11,13 @@ from cryptography.x509 import load_pem_x509_certificate
 from keys.errors import ExchangeError, KeyRingError
 from keys.exchange.encryption import public_key
 from keys.exchange.packager import Signer
-from keys.licences.widevine import Model
 from keys.material import RootKey
 from keys.ring import KeyRing
-from policies.text import level_of
 from relay.config import (
     Config,
     IssuerConfig,
     TokenKeyConfig,
     TransmitterConfig,
-    read_binary,
     read_secret,
     read_text,
 )
@@ -29,12 +26,11 @@ from relay.exchange.material import KeyServerMaterial
 from relay.exchange.settings import KeyServerConfig, PackagerConfig
 from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
-from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
-from relay.licensing.settings import CredentialsConfig, FairPlayConfig, PlayReadyConfig, WidevineConfig
+from relay.licensing.material import Material
+from relay.licensing.secrets import read_material
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."
-_FROM_OWNER = "Put there what the owner of the DRM system gave you."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             for number, transmitter in enumerate(config.transmitters)
         },
         log_password=_text(base, config.state.log_password_file, "state.log_password_file"),
-        licences=_material(base, config, ring),
+        licences=read_material(config.licences, base, ring),
         packagers={
             packager.signer: _signer(base, packager, f"packagers[{number}]")
             for number, packager in enumerate(config.packagers)
@@ -181,70 +177,3 @@ def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMat
     except (ValueError, TypeError, ExchangeError) as err:
         raise ConfigError(f"{where}.certificate, {where}.key: {err}. {remedy}") from None
     return KeyServerMaterial(server, authorization, (certificate, key))
-
-
-def _material(base: Path, config: Config, ring: KeyRing) -> Material:
-    licences = config.licences
-    material = Material(
-        _widevine(base, licences.widevine, ring, "licences.widevine") if licences.widevine else None,
-        _playready(base, licences.playready, "licences.playready") if licences.playready else None,
-        _fairplay(base, licences.fairplay, "licences.fairplay") if licences.fairplay else None,
-    )
-    for name in ("widevine", "playready", "fairplay"):
-        try:
-            one = getattr(material, name)
-            # Made here only to see that it can be: the processes that issue licences make their own.
-            _ = one and one.server()
-        except ValueError as err:
-            raise ConfigError(f"licences.{name}: {err}. {_FROM_OWNER}") from None
-    return material
-
-
-def _widevine(base: Path, widevine: WidevineConfig, ring: KeyRing, where: str) -> WidevineMaterial:
-    services = [
-        (
-            read_binary(base, service.certificate, f"{where}.services[{at}].certificate", _FROM_OWNER),
-            read_binary(base, service.key, f"{where}.services[{at}].key", _FROM_OWNER),
-        )
-        for at, service in enumerate(widevine.services)
-    ]
-    return WidevineMaterial(
-        roots=_binaries(base, widevine.roots, f"{where}.roots"),
-        state_keys=ring.service_keys("widevine state"),
-        services=tuple(services),
-        models=tuple((one.system_id, Model(level_of(one.security), one.name)) for one in widevine.devices),
-        others=None if widevine.others == "refuse" else Model(level_of(widevine.others)),
-        revoked=frozenset(map(bytes.fromhex, widevine.revoked)),
-    )
-
-
-def _playready(base: Path, playready: PlayReadyConfig, where: str) -> PlayReadyMaterial:
-    return PlayReadyMaterial(
-        roots=_binaries(base, playready.roots, f"{where}.roots"),
-        server_keys=_binaries(base, playready.server_keys, f"{where}.server_keys"),
-        response_key=read_binary(base, playready.response_key, f"{where}.response_key", _FROM_OWNER),
-        response_chain=read_binary(base, playready.response_chain, f"{where}.response_chain", _FROM_OWNER),
-        software_level=playready.software_level,
-        revoked=frozenset(map(bytes.fromhex, playready.revoked)),
-    )
-
-
-def _fairplay(base: Path, fairplay: FairPlayConfig, where: str) -> FairPlayMaterial:
-    sets = (_credentials(base, one, f"{where}.credentials[{at}]") for at, one in enumerate(fairplay.credentials))
-    return FairPlayMaterial(tuple(sets), fairplay.derive_secret)
-
-
-def _credentials(base: Path, one: CredentialsConfig, where: str) -> tuple[bytes, bytes, bytes]:
-    try:
-        secret = bytes.fromhex(read_text(base, one.ask, f"{where}.ask", _FROM_OWNER))
-    except ValueError:
-        raise ConfigError(f"{base / one.ask}: {where}.ask: not hexadecimal. {_FROM_OWNER}") from None
-    return (
-        read_binary(base, one.certificate, f"{where}.certificate", _FROM_OWNER),
-        read_binary(base, one.key, f"{where}.key", _FROM_OWNER),
-        secret,
-    )
-
-
-def _binaries(base: Path, files: Sequence[str], where: str) -> tuple[bytes, ...]:
-    return tuple(read_binary(base, file, f"{where}[{at}]", _FROM_OWNER) for at, file in enumerate(files))

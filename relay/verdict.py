@@ -41,7 +41,9 @@ class Reason(StrEnum):
     SECURITY_LEVEL = "security_level"
     OUTPUT_PROTECTION = "output_protection"
     DEVICE_REFUSED = "device_refused"
+    DEVICE_REVOKED = "device_revoked"
     DEVICE_UNFIT = "device_unfit"
+    LICENCE_REFUSED = "licence_refused"
     LICENCE_PERSISTENCE = "licence_persistence"
     LICENCE_EXPIRED = "licence_expired"
 

@@ -93,6 +93,14 @@ def test_there_is_an_example_of_a_key_server_and_of_each_kind_of_packager() -> N
     assert by_rsa.rsa_key
 
 
+def test_there_is_an_example_of_each_bridge() -> None:
+    text = re.sub(r"(?m)^#   (?=\S)", "", SAMPLE.read_text())
+    licences = parse_config(tomllib.loads(text), "sample").licences
+    assert licences.widevine_bridge
+    assert licences.playready_bridge
+    assert licences.fairplay_bridge
+
+
 def test_no_dialect_lacks_names() -> None:
     assert DEFAULT_NAMES.keys() == DIALECTS.keys()
     assert Names() not in DEFAULT_NAMES.values()

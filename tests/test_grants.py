@@ -104,7 +104,7 @@ def test_an_unknown_timeline_is_a_pending_key() -> None:
 @pytest.mark.parametrize("scheme", [Scheme.CENC, Scheme.CBCS])
 def test_the_key_ids_asked_for_tell_the_scheme(stream: Stream, scheme: Scheme) -> None:
     kid = stream.kid(stream.slot_of(TrackType.HD, scheme, EDGE))
-    granted = grant_for(stream, GATE, visitor(), CENC, (b"?" * 16, kid), NOW)
+    granted = grant_for(stream, GATE, visitor(), CENC, frozenset((b"?" * 16, kid)), NOW)
     assert {slot.scheme for slot in granted.slots} == {scheme}
 
 
@@ -117,16 +117,17 @@ def test_key_ids_that_the_session_may_not_have_are_unknown(stream: Stream) -> No
     ]
     for slot in slots:
         with pytest.raises(ContentKeyUnknownError):
-            grant_for(stream, GATE, visitor(TrackType.SD), CENC, (stream.kid(slot),), NOW)
+            grant_for(stream, GATE, visitor(TrackType.SD), CENC, frozenset((stream.kid(slot),)), NOW)
     with pytest.raises(ContentKeyUnknownError):
-        grant_for(stream, GATE, visitor(), CENC, (), NOW)
+        grant_for(stream, GATE, visitor(), CENC, frozenset(), NOW)
 
 
 def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
     stream = stream_of(schemes=["cenc"])
     stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, VIDEO_AND_AUDIO), NOW)
+    kid = stream.kid(stream.slot_of(TrackType.HD, Scheme.CBCS, 0))
     with pytest.raises(ContentKeyUnknownError):
-        grant_for(stream, GATE, visitor(), CENC, (stream.kid(stream.slot_of(TrackType.HD, Scheme.CBCS, 0)),), NOW)
+        grant_for(stream, GATE, visitor(), CENC, frozenset([kid]), NOW)
     with pytest.raises(UrlError, match="not offered as cbcs"):
         stream.check_class(ManifestClass(Scheme.CBCS))
 

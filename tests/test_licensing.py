@@ -3,16 +3,20 @@
 import asyncio
 import os
 import signal
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from structlog.testing import capture_logs
 
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import DrmSystem
-from keys.licences.terms import Term
+from keys.licences.terms import Device, Platform, Term
 from keys.licences.widevine import Model
 from keys.material import ContentKey, RootKey
 from keys.model import Hdcp, KeySlot, Outputs, Scheme, Security, TrackType
@@ -23,13 +27,16 @@ from relay.config import Config, parse_config
 from relay.errors import ConfigError
 from relay.gate.dialects.keys import TokenKey
 from relay.gate.replay import SeenOnce
+from relay.licensing import process as process_module
 from relay.licensing import repeats as repeats_module
 from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
+from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
+from relay.licensing.process import ProcessLostError
 from relay.licensing.repeats import PATIENCE_S, REMEMBERED_S, Repeats
 from relay.licensing.settings import LicenceConfig
-from relay.licensing.terms import MAX_KEYS, granted_keys, renewed_term_of, term_of
-from relay.licensing.workers import LicencesBusyError, LicenceWorkers
+from relay.licensing.terms import MAX_KEYS, granted_keys, granted_slots, renewed_term_of, term_of
+from relay.licensing.workers import Lane, LicenceFailedError, LicencesBusyError
 from relay.model import Session
 from relay.secrets import Secrets, read_secrets
 from tests.keys.licences import fairplay_device, playready_client
@@ -105,6 +112,9 @@ def test_a_renewal_takes_off_what_was_played() -> None:
         ({"duration": "1m", "renew_every": "2m"}, "streams.news.licence.renew_every: longer than 'duration'"),
         ({"tracks": {"8k": {}}}, "Invalid enum value '8k'"),
         ({"tracks": {"hd": {"security": "L4"}}}, "Invalid enum value 'L4'"),
+        ({"allowed": []}, "allowed"),
+        ({"devices": {"refuse": [{}]}}, r"licence\.devices\.refuse\[0\]: covers every device"),
+        ({"devices": {"allow": [{"client_info": "x"}]}}, "unknown field `client_info`"),
     ],
 )
 def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error: str) -> None:
@@ -115,13 +125,29 @@ def test_licences_that_make_no_sense_are_refused(settings: dict[str, Any], error
 def test_keys_asked_for_come_first_and_the_oldest_are_left_out() -> None:
     slots = [KeySlot("news", TrackType.SD, Scheme.CENC, 1, period) for period in (None, *range(0, 200_000, 1000))]
 
-    def key_of(slot: KeySlot) -> ContentKey:
-        return ContentKey(str(slot.period).encode(), b"", b"", b"")
+    def kid_of(slot: KeySlot) -> bytes:
+        return str(slot.period).encode()
 
-    keys = granted_keys(lambda _: Terms(Security.HARDWARE), slots, key_of, [b"3000"])
+    kept = granted_slots(slots, kid_of, frozenset([b"3000"]))
+    assert [slot.period for slot in kept[:3]] == [3000, None, 199_000]
+    assert len(kept) == MAX_KEYS
+    keys = granted_keys(kept, lambda _: Terms(Security.HARDWARE), lambda slot: ContentKey(kid_of(slot), b"", b"", b""))
     assert [granted.key.kid for granted in keys[:3]] == [b"3000", b"None", b"199000"]
-    assert len(keys) == MAX_KEYS
     assert {granted.security for granted in keys} == {Security.HARDWARE}
+
+
+def test_key_ids_are_derived_until_those_asked_for_are_found() -> None:
+    slots = [KeySlot("news", TrackType.SD, Scheme.CENC, 1, period) for period in (None, *range(0, 200_000, 1000))]
+    derived: list[KeySlot] = []
+
+    def kid_of(slot: KeySlot) -> bytes:
+        derived.append(slot)
+        return str(slot.period).encode()
+
+    assert len(granted_slots(slots, kid_of, frozenset([b"None"]))) == MAX_KEYS
+    assert derived == slots[:1]
+    assert len(granted_slots(slots, kid_of, frozenset())) == MAX_KEYS
+    assert derived == slots[:1]
 
 
 def test_a_challenge_is_good_once_and_for_its_session_a_little_longer() -> None:
@@ -250,37 +276,191 @@ def fairplay_material(derive_secret: str = FAIRPLAY["derive_secret"]) -> Materia
     return Material(fairplay=FairPlayMaterial((credentials,), derive_secret))
 
 
-async def opened_by(workers: LicenceWorkers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
-    lane = workers.lane(DrmSystem.FAIRPLAY)
+async def opened_by(issuers: Issuers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
+    lane = issuers.of(DrmSystem.FAIRPLAY)
     assert lane
     spc = FairPlayDevice().spc()
     calls = (lane.open(DrmSystem.FAIRPLAY, spc, fairplay_device.NOW) for _ in range(count))
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
+def lane_of(issuers: Issuers) -> Lane:
+    lane = issuers.of(DrmSystem.FAIRPLAY)
+    assert isinstance(lane, Lane)
+    return lane
+
+
 async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
-    workers = LicenceWorkers(fairplay_material(), 1, 2)
+    issuers = Issuers(fairplay_material(), 1, 2, 10.0)
     try:
-        assert workers.lane(DrmSystem.WIDEVINE) is None
-        found = await opened_by(workers, 4)
+        assert issuers.of(DrmSystem.WIDEVINE) is None
+        found = await opened_by(issuers, 4)
         assert [type(one) for one in found] == [Opened, Opened, LicencesBusyError, LicencesBusyError]
-        lane = workers.lane(DrmSystem.FAIRPLAY)
-        assert lane
+        lane = lane_of(issuers)
         first = found[0]
         assert isinstance(first, Opened)
         assert first.kind is Kind.NEW
-        assert lane._executor
-        (pid,) = lane._executor._processes
-        os.kill(pid, signal.SIGKILL)
-        assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
-        assert [type(one) for one in await opened_by(workers)] == [Opened]
+        assert lane.process
+        assert lane.process.pid
+        os.kill(lane.process.pid, signal.SIGKILL)
+        with capture_logs() as logs:
+            assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+        assert [(one["event"], one["system"], one["how"]) for one in logs] == [
+            ("licence_process_lost", "fairplay", "ended (exit code -9)")
+        ]
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
         # What the dead process had opened is not confused with what its successor has.
         made = await lane.make(first, None, fairplay_device.NOW)
         assert isinstance(made, Refusal)
         assert made.reason == FORGOTTEN
     finally:
-        await workers.close()
-    assert [type(one) for one in await opened_by(workers)] == [LicencesBusyError]
+        await issuers.close()
+    assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+
+
+def hanging_d(_: bytes, __: bytes) -> bytes:
+    time.sleep(600)
+    return b""
+
+
+async def test_a_plug_in_that_never_returns_costs_its_process_and_holds_up_neither_others_nor_the_end() -> None:
+    issuers = Issuers(fairplay_material("tests.test_licensing:hanging_d"), 1, 8, 0.2)
+    with capture_logs() as logs:
+        assert {type(one) for one in await opened_by(issuers, 2)} == {LicencesBusyError}
+    assert {(one["event"], one["how"]) for one in logs} == {
+        ("licence_process_lost", "took longer than 0.2 s (exit code -9)")
+    }
+    waiting = asyncio.create_task(opened_by(issuers))
+    await asyncio.sleep(0)
+    await issuers.close()
+    assert {type(one) for one in await waiting} == {LicencesBusyError}
+
+
+async def test_starting_a_process_does_not_hold_up_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_in: list[str] = []
+    spawn = process_module._spawn
+
+    def noted(material: Material) -> Any:
+        started_in.append(threading.current_thread().name)
+        return spawn(material)
+
+    monkeypatch.setattr(process_module, "_spawn", noted)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    finally:
+        await issuers.close()
+    assert len(started_in) == 1
+    assert started_in != [threading.main_thread().name]
+
+
+async def test_what_is_not_wanted_is_forgotten() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        (opened,) = await opened_by(issuers)
+        assert isinstance(opened, Opened)
+        lane = lane_of(issuers)
+        lane.drop(opened)
+        made = await lane.make(opened, None, fairplay_device.NOW)
+        assert isinstance(made, Refusal)
+        assert made.reason == FORGOTTEN
+    finally:
+        await issuers.close()
+
+
+WIDEVINE_BRIDGE: dict[str, Any] = {
+    "url": "https://licences.example/getlicense/me",
+    "provider": "me",
+    "key": "root.hex",
+    "iv": "iv.hex",
+}
+PLAYREADY_BRIDGE: dict[str, Any] = {"url": "https://playready.example/", "secret": "root.hex"}
+FAIRPLAY_BRIDGE: dict[str, Any] = {
+    "process": "tests.keys.licences.fairplay_module:process",
+    "certificate": "fairplay.cer",
+}
+
+
+def test_bridges_are_read_from_files_and_shown_nowhere(base: Path) -> None:
+    (base / "iv.hex").write_text("ef" * 16)
+    licences = {
+        "widevine_bridge": {**WIDEVINE_BRIDGE, "timeout": "2s", "requests": 7},
+        "playready_bridge": PLAYREADY_BRIDGE,
+        "fairplay_bridge": FAIRPLAY_BRIDGE,
+    }
+    material = read_secrets(configured(None, licences), base).licences
+    assert material.widevine_bridge
+    assert material.widevine_bridge.account.iv == b"\xef" * 16
+    assert (material.widevine_bridge.server.timeout_s, material.widevine_bridge.server.requests) == (2.0, 7)
+    assert material.playready_bridge
+    assert material.playready_bridge.secret == b"\xab" * 32
+    assert material.fairplay_certificate == (base / "fairplay.cer").read_bytes()
+    for secret in (b"\xef" * 16, b"\xab" * 32):
+        assert repr(secret)[2:-1] not in repr(material)
+    assert "licences.example" not in repr(material)
+
+
+@pytest.mark.parametrize(
+    ("licences", "error"),
+    [
+        (
+            {"widevine": WIDEVINE, "widevine_bridge": WIDEVINE_BRIDGE},
+            r"licences\.widevine_bridge: .*licences\.widevine is there, too",
+        ),
+        (
+            {"widevine_bridge": {**WIDEVINE_BRIDGE, "url": "http://licences.example/"}},
+            r"url: keys would travel in clear",
+        ),
+        ({"playready_bridge": {**PLAYREADY_BRIDGE, "url": "http://10.0.0.1/"}}, r"url: keys would travel in clear"),
+        ({"widevine_bridge": {**WIDEVINE_BRIDGE, "iv": "root.hex"}}, r"licences\.widevine_bridge: .*its IV 16"),
+        (
+            {"playready_bridge": {**PLAYREADY_BRIDGE, "secret": "ask.hex"}},
+            r"playready_bridge\.secret: 16 bytes, expected 32",
+        ),
+        ({"fairplay_bridge": {**FAIRPLAY_BRIDGE, "process": "os:nothing"}}, r"fairplay_bridge: process: module 'os'"),
+        ({"time_limit": "500ms"}, r"licences\.time_limit: less than a second"),
+    ],
+)
+def test_bridges_that_are_unusable_are_refused_by_name(base: Path, licences: dict[str, Any], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        read_secrets(configured(None, licences), base)
+
+
+BOX = Device("widevine", b"", Security.SOFTWARE, "Acme Box 12", "Acme", 7, Platform.CLAIMED)
+
+
+@pytest.mark.parametrize(
+    ("devices", "admitted"),
+    [
+        ({}, True),
+        ({"allow": [{"system_id": 7}]}, True),
+        ({"allow": [{"system_id": 8}]}, False),
+        ({"allow": [{"system_id": 8}, {"make": "ACME"}]}, True),
+        ({"allow": [{"system": "playready", "make": "acme"}]}, False),
+        ({"allow": [{"model": "acme box 1?"}]}, True),
+        ({"refuse": [{"make": "acme", "model": "*box 13"}]}, True),
+        ({"refuse": [{"make": "acme", "model": "*box 12"}]}, False),
+        ({"allow": [{"system_id": 7}], "refuse": [{"system_id": 7}]}, False),
+        ({"platform": "claimed"}, True),
+        ({"platform": "verified"}, False),
+    ],
+)
+def test_devices_are_let_in_by_their_kind(devices: dict[str, Any], admitted: bool) -> None:
+    licence = licence_of(devices=devices)
+    assert licence.devices.admits(BOX) is admitted
+    # Whoever is not told passes no list, and gets no key without a licence.
+    assert licence.devices.admits(None) is (not devices)
+    assert licence.devices.asks is bool(devices)
+
+
+def test_a_system_id_is_none_where_a_system_has_none() -> None:
+    devices = licence_of(devices={"refuse": [{"system_id": 0}]}).devices
+    assert devices.admits(replace(BOX, system="playready", system_id=0))
+
+
+def test_track_types_that_are_not_allowed_go_to_nobody() -> None:
+    terms = licence_of(allowed=["audio", "sd"]).terms()
+    assert [track for track in TrackType if terms[track]] == [TrackType.AUDIO, TrackType.SD]
 
 
 def test_two_desks_never_give_the_same_ticket() -> None:
@@ -292,13 +472,73 @@ def test_two_desks_never_give_the_same_ticket() -> None:
     assert len(tickets) == 2
 
 
-async def test_whoever_waits_when_the_processes_are_replaced_is_told_to_ask_again() -> None:
-    workers = LicenceWorkers(fairplay_material(), 1, 8)
-    waiting = asyncio.create_task(opened_by(workers, 8))
+async def test_what_was_asked_when_the_processes_are_replaced_is_answered_and_no_more() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    waiting = asyncio.create_task(opened_by(issuers, 8))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await workers.close()
-    assert {type(one) for one in await waiting} == {Opened, LicencesBusyError}
+    await issuers.close()
+    assert {type(one) for one in await waiting} == {Opened}
+    assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
+
+
+async def test_whoever_asks_while_a_process_starts_for_a_configuration_that_goes_is_told_to_ask_again() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    waiting = asyncio.create_task(opened_by(issuers, 8))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await issuers.close()
+    assert {type(one) for one in await waiting} == {LicencesBusyError}
+
+
+async def test_who_went_away_while_a_process_started_leaves_it_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Material] = []
+    spawn = process_module._spawn
+
+    def noted(material: Material) -> Any:
+        started.append(material)
+        return spawn(material)
+
+    monkeypatch.setattr(process_module, "_spawn", noted)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        gone = asyncio.create_task(opened_by(issuers))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        assert [type(one) for one in await opened_by(issuers, 2)] == [Opened, Opened]
+        assert len(started) == 1
+    finally:
+        await issuers.close()
+
+
+async def test_a_process_that_cannot_begin_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = process_module._spawn
+
+    def failing(_: Material) -> Any:
+        raise ProcessLostError("cannot be started: no memory")
+
+    monkeypatch.setattr(process_module, "_spawn", failing)
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert {type(one) for one in await opened_by(issuers, 2)} == {LicencesBusyError}
+        monkeypatch.setattr(process_module, "_spawn", spawn)
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+    finally:
+        await issuers.close()
+
+
+async def test_who_went_away_while_a_licence_was_made_leaves_no_mark() -> None:
+    issuers = Issuers(fairplay_material(), 1, 8, 10.0)
+    try:
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+        gone = asyncio.create_task(opened_by(issuers))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert [type(one) for one in await opened_by(issuers)] == [Opened]
+        assert lane_of(issuers).waiting == 0
+    finally:
+        await issuers.close()
 
 
 def failing_d(_: bytes, __: bytes) -> bytes:
@@ -306,13 +546,17 @@ def failing_d(_: bytes, __: bytes) -> bytes:
 
 
 async def test_what_a_plug_in_raises_is_a_failure_of_ours() -> None:
-    workers = LicenceWorkers(fairplay_material("tests.test_licensing:failing_d"), 1, 2)
+    issuers = Issuers(fairplay_material("tests.test_licensing:failing_d"), 1, 2, 10.0)
     try:
-        (error,) = await opened_by(workers)
-        assert type(error).__name__ == "DeskError"
-        assert "OSError" in str(error)
+        with capture_logs() as logs:
+            (error,) = await opened_by(issuers)
+        assert isinstance(error, LicenceFailedError)
+        assert [(one["event"], one["system"], one["error"]) for one in logs] == [
+            ("licence_work_failed", "fairplay", "OSError")
+        ]
+        assert "no library" not in str(logs)
     finally:
-        await workers.close()
+        await issuers.close()
 
 
 async def test_a_reload_takes_over_changed_material_and_leaves_the_rest_at_work() -> None:
@@ -325,7 +569,7 @@ async def test_a_reload_takes_over_changed_material_and_leaves_the_rest_at_work(
 
     async with running_node(before, secrets(Material()), Path()) as node:
         none = node.licences
-        assert none.lane(DrmSystem.FAIRPLAY) is None
+        assert none.of(DrmSystem.FAIRPLAY) is None
         await node.reload(before, secrets(Material()))
         assert node.licences is none
         await node.reload(before, secrets(fairplay_material()))

@@ -6,6 +6,7 @@ The same two formats serve every EME player; nothing in them is encrypted, so th
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -16,6 +17,7 @@ from keys.material import ContentKey
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_KIDS = 256
+_REMEMBERED_BYTES = 1024
 
 
 class SessionType(StrEnum):
@@ -65,6 +67,10 @@ def parse_request(body: bytes) -> ClearKeyRequest:
     """
     if len(body) > MAX_REQUEST_BYTES:
         raise LicenceRequestError(f"Clear Key request: {len(body)} bytes, more than {MAX_REQUEST_BYTES}")
+    return _remembered(body) if len(body) <= _REMEMBERED_BYTES else _parse(body)
+
+
+def _parse(body: bytes) -> ClearKeyRequest:
     try:
         request = _decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -74,6 +80,10 @@ def parse_request(body: bytes) -> ClearKeyRequest:
         raise LicenceRequestError("Clear Key request: not JSON") from None
     kids = [_kid(text, at) for at, text in enumerate(request.kids)]
     return ClearKeyRequest(tuple(dict.fromkeys(kids)), _session_type(request.type))
+
+
+# All players of a stream ask in the same words.
+_remembered = lru_cache(256)(_parse)
 
 
 def licence(keys: Iterable[ContentKey], session_type: SessionType) -> bytes:

@@ -105,13 +105,21 @@ class _Body(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def detect(body: bytes, content_type: str = "") -> Detected:
+def detect(body: bytes, content_type: str = "", expected: DrmSystem | None = None) -> Detected:
     """Tell whose challenge a body holds, and take it out of its wrapping, of which there may be one.
 
     The bytes decide wherever they can, for many players and tools send some default content type: it only tells a
-    form whose first field is another one. Raises :class:`LicenceRequestError` for a body over 384 KiB, without a
-    challenge, or with several.
+    form whose first field is another one. Of ``expected`` is what the bytes do not tell; what they tell otherwise is a
+    contradiction. Raises :class:`LicenceRequestError` for one, and for a body over 384 KiB, without a challenge, or
+    with several.
     """
+    found = _detect(body, content_type, expected)
+    if expected not in (None, found.system):
+        raise LicenceRequestError(f"licence request: a challenge of {found.system}, where {expected} was named")
+    return found
+
+
+def _detect(body: bytes, content_type: str, expected: DrmSystem | None) -> Detected:
     if len(body) > MAX_BODY_BYTES:
         raise LicenceRequestError(f"licence request: {len(body)} bytes, more than {MAX_BODY_BYTES}")
     body = body.removeprefix(_BOM)
@@ -119,11 +127,17 @@ def detect(body: bytes, content_type: str = "") -> Detected:
         return Detected(*found, Wrapping(found[0]))
     text = body.strip()
     if text.startswith(b"{"):
-        return _in_json(text)
+        return _in_json(text, expected)
     is_form = content_type.partition(";")[0].strip().lower() == FORM_TYPE
     if (is_form or _FIELD.match(text)) and (field := _form_field(text)):
-        return _unwrapped(field, Shape.FORM, "form field")
-    return _unwrapped(text, Shape.BASE64, "body")
+        return _unwrapped(field, Shape.FORM, "form field", expected)
+    try:
+        return _unwrapped(text, Shape.BASE64, "body", expected)
+    except LicenceRequestError:
+        if expected is None:
+            raise
+        # Of a kind that we have not met: its own reader says what is wrong with it.
+        return Detected(expected, body, Wrapping(expected))
 
 
 def wrap(wrapping: Wrapping, licence: bytes) -> tuple[bytes, str]:
@@ -165,7 +179,7 @@ def _key_message(data: bytes) -> bytes:
     return _base64("".join(challenges[0].split()).encode(), "PlayReady key message")
 
 
-def _in_json(text: bytes) -> Detected:
+def _in_json(text: bytes, expected: DrmSystem | None) -> Detected:
     try:
         members = _decoder.decode(text)
     except msgspec.ValidationError as error:
@@ -183,9 +197,9 @@ def _in_json(text: bytes) -> Detected:
         keys = members.fairplay.streaming_keys
         if len(keys) != 1:
             raise LicenceRequestError(f"licence request: {len(keys)} streaming keys, expected one")
-        return _unwrapped(keys[0].spc.encode(), Shape.STREAMING_KEYS, "spc", request_id=keys[0].id)
+        return _unwrapped(keys[0].spc.encode(), Shape.STREAMING_KEYS, "spc", expected, request_id=keys[0].id)
     ((name, value),) = wrapped.items()
-    return _unwrapped(value.encode(), Shape.JSON, name, member=_MEMBERS[name])
+    return _unwrapped(value.encode(), Shape.JSON, name, expected, member=_MEMBERS[name])
 
 
 def _form_field(text: bytes) -> bytes | None:
@@ -203,11 +217,21 @@ def _is_member(name: bytes) -> bool:
     return name.decode("ascii", errors="replace") in _MEMBERS
 
 
-def _unwrapped(text: bytes, shape: Shape, what: str, *, member: str = "", request_id: int | str = 1) -> Detected:
+def _unwrapped(
+    text: bytes,
+    shape: Shape,
+    what: str,
+    expected: DrmSystem | None,
+    *,
+    member: str = "",
+    request_id: int | str = 1,
+) -> Detected:
     challenge = _base64(text, what).removeprefix(_BOM)
     found = _in_own_format(challenge)
     if found is None and challenge.lstrip().startswith(b"{"):
         found = DrmSystem.CLEARKEY, challenge
+    if found is None and expected is not None:
+        found = expected, challenge
     if found is None:
         raise LicenceRequestError(f"licence request: {what} holds no challenge of a known DRM system")
     return Detected(*found, Wrapping(found[0], shape, member, request_id))

@@ -5,6 +5,7 @@ device cannot meet is left out of the licence; only a licence without any key is
 """
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from keys.material import ContentKey
 from keys.model import Outputs, Security, TrackType
@@ -36,15 +37,31 @@ class Term:
     persistent: bool = False
 
 
+class Platform(IntEnum):
+    """What is known of the program that a DRM module runs in, in rising order of trust.
+
+    ``CLAIMED``: the challenge carries signed program files (Widevine's VMP), which nobody has checked.
+    """
+
+    UNVERIFIED = 0
+    CLAIMED = 1
+    VERIFIED = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """What a challenge proves of the device that made it.
 
     ``system`` is the DRM system, ``digest`` 16 bytes that stand for this device in revocations, ``security`` the
-    highest it may be trusted with; ``model`` is what its certificate says of its make, for operators.
+    highest it may be trusted with; ``model`` is what its certificate says of it, for operators. ``make`` and
+    ``system_id`` (Widevine's) are empty where the certificate has none. Behind a bridge a device may hide who it is
+    from us: ``digest`` is empty then.
     """
 
     system: str
     digest: bytes
     security: Security
     model: str = ""
+    make: str = ""
+    system_id: int = 0
+    platform: Platform = Platform.UNVERIFIED

@@ -19,9 +19,9 @@ from relay.edge.visit import Visit
 from relay.errors import ContentKeyUnknownError, ProtocolVersionError, RequestError
 from relay.gate.gate import Visitor
 from relay.grants import SAMPLE_SCHEMES, Grant, grant, grant_for
-from relay.licensing.desk import FORGOTTEN, UNREADABLE, VERSION, Kind, Opened, Order, Refusal
-from relay.licensing.terms import granted_keys, renewed_term_of, term_of
-from relay.licensing.workers import LicencesBusyError
+from relay.licensing.desk import FAILED, FORGOTTEN, UNREADABLE, VERSION, Kind, Made, Opened, Order, Refusal
+from relay.licensing.terms import granted_keys, granted_slots, renewed_term_of, term_of
+from relay.licensing.workers import LicenceFailedError, LicencesBusyError
 from relay.verdict import Deny, Reason
 
 REASONS = {
@@ -34,7 +34,8 @@ REASONS = {
     "airplay": Reason.OUTPUT_PROTECTION,
     "av-adapter": Reason.OUTPUT_PROTECTION,
     "device-not-served": Reason.DEVICE_REFUSED,
-    "device-revoked": Reason.DEVICE_REFUSED,
+    "device-revoked": Reason.DEVICE_REVOKED,
+    "server-refused": Reason.LICENCE_REFUSED,
     "unlimited-device": Reason.DEVICE_UNFIT,
     "persistence": Reason.LICENCE_PERSISTENCE,
     "expired": Reason.LICENCE_EXPIRED,
@@ -50,6 +51,7 @@ class _Holder(msgspec.Struct, frozen=True, array_like=True):
     ceiling: TrackType
 
 
+_UNFIT = Deny(Reason.DEVICE_REFUSED, "licences of this stream are not for this kind of device")
 _log = structlog.get_logger()
 _holder_decoder = msgspec.msgpack.Decoder(_Holder)
 
@@ -57,66 +59,95 @@ _holder_decoder = msgspec.msgpack.Decoder(_Holder)
 async def answer_challenge(visit: Visit, detected: Detected) -> bytes | Deny:
     """The licence for a gated request's challenge. Raises :class:`RequestError` for one that cannot be believed."""
     node, now = visit.node, visit.node.clock()
-    lane = node.licences.lane(detected.system)
-    if lane is None:
+    issuer = node.licences.of(detected.system)
+    if issuer is None:
         return Deny(Reason.SYSTEM_UNSUPPORTED, f"no licences of {detected.system} are issued here")
-    opened = await lane.open(detected.system, detected.challenge, now)
+    opened = await issuer.open(detected.system, detected.challenge, now)
     if isinstance(opened, Refusal):
         return _denied(opened)
-    order: Order | None = None
-    holder = visit.visitor
-    if opened.device is not None:
-        found = _holder(visit, opened, opened.device)
-        if isinstance(found, Deny):
-            return found
-        holder = found
-        refused = node.gate.recheck(holder, visit.facts, now)
-        if refused:
-            return refused
-        session = visit.visitor.session
-        if opened.once and not node.repeats.may(opened.once, session.sid, session.issuer, now):
-            return Deny(Reason.REPLAYED, "this challenge was answered before")
-        try:
-            order = await _order(visit, detected.system, opened)
-        except LicenceRefusedError as err:
-            return _denied(Refusal(err.reason, str(err)))
+    wanted = False
+    try:
+        holder = _authorised(visit, opened, now)
+        if isinstance(holder, Deny):
+            return holder
+        order = await _order(visit, opened)
+        wanted = True
+    except LicenceRefusedError as err:
+        return _denied(Refusal(err.reason, str(err)))
+    finally:
+        if not wanted:
+            issuer.drop(opened)
     # In whole seconds, as licences count, and up: or one would outlive its session by a part of a second.
-    made = await lane.make(opened, order, ceil(node.clock()))
+    made = await issuer.make(opened, order, ceil(node.clock()))
     if isinstance(made, Refusal):
         return _denied(made)
     # The device may have been revoked meanwhile, which asking about the session alone would not tell.
-    refused = node.gate.recheck(holder, visit.facts, node.clock())
+    refused = node.gate.recheck(holder, visit.facts, node.clock()) or _told_unfit(visit, opened, made)
     if refused:
         return refused
-    if opened.device is not None and opened.kind is Kind.NEW:
+    if opened.kind is Kind.NEW:
+        device = made.device or opened.device
         _log.info(
             "licence_issued",
             system=detected.system,
             device=holder.session.device,
-            model=opened.device.model,
+            model=device.model if device else "",
             session=holder.session.sid[:8],
             stream=holder.stream,
         )
-    return made
+    return made.answer
 
 
-async def _order(visit: Visit, system: DrmSystem, opened: Opened) -> Order | None:
-    session, licence, now = visit.visitor.session, visit.stream.config.licence, visit.node.clock()
+def _authorised(visit: Visit, opened: Opened, now: float) -> Visitor | Deny:
+    """The visitor whose licence it is to be, if he may have one for this challenge."""
+    if opened.kind is Kind.CERTIFICATE:
+        return visit.visitor
+    node, session = visit.node, visit.visitor.session
+    holder = _holder(visit, opened)
+    if isinstance(holder, Deny):
+        return holder
+    refused = node.gate.recheck(holder, visit.facts, now)
+    if refused:
+        return refused
+    if opened.proven and opened.kind is not Kind.RELEASE and not _admits(visit, opened.device):
+        return _UNFIT
+    if opened.once and not node.repeats.may(opened.once, session.sid, session.issuer, now):
+        return Deny(Reason.REPLAYED, "this challenge was answered before")
+    return holder
+
+
+def _told_unfit(visit: Visit, opened: Opened, made: Made) -> Deny | None:
+    """Behind a bridge a device is known with its licence only, which it then does not get. A renewal names none."""
+    if opened.proven or opened.kind is not Kind.NEW:
+        return None
+    return None if _admits(visit, made.device) else _UNFIT
+
+
+def _admits(visit: Visit, device: Device | None) -> bool:
+    return visit.stream.config.licence.devices.admits(device)
+
+
+async def _order(visit: Visit, opened: Opened) -> Order | None:
+    stream, session, now = visit.stream, visit.visitor.session, visit.node.clock()
+    licence = stream.config.licence
     match opened.kind:
         case Kind.RENEWAL:
-            return Order((), renewed_term_of(session, licence, opened.playing_for, now), visit.cls.scheme)
+            term = renewed_term_of(session, licence, opened.playing_for, now)
+            return Order((), term, visit.cls.scheme, stream.name)
         case Kind.NEW:
-            await visit.node.manifests.ensure_timeline(visit.stream)
-            granted = _grant(visit, opened.kids, now)
-            keys = granted_keys(visit.stream.terms_of, granted.slots, visit.stream.content_key, opened.kids)
+            await visit.node.manifests.ensure_timeline(stream)
+            kids = frozenset(opened.kids)
+            granted = _grant(visit, kids, now)
+            slots = granted_slots(granted.slots, stream.kid, kids)
+            keys = granted_keys(slots, stream.terms_of, stream.content_key)
             await visit.node.salts.settle()
-            sealed = _sealed(visit) if system is DrmSystem.WIDEVINE else b""
-            return Order(keys, term_of(session, licence, now), granted.slots[0].scheme, sealed)
+            sealed = _sealed(visit) if opened.system is DrmSystem.WIDEVINE else b""
+            return Order(keys, term_of(session, licence, now), granted.slots[0].scheme, stream.name, sealed)
         case _:
             return None
 
 
-def _grant(visit: Visit, kids: tuple[bytes, ...], now: float) -> Grant:
+def _grant(visit: Visit, kids: frozenset[bytes], now: float) -> Grant:
     stream, gate = visit.stream, visit.node.gate
     if kids:
         return grant_for(stream, gate, visit.visitor, visit.cls, kids, now, guarded=True)
@@ -126,13 +157,13 @@ def _grant(visit: Visit, kids: tuple[bytes, ...], now: float) -> Grant:
     return grant(stream, gate, visit.visitor, visit.cls, now, guarded=True)
 
 
-def _holder(visit: Visit, opened: Opened, device: Device) -> Visitor | Deny:
-    """The visitor as revocations are to see it: with the device that made the challenge.
+def _holder(visit: Visit, opened: Opened) -> Visitor | Deny:
+    """The visitor as revocations are to see it: with the device that made the challenge, as far as it is told.
 
     With a renewal, as the session that the licence was issued to.
     """
     session, sid = visit.visitor.session, visit.visitor.session.sid
-    if opened.kind is not Kind.NEW:
+    if opened.kind is not Kind.NEW and (opened.proven or opened.session):
         try:
             holder = _holder_decoder.decode(opened.session)
         except msgspec.DecodeError:
@@ -143,7 +174,8 @@ def _holder(visit: Visit, opened: Opened, device: Device) -> Visitor | Deny:
         if refused and opened.kind is Kind.RENEWAL:
             return refused
         sid = holder.sid
-    return Visitor.of(replace(session, sid=sid, device=device.digest.hex()), visit.stream.name)
+    device = opened.device.digest.hex() if opened.device and opened.device.digest else session.device
+    return Visitor.of(replace(session, sid=sid, device=device), visit.stream.name)
 
 
 def _sealed(visit: Visit) -> bytes:
@@ -162,6 +194,8 @@ def _denied(refusal: Refusal) -> Deny:
         raise ProtocolVersionError(refusal.message)
     if refusal.reason == FORGOTTEN:
         raise LicencesBusyError(refusal.message)
+    if refusal.reason == FAILED:
+        raise LicenceFailedError(refusal.message)
     if refusal.reason == UNREADABLE:
         raise RequestError(refusal.message)
     return Deny(REASONS[refusal.reason], refusal.message)

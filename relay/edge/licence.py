@@ -4,6 +4,7 @@ import asyncio
 import re
 from functools import partial
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from msgspec import Struct
@@ -18,7 +19,7 @@ from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
-from relay.grants import grant_for
+from relay.grants import Grant, grant_for
 from relay.licensing.workers import LicencesBusyError
 from relay.model import ManifestClass
 from relay.node import NODE
@@ -30,6 +31,8 @@ from relay.verdict import Deny, Reason
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 LICENCE_PATH = "/api/v1/drm/license"
+_rendered: WeakKeyDictionary[Grant, bytes] = WeakKeyDictionary()
+"""Clear Key licences, the same for all who are granted the same."""
 CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 
 
@@ -52,17 +55,17 @@ async def post_licence(request: web.Request) -> web.StreamResponse:
 
 async def get_certificate(request: web.Request) -> web.StreamResponse:
     """The FairPlay certificate (DER), which players need to make a challenge. It is public."""
-    material = request.app[NODE].licences.material.fairplay
-    if material is None:
+    certificate = request.app[NODE].licences.material.fairplay_certificate
+    if certificate is None:
         return denied(request, Deny(Reason.SYSTEM_UNSUPPORTED, "no licences of fairplay are issued here"))
     headers = {"Cache-Control": "public, max-age=300"}
-    return web.Response(body=material.certificate, content_type="application/octet-stream", headers=headers)
+    return web.Response(body=certificate, content_type="application/octet-stream", headers=headers)
 
 
 async def _answer(request: web.Request, visit: Visit) -> Result:
+    expected = _expected_system(request)
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            detected = detect(await request.read(), request.headers.get("Content-Type", ""))
+        detected = detect(await _body(request), request.headers.get("Content-Type", ""), expected)
     except LicenceRequestError as err:
         raise RequestError(str(err)) from None
     except (web.RequestPayloadError, TimeoutError):
@@ -89,10 +92,32 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
     await node.manifests.ensure_timeline(stream)
-    granted = grant_for(stream, node.gate, visit.visitor, visit.cls, challenge.kids, node.clock())
-    keys = [stream.content_key(slot) for slot in granted.slots]
-    await node.salts.settle()
-    return licence(keys, challenge.type)
+    granted = grant_for(stream, node.gate, visit.visitor, visit.cls, frozenset(challenge.kids), node.clock())
+    rendered = _rendered.get(granted)
+    if rendered is None:
+        keys = [stream.content_key(slot) for slot in granted.slots]
+        await node.salts.settle()
+        rendered = licence(keys, challenge.type)
+        if not stream.config.rotation.salt:
+            # A salt may yet turn out to be another node's.
+            _rendered[granted] = rendered
+    return rendered
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.content.is_eof():
+        # Nearly always: it came with its head.
+        return await request.read()
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await request.read()
+
+
+def _expected_system(request: web.Request) -> DrmSystem | None:
+    name = request.query.get("drm")
+    try:
+        return None if name is None else DrmSystem(name)
+    except ValueError:
+        raise RequestError(f"drm is none of {', '.join(DrmSystem)}") from None
 
 
 def _visit_of_licence(request: web.Request) -> Visit | Deny:
@@ -115,7 +140,8 @@ def _visit_of_licence(request: web.Request) -> Visit | Deny:
         found = stream.config.default_class()
     if isinstance(visitor, Deny):
         return visitor
-    unproven = check_possession(request, visitor, facts()) if "session" in request.query else None
+    bound = "session" in request.query and visitor.session.bounds.proof_key
+    unproven = check_possession(request, visitor, facts()) if bound else None
     return node.leases.refused(visitor, now) or unproven or Visit(node, stream, visitor, facts, found, "", "")
 
 
@@ -126,10 +152,14 @@ def _host_of(request: web.Request) -> str:
 
 
 class LicenceQuery(Struct, frozen=True, kw_only=True):
-    """``session`` is in the licence URLs that manifests name; without it, ``stream_id`` goes with a session token."""
+    """``session`` is in the licence URLs that manifests name; without it, ``stream_id`` goes with a session token.
+
+    ``drm`` says which system the challenge is of, where a player would rather be refused than misread.
+    """
 
     session: str = ""
     stream_id: str = ""
+    drm: DrmSystem | None = None
 
 
 _BINARY = "application/octet-stream"

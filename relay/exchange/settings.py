@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from keys.model import Scheme
 from relay.errors import ConfigError
-from relay.published import is_exposed
+from relay.exposure import is_exposed
 from relay.units import Duration
 
 MAX_TIMEOUT = Duration.parse("60s")

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 
+from keys.licences.bridges.fairplay import FairPlayModule
+from keys.licences.bridges.widevine import CloudAccount
 from keys.licences.fairplay import FairPlayCredentials, FairPlayServer
 from keys.licences.playready import PlayReadyServer
 from keys.licences.widevine import Model, StatusList, WidevineServer
-
-DeriveSecret = Callable[[bytes, bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +66,70 @@ class FairPlayMaterial:
     def server(self) -> FairPlayServer:
         """Raises :class:`ValueError` for material that is unusable, or a plug-in that cannot be had."""
         credentials = [FairPlayCredentials.load(*one) for one in self.credentials]
-        return FairPlayServer(credentials, _plug_in(self.derive_secret))
+        return FairPlayServer(credentials, _plug_in(self.derive_secret, "derive_secret"))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMaterial:
+    """Where a licence server is, and how long and how often it is asked. The URL may hold a secret."""
+
+    url: str = field(repr=False)
+    timeout_s: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class WidevineBridgeMaterial:
+    """What Google's licence service is asked with; ``state_keys`` seal what comes back in renewals."""
+
+    server: ServerMaterial
+    account: CloudAccount
+    state_keys: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlayReadyBridgeMaterial:
+    """What a PlayReady server is asked with; it shares ``secret`` (32 bytes)."""
+
+    server: ServerMaterial
+    secret: bytes = field(repr=False)
+    software_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class FairPlayBridgeMaterial:
+    """The module of Apple's SDK, as its name, and the certificate (DER) for players."""
+
+    certificate: bytes = field(repr=False)
+    process: str
+
+    def module(self) -> FairPlayModule:
+        """Raises :class:`ValueError` for a module that cannot be had."""
+        return FairPlayModule(_plug_in(self.process, "process"))
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Of each DRM system what licences are made with; None: none are."""
+    """Of each DRM system what licences are made with, here or by a bridge; None: not so."""
 
     widevine: WidevineMaterial | None = None
     playready: PlayReadyMaterial | None = None
     fairplay: FairPlayMaterial | None = None
+    widevine_bridge: WidevineBridgeMaterial | None = None
+    playready_bridge: PlayReadyBridgeMaterial | None = None
+    fairplay_bridge: FairPlayBridgeMaterial | None = None
+
+    @property
+    def fairplay_certificate(self) -> bytes | None:
+        """The FairPlay certificate (DER) for players."""
+        fairplay = self.fairplay or self.fairplay_bridge
+        return fairplay.certificate if fairplay else None
 
 
-def _plug_in(name: str) -> DeriveSecret:
+def _plug_in(name: str, what: str) -> Callable[..., bytes]:
     module, _, function = name.partition(":")
     try:
-        found: DeriveSecret = getattr(import_module(module), function)
+        found: Callable[..., bytes] = getattr(import_module(module), function)
     except (ImportError, AttributeError) as err:
-        raise ValueError(f"derive_secret: {err}") from None
+        raise ValueError(f"{what}: {err}") from None
     return found

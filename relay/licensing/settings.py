@@ -9,11 +9,14 @@ from keys.model import Outputs, TrackType
 from policies.model import FREE, Terms
 from policies.text import HdcpText, Level, hdcp_of, level_of
 from relay.errors import ConfigError
+from relay.exposure import is_exposed
+from relay.licensing.devices import DevicesConfig, check_devices
 from relay.units import Duration
 
 File = Annotated[str, Meta(min_length=1, max_length=512)]
 Files = Annotated[tuple[File, ...], Meta(min_length=1, max_length=8)]
 Hex = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}){1,64}\Z")]
+Plugin = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z", max_length=256)]
 Trust = Literal["software", "hardware", "L1", "L3"]
 """What devices are trusted with."""
 
@@ -82,18 +85,64 @@ class FairPlayConfig(_Section, frozen=True):
     """
 
     credentials: Annotated[tuple[CredentialsConfig, ...], Meta(min_length=1, max_length=4)]
-    derive_secret: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z", max_length=256)]
+    derive_secret: Plugin
+
+
+class _ServerConfig(_Section, frozen=True, kw_only=True):
+    """A licence server elsewhere: whoever is on the way would see content keys, so by ``https``.
+
+    At most ``requests`` are under way to it at a time, and none for longer than ``timeout``.
+    """
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+(/[^\s#@]*)?\Z", max_length=1024)]
+    timeout: Duration = Duration.parse("5s")
+    requests: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+
+class WidevineBridgeConfig(_ServerConfig, frozen=True, kw_only=True):
+    """Widevine licences from Google's service, signed as ``provider`` with its AES key and IV (hex).
+
+    ``policy`` is the name of a policy registered there, if any.
+    """
+
+    provider: Annotated[str, Meta(min_length=1, max_length=64)]
+    key: File
+    iv: File
+    policy: Annotated[str, Meta(max_length=64)] = ""
+
+
+class PlayReadyBridgeConfig(_ServerConfig, frozen=True, kw_only=True):
+    """PlayReady licences from a server built on Microsoft's SDK, which shares ``secret`` (32 bytes as hex) with us."""
+
+    secret: File
+    software_level: Literal[150, 2000] = 2000
+
+
+class FairPlayBridgeConfig(_Section, frozen=True):
+    """FairPlay licences by the module of Apple's server SDK 26.
+
+    ``process`` is its ``fpsProcessOperations`` as an importable ``package.module:function`` of bytes;
+    ``certificate`` is the one that players get.
+    """
+
+    process: Plugin
+    certificate: File
 
 
 class LicencesConfig(_Section, frozen=True):
-    """The DRM systems that licences are issued for besides Clear Key.
+    """The DRM systems that licences are issued for besides Clear Key: each by the relay itself, or by a bridge.
 
-    ``processes`` do the public-key work of each relay process, at most ``queue`` requests waiting for each.
+    ``processes`` do the public-key work of each relay process, at most ``queue`` requests waiting for each; one that
+    is at a licence for longer than ``time_limit`` is replaced.
     """
 
     widevine: WidevineConfig | None = None
     playready: PlayReadyConfig | None = None
     fairplay: FairPlayConfig | None = None
+    widevine_bridge: WidevineBridgeConfig | None = None
+    playready_bridge: PlayReadyBridgeConfig | None = None
+    fairplay_bridge: FairPlayBridgeConfig | None = None
+    time_limit: Duration = Duration.parse("10s")
     processes: Annotated[int, Meta(ge=1, le=16)] = 1
     queue: Annotated[int, Meta(ge=1, le=4096)] = 64
 
@@ -119,7 +168,8 @@ class LicenceConfig(_Section, frozen=True):
 
     ``duration`` is how long one holds until it is renewed, ``start_within`` counts from issue to the first frame,
     ``play_for`` from there on; 0s: not limited so. ``renew_every`` of 0s: never. A ``persistent`` licence may be
-    stored, and needs a ``duration``. ``tracks`` are the terms by track type.
+    stored, and needs a ``duration``. ``tracks`` are the terms by track type; keys of types not ``allowed`` go to
+    nobody. ``devices`` says which devices get licences at all.
     """
 
     duration: Duration = Duration.parse("0s")
@@ -128,10 +178,13 @@ class LicenceConfig(_Section, frozen=True):
     renew_every: Duration = Duration.parse("0s")
     persistent: bool = False
     tracks: dict[TrackType, TrackTermsConfig] = field(default_factory=dict)
+    allowed: Annotated[tuple[TrackType, ...], Meta(min_length=1)] = tuple(TrackType)
+    devices: DevicesConfig = field(default_factory=DevicesConfig)
 
     def terms(self) -> dict[TrackType, Terms | None]:
-        """The terms of every track type."""
-        return {track: self.tracks[track].terms() if track in self.tracks else FREE for track in TrackType}
+        """The terms of every track type; None: its keys go to nobody."""
+        given = {track: self.tracks[track].terms() if track in self.tracks else FREE for track in TrackType}
+        return {track: terms if track in self.allowed else None for track, terms in given.items()}
 
 
 def whole_seconds(duration: Duration) -> int:
@@ -145,10 +198,25 @@ def check_licence(where: str, licence: LicenceConfig) -> None:
         raise ConfigError(f"{where}.persistent: a stored licence needs an end. Set 'duration'.")
     if licence.duration and licence.renew_every > licence.duration:
         raise ConfigError(f"{where}.renew_every: longer than 'duration'. Give a shorter one.")
+    check_devices(f"{where}.devices", licence.devices)
 
 
 def check_licences(where: str, licences: LicencesConfig) -> None:
-    """Raises :class:`ConfigError` for a device list that says two things of one system ID."""
+    """Raises :class:`ConfigError` for a device list that says two things of one system ID, for a system that is to be
+    licensed here and elsewhere, and for keys that would travel in clear.
+    """
+    for name in ("widevine", "playready", "fairplay"):
+        if getattr(licences, name) and getattr(licences, f"{name}_bridge"):
+            raise ConfigError(f"{where}.{name}_bridge: {where}.{name} is there, too. Keep one of them.")
+    for server in ("widevine_bridge", "playready_bridge"):
+        bridge = getattr(licences, server)
+        if bridge and is_exposed(bridge.url):
+            raise ConfigError(f"{where}.{server}.url: keys would travel in clear. Write it with https.")
+    if licences.time_limit < _MIN_TIME_LIMIT:
+        raise ConfigError(f"{where}.time_limit: less than a second. Give a longer one.")
     devices = licences.widevine.devices if licences.widevine else ()
     if len({device.system_id for device in devices}) != len(devices):
         raise ConfigError(f"{where}.widevine.devices: two have the same 'system_id'. Make them one.")
+
+
+_MIN_TIME_LIMIT = Duration.parse("1s")

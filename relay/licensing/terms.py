@@ -1,6 +1,6 @@
 """From a session and its stream's configuration to the terms of one licence. Pure."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from keys.errors import LicenceRefusedError
 from keys.licences.terms import GrantedKey, Term
@@ -41,24 +41,34 @@ def renewed_term_of(session: Session, licence: LicenceConfig, playing_for: int, 
     )
 
 
-def granted_keys(
-    terms_of: Callable[[KeySlot], Terms | None],
-    slots: Sequence[KeySlot],
-    key_of: Callable[[KeySlot], ContentKey],
-    kids: Collection[bytes],
-) -> list[GrantedKey]:
-    """The keys of slots, each with its terms: those asked for first, then stable ones, then new ones.
+def granted_slots(
+    slots: Sequence[KeySlot], kid_of: Callable[[KeySlot], bytes], kids: frozenset[bytes]
+) -> list[KeySlot]:
+    """The slots of one licence: those asked for first, then stable ones, then new ones; 128 at most.
 
-    ``slots`` are in order of time; those without terms are for nobody.
-    More than 128 are too many for a licence: the oldest are left out.
+    ``slots`` are in order of time, stable ones first, so that as a rule few key IDs have to be derived.
     """
-    keys = [(slot, key_of(slot)) for slot in slots]
-    keys.sort(key=lambda one: (one[1].kid not in kids, one[0].period is not None, -(one[0].period or 0)))
+    left, asked = set(kids), set[KeySlot]()
+    for slot in slots:
+        if not left:
+            break
+        kid = kid_of(slot)
+        if kid in left:
+            left.discard(kid)
+            asked.add(slot)
+    order = sorted(slots, key=lambda slot: (slot not in asked, slot.period is not None, -(slot.period or 0)))
+    return order[:MAX_KEYS]
+
+
+def granted_keys(
+    slots: Sequence[KeySlot], terms_of: Callable[[KeySlot], Terms | None], key_of: Callable[[KeySlot], ContentKey]
+) -> list[GrantedKey]:
+    """The keys of slots, each with its terms; those without terms are for nobody."""
     granted = []
-    for slot, key in keys[:MAX_KEYS]:
+    for slot in slots:
         terms = terms_of(slot)
         if terms is not None:
-            granted.append(GrantedKey(key, slot.track, terms.security, terms.outputs))
+            granted.append(GrantedKey(key_of(slot), slot.track, terms.security, terms.outputs))
     return granted
 
 

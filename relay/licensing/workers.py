@@ -1,18 +1,17 @@
 """The processes beside a relay process that do the public-key work of licences, off the event loop."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from multiprocessing import get_context
-from typing import ParamSpec, TypeVar
+from contextlib import suppress
+
+import structlog
 
 from keys.licences.detect import DrmSystem
 from relay.errors import RelayError
-from relay.licensing.desk import Opened, Order, Refusal, make_licence, open_challenge, start
+from relay.licensing.desk import Made, Opened, Order, Refusal
 from relay.licensing.material import Material
+from relay.licensing.process import Answer, Call, DeskProcess, Drop, Make, Open, ProcessLostError
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_log = structlog.get_logger()
 
 
 class LicencesBusyError(RelayError):
@@ -23,69 +22,100 @@ class LicencesBusyError(RelayError):
     public = True
 
 
-class Lane:
-    """One process, which is started when it is first needed, and again when it died."""
+class LicenceFailedError(RelayError):
+    """What makes the licences of a DRM system failed at one: a plug-in, or a server behind a bridge."""
 
-    def __init__(self, material: Material, queue: int) -> None:
+    status = 502
+    code = "licence_failed"
+
+
+class Lane:
+    """One process, which is started when it is first needed, and again when it died.
+
+    At most ``queue`` requests wait for it; whatever takes longer than ``limit_s`` costs the process.
+    """
+
+    def __init__(self, material: Material, queue: int, limit_s: float) -> None:
         self._material = material
         self._queue = queue
-        self._executor: ProcessPoolExecutor | None = None
-        self._closed = asyncio.Event()
+        self._limit_s = limit_s
+        self._start: asyncio.Task[DeskProcess] | None = None
+        self._closed = False
         self.waiting = 0
+
+    @property
+    def process(self) -> DeskProcess | None:
+        """The process, if there is one."""
+        start = self._start
+        if start is None or not start.done() or start.exception() or start.result().lost:
+            return None
+        return start.result()
 
     async def open(self, system: DrmSystem, challenge: bytes, now: float) -> Opened | Refusal:
         """Verify a challenge. Its licence must be asked for in this lane. Raises :class:`LicencesBusyError`."""
         if self.waiting >= self._queue:
             raise LicencesBusyError("many licences are asked for; try again")
-        return await self._run(open_challenge, system, challenge, now)
+        answer = await self._run(system, Open(system, challenge, now))
+        return answer.opened or _refusal(answer)
 
-    async def make(self, opened: Opened, order: Order | None, now: float) -> bytes | Refusal:
+    async def make(self, opened: Opened, order: Order | None, now: float) -> Made | Refusal:
         """The answer to an opened challenge; without an order, one that ends a licence or gives none."""
-        return await self._run(make_licence, opened.ticket, order, now)
+        answer = await self._run(opened.system, Make(opened.ticket, order, now))
+        return answer.made or _refusal(answer)
+
+    def drop(self, opened: Opened) -> None:
+        """Forget an opened challenge that gets no answer."""
+        # A process that has ended has forgotten it.
+        if process := self.process:
+            process.ask(Drop(opened.ticket)).add_done_callback(lambda answer: answer.exception())
 
     async def close(self) -> None:
-        """End the process when it has done what it is at."""
-        self._closed.set()
-        if self._executor:
-            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        """End the process when it has done what it was asked."""
+        self._closed = True
+        if self._start is not None:
+            with suppress(ProcessLostError):
+                await (await self._start).close()
 
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closed.is_set():
-            raise LicencesBusyError("the configuration is being replaced; try again")
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(1, get_context("spawn"), start, (self._material,))
-        executor = self._executor
+    async def _run(self, system: DrmSystem, call: Call) -> Answer:
         self.waiting += 1
         try:
-            return await asyncio.wrap_future(executor.submit(work, *args, **kwargs))
-        except BrokenExecutor:
-            if self._executor is executor:
-                self._executor = None
+            process = await self._started()
+            answer = await process.ask(call)
+        except ProcessLostError as err:
+            _log.warning("licence_process_lost", system=system, how=str(err))
             raise LicencesBusyError("the process that makes licences has ended; try again") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not self._closed.is_set() or (task and task.cancelling()):
-                raise
-            raise LicencesBusyError("the configuration is being replaced; try again") from None
         finally:
             self.waiting -= 1
+        if answer.failure:
+            _log.error("licence_work_failed", system=system, error=answer.failure)
+            raise LicenceFailedError(f"{system}: {answer.failure}")
+        return answer
+
+    async def _started(self) -> DeskProcess:
+        if not self._closed and self.process is None and (self._start is None or self._start.done()):
+            self._start = asyncio.create_task(DeskProcess.start(self._material, self._limit_s))
+        # Whoever asked first may go away meanwhile; the process is for the others, too.
+        process = await asyncio.shield(self._start) if self._start and not self._closed else None
+        if process is None or self._closed:
+            raise LicencesBusyError("the configuration is being replaced; try again")
+        return process
+
+
+def _refusal(answer: Answer) -> Refusal:
+    assert answer.refusal
+    return answer.refusal
 
 
 class LicenceWorkers:
     """The lanes of a relay process: ``processes`` of them, with ``queue`` requests at most waiting for each."""
 
-    def __init__(self, material: Material, processes: int, queue: int) -> None:
-        self.material = material
-        self.size = processes, queue
-        self._lanes = [Lane(material, queue) for _ in range(processes)]
+    def __init__(self, material: Material, processes: int, queue: int, limit_s: float) -> None:
+        self._lanes = [Lane(material, queue, limit_s) for _ in range(processes)]
 
-    def lane(self, system: DrmSystem) -> Lane | None:
-        """Where a challenge is best taken now; None if no licences of its system are made."""
-        if getattr(self.material, system, None) is None:
-            return None
+    def lane(self) -> Lane:
+        """Where a challenge is best taken now."""
         return min(self._lanes, key=lambda lane: lane.waiting)
 
     async def close(self) -> None:
         """End the processes."""
-        for lane in self._lanes:
-            await lane.close()
+        await asyncio.gather(*(lane.close() for lane in self._lanes))

@@ -19,12 +19,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import keys.licences.terms
 from keys import base64url
 from keys.licences.protobuf import Message, encode
-from keys.licences.widevine import Model
+from keys.licences.widevine import Model, Unserved
 from keys.material import ContentKey
 from keys.model import KeySignal, Scheme, Security, TrackType
 from keys.signalling import playready as playready_signalling
 from relay.edge.drm import REASONS
+from relay.licensing.desk import Kind, Opened
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
+from relay.licensing.workers import Lane
 from tests.edge.world import KEY_RING, VECTORS, World, running_world, stream
 from tests.keys.licences import fairplay_device, playready_client, widevine_client
 from tests.keys.licences.fairplay_device import FairPlayDevice
@@ -48,6 +50,7 @@ class WidevineDevice:
 
     system_id: int = TRUSTED
     serial: bytes = b"serial"
+    files: bytes = b""
 
     def identity(self) -> bytes:
         root, model, device = (made_key(name) for name in ("root", "model", "device"))
@@ -55,7 +58,7 @@ class WidevineDevice:
         above = widevine_client.certificate(model, root, (1, 1), *parts)
         leaf = (1, 2), (2, self.serial), (5, self.system_id)
         token = widevine_client.certificate(device, model, *leaf, chain=above)
-        return widevine_client.client_id(token)
+        return widevine_client.client_id(token) + (encode((7, self.files)) if self.files else b"")
 
     def challenge(self, *kids: bytes, request_id: bytes = b"1", type_: int = 1) -> bytes:
         content = widevine_client.pssh_content(encode(*((2, kid) for kid in kids)), type_=type_, request_id=request_id)
@@ -114,6 +117,9 @@ def streams(origin: str) -> dict[str, Any]:
             origin, "clear", **manifests, licence={"duration": "5m", "renew_every": "45s", "play_for": "2m"}
         ),
         "kept": stream(origin, "clear", **manifests, licence={"duration": "1h", "persistent": True}),
+        "trusted": stream(origin, "clear", **manifests, licence={"devices": {"allow": [{"system_id": TRUSTED}]}}),
+        "whole": stream(origin, "clear", **manifests, licence={"devices": {"platform": "claimed"}}),
+        "sound": stream(origin, "clear", **manifests, licence={"allowed": ["audio"]}),
     }
 
 
@@ -179,6 +185,61 @@ async def test_a_device_gets_the_keys_whose_terms_it_meets(world: World) -> None
     status, body, headers = await ask(world, "strict", only_video, SOAP)
     assert (status, headers["Relay-Reason"]) == (500, "security_level")
     assert b"0x8004c604" in body
+
+
+async def test_licences_are_for_the_devices_that_a_stream_lets_in(world: World) -> None:
+    sd = content_key("trusted", TrackType.SD)
+    assert (await ask(world, "trusted", WidevineDevice().challenge(sd.kid)))[0] == 200
+    other = WidevineDevice(PLAIN).challenge(sd.kid)
+    assert reason_of(await ask(world, "trusted", other)) == (403, "device_refused")
+    assert reason_of(await ask(world, "trusted", Client().challenge(header(sd)), SOAP)) == (500, "device_refused")
+    assert reason_of(await ask(world, "trusted", kids_json(sd))) == (403, "scope_key")
+
+
+async def test_software_may_have_to_show_its_program_files(world: World) -> None:
+    kid = content_key("whole", TrackType.SD).kid
+    assert reason_of(await ask(world, "whole", WidevineDevice(PLAIN).challenge(kid))) == (403, "device_refused")
+    showing = WidevineDevice(PLAIN, files=b"signed list")
+    assert (await ask(world, "whole", showing.challenge(kid)))[0] == 200
+
+
+async def test_no_licence_has_keys_of_tracks_that_are_not_allowed(world: World) -> None:
+    sd, audio = content_key("sound", TrackType.SD), content_key("sound", TrackType.AUDIO)
+    device = WidevineDevice()
+    challenge = device.challenge(sd.kid, audio.kid)
+    _, body, _ = await ask(world, "sound", challenge)
+    keys = device.read(body, challenge).keys
+    assert audio.kid in keys
+    assert sd.kid not in keys
+    assert reason_of(await ask(world, "sound", kids_json(sd))) == (403, "scope_key")
+
+
+async def test_whoever_names_the_system_must_mean_it(world: World) -> None:
+    sd = content_key("vod", TrackType.SD)
+    device = WidevineDevice()
+    challenge = device.challenge(sd.kid)
+    status, body, _ = await ask(world, "vod&drm=widevine", challenge)
+    assert status == 200
+    assert device.read(body, challenge).keys
+    for name in ("playready", "clearkey", "fairplay", "quicktime", ""):
+        assert reason_of(await ask(world, f"vod&drm={name}", challenge)) == (400, "request_invalid")
+    # Fields in an order of its own: no bytes to tell it by.
+    body, signature = (Message.decode(challenge, "challenge").blob(number) for number in (2, 3))
+    turned = encode((3, signature), (2, body), (1, 1))
+    assert reason_of(await ask(world, "vod", turned)) == (400, "request_invalid")
+    assert (await ask(world, "vod&drm=widevine", turned))[0] == 200
+    assert (await ask(world, "vod&drm=widevine", b64encode(turned)))[0] == 200
+
+
+async def test_what_a_refused_challenge_left_behind_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: list[Opened] = []
+    monkeypatch.setattr(Lane, "drop", lambda _, opened: dropped.append(opened))
+    refused = WidevineDevice(PLAIN).challenge(content_key("trusted", TrackType.SD).kid)
+    assert (await ask(world, "trusted", refused))[0] == 403
+    assert (await ask(world, "vod", WidevineDevice().challenge(content_key("strict", TrackType.SD).kid)))[0] == 403
+    assert [opened.kind for opened in dropped] == [Kind.NEW, Kind.NEW]
+    assert (await ask(world, "vod", WidevineDevice().challenge(content_key("vod", TrackType.SD).kid)))[0] == 200
+    assert len(dropped) == 2
 
 
 async def test_keys_with_terms_are_never_handed_out_without_a_licence(world: World) -> None:
@@ -295,7 +356,7 @@ async def test_devices_of_foreign_roots_and_withdrawn_ones_are_refused(world: Wo
     foreign = widevine_client.signed(widevine_client.new_request())
     assert reason_of(await ask(world, "vod", foreign)) == (400, "request_invalid")
     withdrawn = WidevineDevice(serial=b"withdrawn").challenge(kid)
-    assert reason_of(await ask(world, "vod", withdrawn)) == (403, "device_refused")
+    assert reason_of(await ask(world, "vod", withdrawn)) == (403, "device_revoked")
 
 
 async def test_a_player_may_repeat_its_challenge_and_nobody_else(world: World) -> None:
@@ -395,9 +456,10 @@ async def test_a_device_may_hide_who_it_is_from_all_but_the_service(world: World
 
 def test_every_refusal_has_a_reason_of_the_relay() -> None:
     folder = Path(keys.licences.terms.__file__).parent
-    systems = (folder / name for name in ("widevine", "playready", "fairplay"))
+    systems = (folder / name for name in ("widevine", "playready", "fairplay", "bridges"))
     text = "".join(source.read_text() for system in systems for source in system.glob("*.py"))
     named = set(re.findall(r'LicenceRefusedError\(\s*"([a-z-]+)"', text)) | set(re.findall(r'return "([a-z-]+)"', text))
+    named |= {unserved.value for unserved in Unserved}
     assert named - {"released"} == set(REASONS)
 
 

@@ -8,7 +8,7 @@ from keys.licences.fairplay.spc import FairPlayChallenge, Screen
 from keys.licences.terms import GrantedKey, Term
 from keys.model import Hdcp
 
-_U32_MAX = 0xFFFF_FFFF
+U32_MAX = 0xFFFF_FFFF
 _RESERVED = 0x86D34A3A
 _LEASE, _RENTAL, _LEASE_AND_RENTAL = 0x1A4BDE7E, 0x3DFE45A0, 0x27B59BDE
 _KEPT_UNTIL_RENTAL_ENDS = 0x18F06048
@@ -63,19 +63,19 @@ def limits(term: Term, challenge: FairPlayChallenge, now: float) -> Limits:
     if term.until and remaining < 1:
         raise LicenceRefusedError("expired", "FairPlay: the term of the licence is over")
     if term.persistent and challenge.keeps_keys:
-        storage, playback = _least(remaining, term.start_within), _least(remaining, term.play_for)
-        result = Limits(rental=_least(remaining), kept=True, storage=storage, playback=playback)
+        storage, playback = least(remaining, term.start_within), least(remaining, term.play_for)
+        result = Limits(rental=least(remaining), kept=True, storage=storage, playback=playback)
     else:
-        rental = _least(remaining, term.start_within) if term.start_within else 0
-        result = Limits(lease=_least(remaining, term.renew_every, term.play_for), rental=rental)
+        rental = least(remaining, term.start_within) if term.start_within else 0
+        result = Limits(lease=least(remaining, term.renew_every, term.play_for), rental=rental)
     if challenge.playback is None and result.duration():
         raise LicenceRefusedError("unlimited-device", "FairPlay: the device cannot limit how long a key lasts")
     return result
 
 
-def _least(*seconds: int) -> int:
+def least(*seconds: int) -> int:
     """The tightest of limits, of which 0 is none, as it fits a field."""
-    return min((min(limit, _U32_MAX) for limit in seconds if limit), default=0)
+    return min((min(limit, U32_MAX) for limit in seconds if limit), default=0)
 
 
 def obstacle(granted: GrantedKey, challenge: FairPlayChallenge) -> str:
@@ -90,16 +90,17 @@ def obstacle(granted: GrantedKey, challenge: FairPlayChallenge) -> str:
         return "av-adapter"
     if not outputs.digital:
         return "digital-output"
-    if _required_hdcp(granted) is Hdcp.V2_2 and not challenge.enforces_hdcp:
+    if required_hdcp(granted) is Hdcp.V2_2 and not challenge.enforces_hdcp:
         return "hdcp"
     return ""
 
 
 def hdcp(granted: GrantedKey, challenge: FairPlayChallenge) -> bytes:
     """The value of the HDCP block; empty for a device that knows none and applies type 0 to everything."""
-    return _HDCP_VALUES[_required_hdcp(granted)].to_bytes(8) if challenge.enforces_hdcp else b""
+    return _HDCP_VALUES[required_hdcp(granted)].to_bytes(8) if challenge.enforces_hdcp else b""
 
 
-def _required_hdcp(granted: GrantedKey) -> Hdcp:
+def required_hdcp(granted: GrantedKey) -> Hdcp:
+    """What digital outputs must have."""
     # HDCP is the only rule here that an analogue output fails, for it has none.
     return granted.outputs.hdcp if granted.outputs.analogue else max(granted.outputs.hdcp, Hdcp.V1)

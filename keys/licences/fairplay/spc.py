@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from keys.errors import LicenceRequestError
 from keys.licences.fairplay.credentials import WRAPPED_KEY_BYTES, DeriveSecret, FairPlayCredentials, decrypt_cbc
 from keys.licences.fairplay.tllv import Block, Tag, read_blocks
-from keys.licences.terms import Device
+from keys.licences.terms import Device, Platform
 from keys.model import Security
 
 MAX_SPC_BYTES = 16 * 1024
@@ -119,9 +119,9 @@ def _read_payload(payload: bytes, secret: bytes, derive_secret: DeriveSecret) ->
     asset_id = _asset_id(blocks)
     capabilities = _number(blocks, Tag.CAPABILITIES, 16)
     return FairPlayChallenge(
-        device=Device("fairplay", hashlib.sha256(hu).digest()[:16], Security.HARDWARE, "Apple"),
+        device=apple_device(hu),
         asset_id=asset_id,
-        kids=_kids(asset_id),
+        kids=kids_in(asset_id),
         transaction_id=_value(blocks, Tag.TRANSACTION_ID, 8),
         screen=_screen(_number(blocks, Tag.STREAMING_INDICATOR, 8)),
         playback=_playback(blocks),
@@ -132,6 +132,12 @@ def _read_payload(payload: bytes, secret: bytes, derive_secret: DeriveSecret) ->
         ar_seed=_value(blocks, Tag.AR_SEED, 16),
         returned=_returned(blocks),
     )
+
+
+def apple_device(hu: bytes) -> Device:
+    """The device with an anonymous identity ``hu``: all that there are guard keys in hardware."""
+    digest = hashlib.sha256(hu).digest()[:16]
+    return Device("fairplay", digest, Security.HARDWARE, "Apple", "Apple", platform=Platform.VERIFIED)
 
 
 def _value(blocks: Mapping[int, Block], tag: Tag, size: int | None = None) -> bytes:
@@ -155,7 +161,8 @@ def _asset_id(blocks: Mapping[int, Block]) -> bytes:
     return asset_id
 
 
-def _kids(asset_id: bytes) -> tuple[bytes, ...]:
+def kids_in(asset_id: bytes) -> tuple[bytes, ...]:
+    """The key ID that an asset ID spells, if it does."""
     # Some applications pass the whole URI on.
     text = asset_id.decode("ascii", errors="replace").removeprefix("skd://")
     return (bytes.fromhex(text.replace("-", "")),) if _KID.fullmatch(text) else ()

@@ -59,7 +59,7 @@ FEATURE_PLAYREADY_3 = 13
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """One certificate. ``digest`` is the SHA-256 that it states of its subject's key; ``keys`` are points with their
-    usages, ``model`` is its maker's name, model and number. ``signed`` are the bytes that ``signature`` (r and s)
+    usages, ``names`` are its maker's name, model and number. ``signed`` are the bytes that ``signature`` (r and s)
     covers, made with ``issuer``.
     """
 
@@ -71,7 +71,7 @@ class Certificate:
     client_id: bytes
     keys: tuple[tuple[bytes, frozenset[int]], ...]
     features: frozenset[int]
-    model: str
+    names: tuple[str, ...]
     signed: bytes
     signature: bytes
     issuer: bytes
@@ -135,7 +135,7 @@ def _read_certificate(data: bytes, signed_size: int, where: str) -> Certificate:
         client_id=client_id,
         keys=tuple(_read_keys(objects[_KEYS_OBJECT], where)),
         features=frozenset(_read_features(objects.get(_FEATURES_OBJECT, bytes(4)), where)),
-        model=_read_model(objects.get(_MANUFACTURER_OBJECT, b"")),
+        names=_read_names(objects.get(_MANUFACTURER_OBJECT, b"")),
         signed=data[:signed_size],
         signature=signature_value,
         issuer=issuer,
@@ -192,7 +192,7 @@ def _read_features(body: bytes, where: str) -> Iterable[int]:
     return [_u32(body, 4 + 4 * i, where) for i in range(count)]
 
 
-def _read_model(body: bytes) -> str:
+def _read_names(body: bytes) -> tuple[str, ...]:
     """For people to read: unreadable or missing parts are left out, and what follows an overlong one."""
     parts: list[str] = []
     at = 4
@@ -203,7 +203,7 @@ def _read_model(body: bytes) -> str:
         text = body[at + 4 : at + 4 + size].rstrip(b"\0").decode("utf-8", "replace")
         parts.append("".join(c for c in text if c.isprintable()))
         at += 4 + size + -size % 4
-    return " ".join(part for part in parts if part)
+    return tuple(parts)
 
 
 def _u32(body: bytes, at: int, where: str) -> int:

@@ -19,7 +19,7 @@ from keys.licences.playready.header import Header, read_header
 from keys.licences.playready.markup import base64_of, literal, local, only, optional_text, parse, text_of
 from keys.licences.playready.restrictions import SL3000
 from keys.licences.playready.signatures import verify
-from keys.licences.terms import Device
+from keys.licences.terms import Device, Platform
 from keys.model import Security
 
 SYSTEM = "playready"
@@ -58,6 +58,14 @@ class PlayReadyChallenge:
         return self.header.kids
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """The part of a challenge that is not encrypted: ``nonce`` has 16 bytes."""
+
+    header: Header
+    nonce: bytes
+
+
 def read_challenge(
     body: bytes, server_keys: Sequence[Scalar], roots: Set[bytes], revoked: Set[bytes], now: float
 ) -> PlayReadyChallenge:
@@ -92,6 +100,19 @@ def read_challenge(
         real_time_expiration=FEATURE_PLAYREADY_3 in leaf.features,
         receiver=_point(leaf.key_for(Usage.ENCRYPT_KEY), "PlayReady certificate 0: encryption key"),
     )
+
+
+def read_request(body: bytes) -> OpenRequest:
+    """What a challenge shows to whoever cannot decrypt the rest: its header and nonce. Nothing of it is verified.
+
+    Raises :class:`LicenceRequestError`, :class:`ProtocolVersionError` among it.
+    """
+    root = parse(body, _WHAT)[1]
+    if local(root) != "Envelope":
+        raise LicenceRequestError(f"{_WHAT}: not a SOAP envelope")
+    request = only(root, "Body", "AcquireLicense", "challenge", "Challenge", "LA", what=_WHAT)
+    _require_known_version(request)
+    return OpenRequest(_header(request), _nonce(request))
 
 
 def _require_known_version(request: Element) -> None:
@@ -168,7 +189,15 @@ def _require_not_revoked(chain: Sequence[Certificate], revoked: Set[bytes]) -> N
 def _device(leaf: Certificate, signer: bytes) -> Device:
     named = encode_fields(_LABEL_DEVICE, leaf.client_id, hashlib.sha256(signer).digest())
     security = Security.HARDWARE if leaf.security_level >= SL3000 else Security.SOFTWARE
-    return Device(SYSTEM, hashlib.sha256(named).digest()[:16], security, leaf.model)
+    return Device(
+        SYSTEM,
+        hashlib.sha256(named).digest()[:16],
+        security,
+        " ".join(name for name in leaf.names if name),
+        leaf.names[0] if leaf.names else "",
+        # The certificate is the whole client's, not only its DRM module's.
+        platform=Platform.VERIFIED,
+    )
 
 
 def _nonce(request: Element) -> bytes:

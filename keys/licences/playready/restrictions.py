@@ -76,21 +76,26 @@ def end_date(term: Term, now: float) -> int:
 
 def playback_policy(outputs: Outputs) -> bytes:
     """The container of where decoded pictures may go."""
-    levels = pack(
-        ">5H",
-        _COMPRESSED_BLOCKED,
-        _digital_level(outputs),
-        _ANALOGUE_OPEN if outputs.analogue else _ANALOGUE_BLOCKED,
-        _AUDIO_OPEN,
-        _AUDIO_OPEN,
-    )
-    items = [item(ObjectType.OUTPUT_LEVELS, levels)]
-    if outputs.digital and outputs.hdcp is Hdcp.V2_2:
+    items = [item(ObjectType.OUTPUT_LEVELS, pack(">5H", *output_levels(outputs)))]
+    if needs_hdcp_type_1(outputs):
         protection = item(ObjectType.DIGITAL_VIDEO_PROTECTION, _HDCP_TYPE.bytes_le + _HDCP_TYPE_1)
         items.append(container(ObjectType.DIGITAL_VIDEO_PROTECTIONS, protection))
-    if enablers := [item(ObjectType.PLAY_ENABLER, guid.bytes_le) for guid in _play_enablers(outputs)]:
+    if enablers := [item(ObjectType.PLAY_ENABLER, guid.bytes_le) for guid in play_enablers(outputs)]:
         items.append(container(ObjectType.PLAY_ENABLERS, *enablers))
     return container(ObjectType.PLAYBACK_POLICY, *items)
+
+
+def output_levels(outputs: Outputs) -> tuple[int, int, int, int, int]:
+    """The least that outputs must protect: compressed and uncompressed digital video, analogue video, compressed and
+    uncompressed digital audio.
+    """
+    analogue = _ANALOGUE_OPEN if outputs.analogue else _ANALOGUE_BLOCKED
+    return _COMPRESSED_BLOCKED, _digital_level(outputs), analogue, _AUDIO_OPEN, _AUDIO_OPEN
+
+
+def needs_hdcp_type_1(outputs: Outputs) -> bool:
+    """Whether digital video may go only where HDCP 2.2 goes all the way."""
+    return outputs.digital and outputs.hdcp is Hdcp.V2_2
 
 
 def _digital_level(outputs: Outputs) -> int:
@@ -99,7 +104,7 @@ def _digital_level(outputs: Outputs) -> int:
     return _DIGITAL_OPEN if outputs.hdcp is Hdcp.NONE else _DIGITAL_HDCP
 
 
-def _play_enablers(outputs: Outputs) -> list[UUID]:
+def play_enablers(outputs: Outputs) -> list[UUID]:
     """What a licence allows beyond the outputs that a client knows and can protect."""
     enablers: list[UUID] = []
     unprotected = outputs.hdcp is Hdcp.NONE and outputs.digital and outputs.analogue

@@ -1,7 +1,7 @@
 """Widevine licences, from challenge to signed answer."""
 
 from keys.licences.widevine.certificates import DeviceCertificate, Roots
-from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, Model, StatusList
+from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, Model, StatusList, Unserved
 from keys.licences.widevine.entitlement import EntitledKey, entitled_pssh_data
 from keys.licences.widevine.privacy import ServiceIdentity
 from keys.licences.widevine.server import (
@@ -25,6 +25,7 @@ __all__ = [
     "Roots",
     "ServiceIdentity",
     "StatusList",
+    "Unserved",
     "WidevineChallenge",
     "WidevineServer",
     "entitled_pssh_data",

@@ -110,8 +110,7 @@ class DeviceCertificate:
     @property
     def digest(self) -> bytes:
         """16 bytes that stand for this device, the same in every challenge it makes."""
-        fields = encode_fields(_DIGEST_LABEL, self.system_id.to_bytes(8, "big"), self.serial)
-        return sha256(fields).digest()[:16]
+        return device_digest(self.system_id, self.serial)
 
 
 class Roots:
@@ -168,6 +167,11 @@ class Roots:
         root = Certificate.decode(appended_root, "Widevine root certificate")
         root.require(CertificateType.ROOT)
         return [key for key in self._keys if root.is_signed_by(key)]
+
+
+def device_digest(system_id: int, serial: bytes) -> bytes:
+    """16 bytes that stand for the device with a certificate of this serial number."""
+    return sha256(encode_fields(_DIGEST_LABEL, system_id.to_bytes(8, "big"), serial)).digest()[:16]
 
 
 def verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm: hashes.HashAlgorithm = _SHA1) -> bool:

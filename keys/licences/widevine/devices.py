@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from keys.errors import LicenceRequestError
 from keys.licences.protobuf import Message
@@ -93,8 +93,15 @@ class Model:
     name: str = ""
 
 
-DeviceStatus = Callable[[Candidate], Model | None]
-"""Says what a device is trusted with, or None to serve it nothing. Decides by certificates, and, where the operator
+class Unserved(Enum):
+    """Why a device is served nothing; the values are the reasons of refusals."""
+
+    REVOKED = "device-revoked"
+    UNKNOWN = "device-not-served"
+
+
+DeviceStatus = Callable[[Candidate], Model | Unserved]
+"""Says what a device is trusted with, or why it is served nothing. Decides by certificates, and, where the operator
 can check them, by the client's verified program files; it must not block."""
 
 
@@ -109,12 +116,12 @@ class StatusList:
     revoked: Collection[bytes] = frozenset()
     others: Model | None = Model(Security.SOFTWARE)
 
-    def __call__(self, candidate: Candidate) -> Model | None:
-        """The candidate's model, None if revoked or unknown."""
+    def __call__(self, candidate: Candidate) -> Model | Unserved:
+        """The candidate's model, unless it is revoked or unknown."""
         certificate = candidate.certificate
         if certificate.serial in self.revoked or certificate.model_serial in self.revoked:
-            return None
-        return self.models.get(certificate.system_id, self.others)
+            return Unserved.REVOKED
+        return self.models.get(certificate.system_id, self.others) or Unserved.UNKNOWN
 
 
 def _text(value: bytes) -> str:

@@ -35,23 +35,36 @@ class SecurityLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """``LicenseIdentification``: clients return it whole in renewals. ``state`` is sealed, the server's own."""
+    """``LicenseIdentification``: clients return it whole in renewals.
+
+    ``state`` is sealed, the server's own; ``purchase_id`` is what a service's customer may put in.
+    """
 
     request_id: bytes
     session_id: bytes
     type: int
     version: int
     state: bytes = field(repr=False)
+    purchase_id: bytes = field(default=b"", repr=False)
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Identification":
         """Read it as a client returns it."""
         message = Message.decode(encoded, "Widevine licence ID")
-        return cls(message.blob(1), message.blob(2), message.number(4), message.number(5), message.blob(6))
+        return cls(
+            message.blob(1), message.blob(2), message.number(4), message.number(5), message.blob(6), message.blob(3)
+        )
 
     def encode(self) -> bytes:
         """The message."""
-        return encode((1, self.request_id), (2, self.session_id), (4, self.type), (5, self.version), (6, self.state))
+        return encode(
+            (1, self.request_id),
+            (2, self.session_id),
+            *([(3, self.purchase_id)] if self.purchase_id else []),
+            (4, self.type),
+            (5, self.version),
+            (6, self.state),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +149,34 @@ def key_container(granted: GrantedKey, encryption_key: bytes, iv: bytes) -> byte
     """The ``KeyContainer`` of a content key (16 bytes) or an entitlement key (32 bytes), with its own demands."""
     key = granted.key
     key_type = KeyType.ENTITLEMENT if len(key.key) == ENTITLEMENT_KEY_BYTES else KeyType.CONTENT
-    # Hardware devices decode audio outside their protected video path.
-    hardware = granted.security is Security.HARDWARE and granted.track is not TrackType.AUDIO
-    level = SecurityLevel.HW_SECURE_DECODE if hardware else SecurityLevel.SW_SECURE_CRYPTO
     protection = _output_protection(granted.outputs)
     return encode(
         (1, key.kid),
         (2, iv),
         (3, encrypt(encryption_key, iv, key.key)),
         (4, key_type),
-        (5, level),
+        (5, level_of(granted)),
         *([(6, protection)] if protection else []),
         (12, granted.track.upper().encode()),
     )
 
 
+def level_of(granted: GrantedKey) -> SecurityLevel:
+    """The level that a device must have for a key."""
+    # Hardware devices decode audio outside their protected video path.
+    hardware = granted.security is Security.HARDWARE and granted.track is not TrackType.AUDIO
+    return SecurityLevel.HW_SECURE_DECODE if hardware else SecurityLevel.SW_SECURE_CRYPTO
+
+
+def hdcp_of(outputs: Outputs) -> HdcpLevel:
+    """What a digital output must have."""
+    return HDCP_LEVELS[outputs.hdcp] if outputs.digital else HdcpLevel.NO_DIGITAL_OUTPUT
+
+
 def _output_protection(outputs: Outputs) -> bytes:
     """``OutputProtection``, empty when nothing is demanded."""
     fields: list[tuple[int, Value]] = []
-    hdcp = HDCP_LEVELS[outputs.hdcp] if outputs.digital else HdcpLevel.NO_DIGITAL_OUTPUT
+    hdcp = hdcp_of(outputs)
     if hdcp:
         fields.append((1, hdcp))
     if not outputs.analogue:

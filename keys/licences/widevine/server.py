@@ -10,10 +10,10 @@ from typing import Self
 
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Value, encode
-from keys.licences.terms import Device, GrantedKey, Term
+from keys.licences.terms import Device, GrantedKey, Platform, Term
 from keys.licences.widevine.certificates import DeviceCertificate, Roots, oaep, verifies
 from keys.licences.widevine.derivation import ExchangeKeys, MacKeys, derive
-from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, StatusList
+from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, Model, StatusList, Unserved
 from keys.licences.widevine.licence import (
     Entropy,
     Policy,
@@ -220,12 +220,9 @@ class WidevineServer:
         if not verifies(certificate.signing_key, message.signature, message.body):
             raise LicenceRequestError("Widevine request: the signature is not the device's")
         model = self.status(Candidate(certificate, client))
-        if model is None:
-            raise LicenceRefusedError(
-                "device-not-served", f"Widevine: system ID {certificate.system_id} is revoked or unknown"
-            )
-        name = model.name or f"system ID {certificate.system_id}"
-        device = Device(SYSTEM, certificate.digest, model.security, name)
+        if isinstance(model, Unserved):
+            raise LicenceRefusedError(model.value, f"Widevine: system ID {certificate.system_id} is not served")
+        device = _device(certificate, client, model)
         return NewLicenceRequest(device, client, wanted, request.nonce, request.time, certificate, message.body)
 
     def _open_existing(
@@ -254,6 +251,16 @@ class WidevineServer:
         state = State(challenge.mac, challenge.device, until, challenge.session)
         renewed = state.seal(self.sealer, found.request_id, found.session_id, found.type, found.version + 1)
         return _signed(licence_message(renewed, policy, (), challenge.time or int(now)), challenge.mac)
+
+
+def _device(certificate: DeviceCertificate, client: ClientId, model: Model) -> Device:
+    if model.security is Security.HARDWARE:
+        # Such a device vouches for its whole platform, and sends no list of program files.
+        platform = Platform.VERIFIED
+    else:
+        platform = Platform.CLAIMED if client.verification else Platform.UNVERIFIED
+    name, system_id = model.name or f"system ID {certificate.system_id}", certificate.system_id
+    return Device(SYSTEM, certificate.digest, model.security, name, system_id=system_id, platform=platform)
 
 
 def _usable(challenge: NewLicenceRequest, keys: Sequence[GrantedKey]) -> list[GrantedKey]:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 from keys.encoding import encode_fields
 from keys.errors import LicenceRequestError, SealError
+from keys.licences.devices import pack_device, unpack_device
 from keys.licences.terms import Device
 from keys.licences.widevine.derivation import MacKeys
 from keys.licences.widevine.licence import Identification
-from keys.model import Security
 from keys.seal import Sealer
 
 MAX_SESSION_BYTES = 1024
 """What a caller may add to a licence's state: enough for IDs, too little to bloat every renewal."""
 
-_CONTEXT = b"segmentgate/1 widevine state"
-# MAC keys, device digest, device security, end of the term, length of the model's name.
-_HEAD = struct.Struct(">64s16s?dH")
+_CONTEXT = b"segmentgate/2 widevine state"
+# MAC keys, end of the term, length of the device.
+_HEAD = struct.Struct(">64sdH")
 """The layout belongs to the label above: change both together."""
 
 
@@ -34,16 +34,10 @@ class State:
 
     def seal(self, sealer: Sealer, request_id: bytes, session_id: bytes, type_: int, version: int) -> Identification:
         """The licence's identification with this state in it, and bound to it."""
-        model = self.device.model.encode()
-        head = _HEAD.pack(
-            self.mac.joined(),
-            self.device.digest,
-            self.device.security is Security.HARDWARE,
-            self.until,
-            len(model),
-        )
+        device = pack_device(self.device)
+        head = _HEAD.pack(self.mac.joined(), self.until, len(device))
         context = _context(request_id, session_id, type_, version)
-        sealed = sealer.seal(head + model + self.session, context)
+        sealed = sealer.seal(head + device + self.session, context)
         return Identification(request_id, session_id, type_, version, sealed.encode())
 
     @classmethod
@@ -52,17 +46,12 @@ class State:
         context = _context(found.request_id, found.session_id, found.type, found.version)
         try:
             opened = sealer.open(found.state.decode("ascii"), context)
-            mac, digest, hardware, until, model_bytes = _HEAD.unpack_from(opened)
+            mac, until, device_bytes = _HEAD.unpack_from(opened)
         except (SealError, UnicodeDecodeError, struct.error):
             raise LicenceRequestError("Widevine licence ID: not of a licence made here") from None
-        model = opened[_HEAD.size : _HEAD.size + model_bytes].decode()
-        security = Security.HARDWARE if hardware else Security.SOFTWARE
-        return cls(
-            MacKeys.split(mac),
-            Device(system, digest, security, model),
-            until,
-            opened[_HEAD.size + model_bytes :],
-        )
+        session_at = _HEAD.size + device_bytes
+        device = unpack_device(system, opened[_HEAD.size : session_at])
+        return cls(MacKeys.split(mac), device, until, opened[session_at:])
 
 
 def _context(request_id: bytes, session_id: bytes, type_: int, version: int) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Message, Value, encode
-from keys.licences.terms import GrantedKey, Term
+from keys.licences.terms import GrantedKey, Platform, Term
 from keys.licences.widevine import (
     CertificateRequest,
     EntitledKey,
@@ -14,6 +14,7 @@ from keys.licences.widevine import (
     NewLicenceRequest,
     ServiceIdentity,
     StatusList,
+    Unserved,
     WidevineServer,
     entitled_pssh_data,
 )
@@ -300,9 +301,9 @@ def test_a_software_device_gets_no_hardware_key() -> None:
 def test_the_status_plug_in_sees_certificate_and_program_files() -> None:
     seen = []
 
-    def status(candidate: Any) -> Model | None:
+    def status(candidate: Any) -> Model | Unserved:
         seen.append((candidate.certificate.system_id, candidate.client.verification))
-        return Model(Security.HARDWARE) if candidate.client.verification == b"good" else None
+        return Model(Security.HARDWARE) if candidate.client.verification == b"good" else Unserved.UNKNOWN
 
     server = load_server(status=status)
     identity = client_id() + encode((7, b"good"))
@@ -317,13 +318,30 @@ def test_the_status_list_revokes_and_shuts_out() -> None:
     challenge = vector("clear_id", "challenge")
     certificate = open_new(load_server(), challenge).certificate
     model = {SYSTEM_ID: Model(Security.HARDWARE)}
-    for status in [
-        StatusList(model, {certificate.serial}),
-        StatusList(model, {certificate.model_serial}),
-        StatusList({}, others=None),
+    for status, reason in [
+        (StatusList(model, {certificate.serial}), "device-revoked"),
+        (StatusList(model, {certificate.model_serial}), "device-revoked"),
+        (StatusList({}, others=None), "device-not-served"),
     ]:
-        with pytest.raises(LicenceRefusedError, match=f"{SYSTEM_ID} is revoked or unknown"):
+        with pytest.raises(LicenceRefusedError, match=f"{SYSTEM_ID} is not served") as refused:
             load_server(status=status).open(challenge, NOW)
+        assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("security", "files", "platform"),
+    [
+        (Security.SOFTWARE, b"", Platform.UNVERIFIED),
+        (Security.SOFTWARE, b"list", Platform.CLAIMED),
+        (Security.HARDWARE, b"", Platform.VERIFIED),
+    ],
+)
+def test_the_platform_is_as_good_as_what_a_device_shows_of_it(
+    security: Security, files: bytes, platform: Platform
+) -> None:
+    server = load_server(status=StatusList({SYSTEM_ID: Model(security)}))
+    device = open_new(server, signed(new_request(client_id() + (encode((7, files)) if files else b"")))).device
+    assert (device.platform, device.system_id) == (platform, SYSTEM_ID)
 
 
 def test_the_service_certificate_is_given_to_who_asks() -> None:
