@@ -12,6 +12,8 @@ import msgspec
 if TYPE_CHECKING:
     from relay.client import Client
 
+PATIENCE_S = 5.0
+"""Nobody sits before a terminal for longer."""
 P = ParamSpec("P")
 T = TypeVar("T")
 _OPTIONS = (
@@ -41,7 +43,7 @@ def _call(act: Callable[Concatenate["Client", P], Awaitable[Any]]) -> Callable[.
         from relay.client import Client, ClientError
 
         async def run(key: str) -> Any:
-            async with Client(url, key, actor) as relay:
+            async with Client(url, key, actor, PATIENCE_S) as relay:
                 return await act(relay, *args, **kwargs)
 
         try:

@@ -80,12 +80,22 @@ def test_every_unit_of_time(written: str, ms: int) -> None:
     assert parse_config(raw, "relay.toml").streams["news"].rotation.interval == ms
 
 
+def api_key(**changed: str) -> dict[str, str]:
+    return {"name": "shop", "role": "platform", "sha256": "0" * 64, **changed}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         ("control", None, "missing required field `control`"),
         ("control.api_key_file", None, "control: Object missing required field `api_key_file`"),
         ("control.api_key_file", "", "control.api_key_file: "),
+        ("control.keys", [api_key(role="root")], "control.keys[0].role: Invalid enum value 'root'"),
+        ("control.keys", [api_key(name="a b")], "control.keys[0].name: "),
+        ("control.keys", [api_key(sha256="00")], "control.keys[0].sha256: "),
+        ("control.keys", [api_key(key="text")], "control.keys[0]: Object contains unknown field `key`"),
+        ("control.keys", [api_key(), api_key()], "control.keys: two have the same 'name'"),
+        ("control.keys", [api_key(), api_key(name="other")], "control.keys: two have the same 'sha256'"),
         ("control.listen", "8081", "control.listen: expected host:port"),
         ("control.listen", 8081, "control.listen: expected text"),
         ("edge.liste", "x:1", "edge: Object contains unknown field `liste`"),

@@ -30,6 +30,7 @@ def config(**sections: dict[str, Any]) -> Config:
     [
         {"edge": {"head_timeout": "5s", "max_connections": 5, "drain": "1s", "public_url": "https://a.example"}},
         {"control": {"api_key_file": "other"}},
+        {"control": {"keys": [{"name": "shop", "role": "platform", "sha256": "0" * 64}]}},
         {"keys": {"roots": [{"generation": 1, "file": "-"}, {"generation": 2, "file": "2", "active_from": 5}]}},
         {"tokens": {"audience": "other"}},
         {"licences": {"processes": 2, "widevine": {"roots": ["root"]}}},

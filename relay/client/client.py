@@ -7,6 +7,7 @@ import aiohttp
 from relay.api.status import Health, NodeStatus, Readiness
 from relay.client.audit import Audit
 from relay.client.blocks import Blocks
+from relay.client.errors import ClientError
 from relay.client.http import Http
 from relay.client.revocations import Revocations
 
@@ -17,10 +18,12 @@ class Client:
     """A relay's control API.
 
     ``key`` is the API key, ``actor`` the person whose name goes into the audit log. A call that meets a passing fault
-    is sent again until it has taken ``patience_s``.
+    is sent again until it has taken ``patience_s``. Raises :class:`ClientError` for a key that no header can hold.
     """
 
     def __init__(self, url: str, key: str, actor: str = "", patience_s: float = PATIENCE_S) -> None:
+        if not (key.isascii() and key.isprintable() and actor.isprintable()):
+            raise ClientError("the API key and the actor must be printable, the key in ASCII")
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._http = http = Http(url, key, self._session, actor, patience_s)
         self.revocations = Revocations(http)

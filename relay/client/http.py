@@ -97,6 +97,8 @@ class Http:
                 if answer.status not in _PASSING:
                     raise failure
                 wait = max(pause, _asked_pause(answer))
+            except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+                raise UnreachableError(f"{self._url}: no URL of a control listener") from None
             except (aiohttp.ClientError, OSError, TimeoutError) as err:
                 failure = UnreachableError(f"{self._url}: {type(err).__name__}: {err}")
             wait = min(wait, LONGEST_PAUSE_S)

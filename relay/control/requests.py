@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import EnumType
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -108,8 +108,8 @@ def read_query(request: web.Request, kind: type[S]) -> S:
 
     It repeats nothing of the query: there may be a token where none belongs.
     """
-    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    if request.query.keys() - known.keys():
+    known = kind.__struct_encode_fields__
+    if request.query.keys() - set(known):
         raise RequestError(f"query: has other parameters than {', '.join(known)}")
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
@@ -118,12 +118,13 @@ def read_query(request: web.Request, kind: type[S]) -> S:
         name = where.rstrip("`")
         if name not in known:
             raise RequestError(f"query: {what}") from None
-        choices = _choices(known[name].type)
+        choices = _choices(kind, name)
         raise RequestError(f"{name}: {'one of ' + ', '.join(choices) if choices else what}") from None
 
 
-def _choices(kind: Any) -> list[str]:
+def _choices(query: type[Struct], name: str) -> list[str]:
     """The texts that a parameter may be, none where it is of another kind."""
+    kind = next(field.type for field in msgspec.structs.fields(query) if field.encode_name == name)
     found: list[str] = []
     for one in get_args(kind) or (kind,):
         if isinstance(one, EnumType):

@@ -44,7 +44,11 @@ def licence_url(request: web.Request, visit: Visit) -> str:
 
 
 async def post_licence(request: web.Request) -> web.StreamResponse:
-    """Answer a licence challenge: by the session URL from a manifest, or by a token and ``stream_id``."""
+    """Answer a licence challenge: by the session URL from a manifest, or by a token and ``stream_id``.
+
+    The challenge tells its DRM system, and is wrapped as players of that system do; so is the licence. PlayReady
+    clients are told of errors by SOAP faults (status 500 or above).
+    """
     if "AcquireLicense" in request.headers.get("SOAPAction", ""):
         tell_playready(request, Wrapping(DrmSystem.PLAYREADY))
     visit = _visit_of_licence(request)

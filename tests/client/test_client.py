@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from relay.api.revocations import Item, NamedTarget
-from relay.client import Client, ProblemError, UnreachableError
+from relay.client import Client, ClientError, ProblemError, UnreachableError
 from relay.gate.targets import TargetType
 from relay.state.events import Action
 from tests.control.desk import API_KEY, Desk, open_desk
@@ -94,6 +94,18 @@ async def test_a_wrong_key_is_told_and_not_printed(desk: Desk) -> None:
             await relay.revocations.revoke(session_id="s")
     assert (refused.value.code, refused.value.number) == ("api_key", 2004)
     assert "www" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("key", "actor"), [("a\nb", ""), ("ü", ""), ("key", "anna\r\nX: y")])
+async def test_what_no_header_can_hold_is_refused(key: str, actor: str) -> None:
+    with pytest.raises(ClientError, match="printable"):
+        Client("http://127.0.0.1:9", key, actor)
+
+
+async def test_no_url() -> None:
+    async with Client("127.0.0.1:8081", API_KEY) as relay:
+        with pytest.raises(UnreachableError, match="no URL"):
+            await relay.health()
 
 
 async def test_nobody_there(desk: Desk) -> None:
