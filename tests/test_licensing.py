@@ -97,9 +97,9 @@ def test_a_licence_ends_with_its_session_at_the_latest(settings: dict[str, Any],
     assert term_of(SESSION, licence_of(**settings), NOW) == term
 
 
-def test_a_renewal_takes_off_what_was_played() -> None:
+def test_a_renewal_leaves_what_may_be_played_as_it_was_and_ends_after_it() -> None:
     licence = licence_of(start_within="1m", play_for="2m", renew_every="45s")
-    assert renewed_term_of(SESSION, licence, 100, NOW) == Term(5000, play_for=20, renew_every=45)
+    assert renewed_term_of(SESSION, licence, 100, NOW) == Term(5000, play_for=120, renew_every=45)
     assert renewed_term_of(SESSION, licence_of(), 100, NOW) == Term(5000)
     with pytest.raises(LicenceRefusedError, match="is over"):
         renewed_term_of(SESSION, licence, 120, NOW)

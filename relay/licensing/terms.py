@@ -35,7 +35,8 @@ def renewed_term_of(session: Session, licence: LicenceConfig, playing_for: int, 
         raise LicenceRefusedError("expired", "the time in which this licence plays is over")
     return Term(
         until=_until(session, licence, now),
-        play_for=play_for and play_for - playing_for,
+        # Counted from the first frame still: a device keeps that moment through renewals.
+        play_for=play_for,
         renew_every=whole_seconds(licence.renew_every),
         persistent=licence.persistent,
     )

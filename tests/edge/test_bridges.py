@@ -161,7 +161,7 @@ async def test_a_renewal_is_bound_to_the_session_and_device_of_its_licence(bridg
     status, body, _ = await ask(bridged.world, "leased", licence.renewal(id_=id_), jti="2", sid="later")
     assert status == 200
     assert licence.renewed(body).policy[9] == 45
-    assert bridged.widevine.seen[-1]["policy_overrides"]["playback_duration_seconds"] == 90
+    assert bridged.widevine.seen[-1]["policy_overrides"]["playback_duration_seconds"] == 120
     answer = await ask(bridged.world, "leased", licence.renewal(id_=id_), jti="3", sub="another")
     assert reason_of(answer) == (403, "scope_key")
     answer = await ask(bridged.world, "vod", licence.renewal(id_=id_), jti="4")
