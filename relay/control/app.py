@@ -8,7 +8,20 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control import (
+    audit,
+    blocks,
+    estimate,
+    feed,
+    policies,
+    reference,
+    revocations,
+    rotation,
+    short,
+    ssf,
+    status,
+    taas,
+)
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -27,6 +40,8 @@ from relay.problems import API_PREFIXES, problems
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
     *estimate.OPERATIONS,
+    *policies.OPERATIONS,
+    *rotation.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
