@@ -96,7 +96,8 @@ class RotationChange(Change):
 class Group:
     """What streams of a DRM group have in common: terms of some track types, and what their licences allow.
 
-    Times in ms; 0: not limited so.
+    Licences hold for ``duration_ms`` and are renewed every ``renew_ms``; 0: without an end of their own, never.
+    ``interval_ms`` is that of rotation; None: each stream has its own.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Group:
     persistent: bool = False
     duration_ms: int = 0
     renew_ms: int = 0
+    interval_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

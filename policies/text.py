@@ -134,7 +134,12 @@ class GroupText(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, o
         level = self.drm_level
         video = None if level is None else TermsText(drm_level=level, hdcp=self.hdcp, outputs=self.outputs)
         return Group(
-            name, by_track(video, self.tracks), self.persistent, ms_in(self.duration_minutes), ms_in(self.renew_minutes)
+            name,
+            by_track(video, self.tracks),
+            self.persistent,
+            ms_in(self.duration_minutes),
+            ms_in(self.renew_minutes),
+            None if self.rotation_minutes is None else ms_in(self.rotation_minutes),
         )
 
 

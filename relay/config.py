@@ -225,9 +225,9 @@ class StreamConfig(_Section, frozen=True):
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
         rotation = self.rotation
         return RotationPolicy(
-            interval_ms=rotation.interval,
+            interval_ms=int(rotation.interval),
             # Where keys do not rotate they still change at the edges of scenes.
-            pre_delivery_ms=rotation.pre_delivery,
+            pre_delivery_ms=int(rotation.pre_delivery),
             vod=rotation.vod,
         )
 

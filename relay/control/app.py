@@ -13,6 +13,7 @@ from relay.control import (
     blocks,
     estimate,
     feed,
+    groups,
     policies,
     reference,
     revocations,
@@ -20,6 +21,7 @@ from relay.control import (
     short,
     ssf,
     status,
+    streams,
     taas,
 )
 from relay.control.errors import ApiKeyError, RoleError
@@ -42,6 +44,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *estimate.OPERATIONS,
     *policies.OPERATIONS,
     *rotation.OPERATIONS,
+    *streams.OPERATIONS,
+    *groups.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,

@@ -160,7 +160,7 @@ def _placed(stream: Stream, standing: Standing, clock: Clock, ordered: ScenesCha
                 label=scene.label,
                 start=instant_of(standing, clock, scene.start),
                 end=None if scene.end is None else instant_of(standing, clock, scene.end),
-                terms=terms_texts({**stream.plan.own_terms, **scene.terms}),
+                terms=terms_texts(scene.terms),
             )
             for scene in stream.plan.scenes(clock)
         ],

@@ -129,15 +129,16 @@ def rotation_of(node: Node, stream: Stream, standing: Standing) -> Rotation:
     return Rotation(
         stream_id=stream.name,
         version=version_of(ordered),
-        key_rotation=_key_rotation(stream, ordered),
+        key_rotation=key_rotation_of(stream),
         epoch=stream.plan.epoch,
         sessions=sessions_of(node, stream),
         clocks={clock: _placed(stream, standing, clock, ordered) for clock in sorted(standing.edges)},
     )
 
 
-def _key_rotation(stream: Stream, ordered: RotationChange | None) -> KeyRotation:
-    policy = stream.rotation
+def key_rotation_of(stream: Stream) -> KeyRotation:
+    """How a stream's keys rotate, in the words that it would be ordered with."""
+    policy, ordered = stream.rotation, stream.plan.latest(RotationChange)
     scheme = (ordered.scheme if ordered else None) or stream.config.scheme
     rekeys = ordered.rekeys if ordered else True
     return KeyRotation(
