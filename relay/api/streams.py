@@ -76,8 +76,8 @@ class StreamScenes(Struct, frozen=True, kw_only=True):
 class StreamState(Struct, frozen=True, kw_only=True):
     """A stream as it is configured and as its policy is now.
 
-    ``manifests`` are ``hls`` and ``dash``, ``tracks`` those seen so far. ``sessions`` is how many are live on this node,
-    ``epoch`` how many times all keys were replaced.
+    ``manifests`` are ``hls`` and ``dash``, ``tracks`` those seen so far, ``sessions`` how many are live on this node,
+    ``epoch`` is how many times all keys were replaced.
     """
 
     id: str

@@ -44,6 +44,17 @@ class Studio:
             lines.append("#EXT-X-ENDLIST")
         return "\n".join(lines) + "\n"
 
+    def mpd(self) -> str:
+        """A live MPD of the same segments."""
+        begun = datetime.fromtimestamp(0, UTC)
+        return f"""<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic"
+ profiles="urn:mpeg:dash:profile:isoff-live:2011"
+ minBufferTime="PT2S" availabilityStartTime="{begun:%Y-%m-%dT%H:%M:%SZ}" timeShiftBufferDepth="PT20S">
+<Period id="1" start="PT0S"><AdaptationSet contentType="video" mimeType="video/mp4">
+<SegmentTemplate timescale="1" duration="{SEGMENT_S}" startNumber="0" initialization="i.mp4" media="s-$Number$.m4s"/>
+<Representation id="v" bandwidth="1000" codecs="avc1.640028" width="640" height="360"/>
+</AdaptationSet></Period></MPD>"""
+
 
 @asynccontextmanager
 async def open_studio(clock: Callable[[], float] = time.time) -> AsyncIterator[Studio]:
@@ -56,8 +67,12 @@ async def open_studio(clock: Callable[[], float] = time.time) -> AsyncIterator[S
             return web.Response(status=404)
         return web.Response(text=studio.playlist(name), content_type="application/vnd.apple.mpegurl")
 
+    async def answer_mpd(_: web.Request) -> web.Response:
+        return web.Response(text=studio.mpd(), content_type="application/dash+xml")
+
     app = web.Application()
     app.router.add_get("/{name}/a.m3u8", answer)
+    app.router.add_get("/{name}/live.mpd", answer_mpd)
     server = TestServer(app)
     await server.start_server()
     studio.url = str(server.make_url("")).rstrip("/")
