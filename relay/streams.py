@@ -17,6 +17,7 @@ from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
 from relay.exchange.naming import Periods
 from relay.exchange.outside import KeyServer
+from relay.licensing.settings import LicenceConfig
 from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass, Session
@@ -115,6 +116,11 @@ class Stream:
     def rotation(self) -> RotationPolicy:
         """How keys rotate now."""
         return self.plan.rotation_now
+
+    @property
+    def licence(self) -> LicenceConfig:
+        """What licences allow that are issued now: the stream's own, or that of its group."""
+        return self.config.licence.under(self.plan.group)
 
     def terms_of(self, slot: KeySlot) -> Terms | None:
         """What a device must do to get the key of a slot; None: nobody gets it."""

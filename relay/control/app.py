@@ -8,7 +8,23 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, keys, reference, revocations, short, ssf, status, taas
+from relay.control import (
+    audit,
+    blocks,
+    estimate,
+    feed,
+    groups,
+    keys,
+    policies,
+    reference,
+    revocations,
+    rotation,
+    short,
+    ssf,
+    status,
+    streams,
+    taas,
+)
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -28,6 +44,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
     *estimate.OPERATIONS,
     *keys.OPERATIONS,
+    *policies.OPERATIONS,
+    *rotation.OPERATIONS,
+    *streams.OPERATIONS,
+    *groups.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,

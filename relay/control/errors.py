@@ -99,6 +99,13 @@ class ExchangeRefusedError(_ApiError):
     code = "key_exchange"
 
 
+class TimelineUnknownError(_ApiError):
+    """Nothing is known of where the stream stands, and its origin cannot be asked: 503, and right to repeat."""
+
+    status = 503
+    code = "timeline_unknown"
+
+
 class BusyError(_ApiError):
     """As much of this is going on as may be: 429, and right to repeat after ``retry_after_s``."""
 

@@ -30,9 +30,9 @@ class Reply(Struct, frozen=True, array_like=True):
     tag: str = ""
 
     @classmethod
-    def json(cls, value: object, status: int = 200, location: str = "") -> "Reply":
+    def json(cls, value: object, status: int = 200, location: str = "", tag: str = "") -> "Reply":
         """An answer that says ``value``."""
-        return cls(status, msgspec.json.encode(value), location)
+        return cls(status, msgspec.json.encode(value), location, tag)
 
     @classmethod
     def resource(cls, value: object, status: int = 200, location: str = "") -> "Reply":

@@ -124,12 +124,12 @@ def _told_unfit(visit: Visit, opened: Opened, made: Made) -> Deny | None:
 
 
 def _admits(visit: Visit, device: Device | None) -> bool:
-    return visit.stream.config.licence.devices.admits(device)
+    return visit.stream.licence.devices.admits(device)
 
 
 async def _order(visit: Visit, opened: Opened) -> Order | None:
     stream, session, now = visit.stream, visit.visitor.session, visit.node.clock()
-    licence = stream.config.licence
+    licence = stream.licence
     match opened.kind:
         case Kind.RENEWAL:
             term = renewed_term_of(session, licence, opened.playing_for, now)

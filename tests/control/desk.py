@@ -93,9 +93,10 @@ async def open_desk(
     name: str = "node-a",
     log: str = "",
     keys: Sequence[dict[str, str]] = (),
+    streams: dict[str, Any] | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
-    config = desk_config({"probe": probe, "keys": keys}, directory, name, log)
+    config = desk_config({"probe": probe, "keys": keys}, directory, name, log, streams)
     secrets = desk_secrets()
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
@@ -106,7 +107,13 @@ async def open_desk(
         yield Desk(node, server, str(server.make_url("")).rstrip("/"), client)
 
 
-def desk_config(control: dict[str, Any], directory: Path | None = None, name: str = "node-a", log: str = "") -> Config:
+def desk_config(
+    control: dict[str, Any],
+    directory: Path | None = None,
+    name: str = "node-a",
+    log: str = "",
+    streams: dict[str, Any] | None = None,
+) -> Config:
     """The configuration of a desk's node."""
     return parse_config(
         {
@@ -117,7 +124,7 @@ def desk_config(control: dict[str, Any], directory: Path | None = None, name: st
                 "audience": "edge",
                 "issuers": [{"iss": ISSUER, "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}],
             },
-            "streams": {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
+            "streams": streams or {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
             "state": {"directory": str(directory) if directory else "", "node": name, "log": log},
         },
         "test",
