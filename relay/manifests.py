@@ -122,25 +122,27 @@ class Manifests:
         Raises the :class:`relay.errors.OriginError` family only where nothing has been seen, now or before.
         """
         cls = stream.config.default_class()
+        # Nothing of an MPD can be had as AES-128.
+        sampled = next((scheme for scheme in (cls.scheme, *stream.config.schemes) if scheme is not Scheme.AES128), None)
         failure: OriginError | None = None
-        looks = []
-        if stream.config.dash and cls.scheme is not Scheme.AES128:
-            looks.append(self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH)))
-        if stream.config.hls:
-            looks.append(self._first_playlist(stream, cls))
-        for look in looks:
+        if stream.config.dash and sampled:
             try:
-                await look
+                await self.get(stream, ManifestRequest(stream.name, replace(cls, scheme=sampled), ENTRY_DASH))
+            except OriginError as err:
+                failure = err
+        if stream.config.hls:
+            try:
+                await self._see_playlist(stream, cls)
             except OriginError as err:
                 failure = err
         if failure and not stream.timeline.known:
             raise failure
 
-    async def _first_playlist(self, stream: Stream, cls: ManifestClass) -> Manifest:
+    async def _see_playlist(self, stream: Stream, cls: ManifestClass) -> None:
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
-        for path, query in _playlists_in(entry):
-            return await self._playlist(stream, cls, path, query)
-        return entry
+        first = next(_playlists_in(entry), None)
+        if first:
+            await self._playlist(stream, cls, *first)
 
     async def _playlist(self, stream: Stream, cls: ManifestClass, path: str, query: str) -> Manifest:
         ref = stream.read_url(cls, path, query)

@@ -1,6 +1,7 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -111,6 +112,18 @@ class Stream:
             return self.plan.schedule(clock)
         except ClockUnknownError as err:
             raise ManifestError(f"stream {self.name}: {err}, which this manifest is on") from None
+
+    def following(self, period: int) -> Iterator[int]:
+        """The periods after the one of this name, on the clock that it is on."""
+        for clock in self.timeline.clocks or Clock:
+            with suppress(ManifestError):
+                schedule = self.schedule_of(clock)
+                one = schedule.period_at(period)
+                if one.start == period:
+                    while one.end is not None:
+                        one = schedule.period_at(one.end)
+                        yield one.start
+                    return
 
     @property
     def rotation(self) -> RotationPolicy:

@@ -1,5 +1,7 @@
 """How a stream's plan looks to operators: places in it, terms, what became of a change."""
 
+from collections import Counter
+
 from keys.model import TrackType
 from keys.periods import Clock, CryptoPeriod
 from policies.model import FREE, Change, TermsByTrack
@@ -49,6 +51,6 @@ def changed_of(put: Put) -> Changed:
     return Changed(complete=put.complete, nodes=[report_of(report) for report in put.nodes])
 
 
-def sessions_of(node: Node, stream: Stream) -> int:
-    """How many sessions of a stream are live on this node."""
-    return sum(1 for live in node.presence.live(node.clock()) if live.stream == stream.name)
+def sessions_by_stream(node: Node) -> Counter[str]:
+    """How many sessions of each stream are live on this node."""
+    return Counter(live.stream for live in node.presence.live(node.clock()))

@@ -243,7 +243,11 @@ async def _change(
     stream, standing = await standing_of(node, name)
     if starts_at is not None and all(clock is Clock.MEDIA for clock in standing.edges):
         raise BodyError([Flaw("/starts_at", f"{name} is a finished title: it is at no time, and begins with itself")])
-    check_preconditions(request, version_of(stream.plan.latest(ScenesChange)))
+    before = stream.plan.latest(ScenesChange)
+    check_preconditions(request, version_of(before))
+    if not scenes and not (before and before.scenes):
+        # There is nothing to take back.
+        return Reply.json(policy_of(node, stream, standing), tag=tag_of(version_of(before)))
     body = write_scenes(standing.since, standing.zero(starts_at), scenes)
     put = await node.registry.put(drafts_of(node, stream, standing, [body], actor), wait.wait, wait.timeout_ms / 1000)
     answer = structs.replace(policy_of(node, stream_of(node, name), standing), change=changed_of(put))

@@ -38,7 +38,7 @@ from relay.control.places import (
     generation_of,
     instant_of,
     period_of,
-    sessions_of,
+    sessions_by_stream,
     version_of,
 )
 from relay.control.planning import Standing, drafts_of, seen_of, spread_of, standing_of, stream_of
@@ -131,7 +131,7 @@ def rotation_of(node: Node, stream: Stream, standing: Standing) -> Rotation:
         version=version_of(ordered),
         key_rotation=key_rotation_of(stream),
         epoch=stream.plan.epoch,
-        sessions=sessions_of(node, stream),
+        sessions=sessions_by_stream(node)[stream.name],
         clocks={clock: _placed(stream, standing, clock, ordered) for clock in sorted(standing.edges)},
     )
 
@@ -213,7 +213,7 @@ async def _rekey(request: web.Request, body: EmergencyBody, wait: WaitQuery) -> 
             for clock, start in standing.next_segments.items()
         },
         spread_seconds=spread_ms / 1000,
-        sessions=sessions_of(node, stream),
+        sessions=sessions_by_stream(node)[stream.name],
         change=changed_of(put),
     )
     effect = {"id": answer.version, "stream": stream.name, "epoch": answer.epoch, "reason": body.reason}

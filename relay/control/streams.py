@@ -20,12 +20,12 @@ from relay.control.idempotency import Reply, once
 from relay.control.membership import joining
 from relay.control.notes import NOTES
 from relay.control.pages import NAMES, PageQuery, page_after, place_of
-from relay.control.places import changed_of, effect_of, instant_of, sessions_of, terms_texts, version_of
+from relay.control.places import changed_of, effect_of, instant_of, sessions_by_stream, terms_texts, version_of
 from relay.control.planning import Standing, drafts_of, seen_of, standing_of, stream_of
 from relay.control.requests import WaitQuery, actor_of, decode, json_answer, read_query
 from relay.control.rotation import key_rotation_of
 from relay.groups import groups_of
-from relay.node import NODE, Node
+from relay.node import NODE
 from relay.operation import IDEMPOTENCY_KEY, Operation
 from relay.roles import OPERATORS, READERS
 from relay.streams import Stream
@@ -39,8 +39,8 @@ async def get_streams(request: web.Request) -> web.Response:
     """All streams, as far as this node knows them by now."""
     node, query = request.app[NODE], read_query(request, PageQuery)
     names, following = page_after(sorted(node.streams), place_of(query.cursor, NAMES), query.limit)
-    now = node.clock()
-    streams = [state_of(node, node.streams[name], Standing.of(node.streams[name], now)) for name in names]
+    now, sessions = node.clock(), sessions_by_stream(node)
+    streams = [state_of(node.streams[name], Standing.of(node.streams[name], now), sessions[name]) for name in names]
     return json_answer(StreamPage(streams=streams, next=following))
 
 
@@ -48,7 +48,7 @@ async def get_stream(request: web.Request) -> web.Response:
     """One stream; its origin is asked where it stands."""
     node = request.app[NODE]
     stream, standing = await seen_of(node, request.match_info["id"])
-    return json_answer(state_of(node, stream, standing))
+    return json_answer(state_of(stream, standing, sessions_by_stream(node)[stream.name]))
 
 
 async def put_group(request: web.Request) -> web.Response:
@@ -62,7 +62,7 @@ async def put_group(request: web.Request) -> web.Response:
     return await once(request, raw, act)
 
 
-def state_of(node: Node, stream: Stream, standing: Standing) -> StreamState:
+def state_of(stream: Stream, standing: Standing, sessions: int) -> StreamState:
     """A stream as it looks to operators: no credentials, and no queries of its origin, which may hold some."""
     config, licence, plan = stream.config, stream.licence, stream.plan
     scenes = plan.latest(ScenesChange)
@@ -97,7 +97,7 @@ def state_of(node: Node, stream: Stream, standing: Standing) -> StreamState:
             )
             for clock, seen in sorted(stream.timeline.clocks.items())
         },
-        sessions=sessions_of(node, stream),
+        sessions=sessions,
     )
 
 
@@ -113,7 +113,7 @@ async def _join(request: web.Request, name: str | None, wait: WaitQuery) -> Repl
     change = stream.plan.latest(GroupChange)
     placed = {clock: effect_of(standing, clock, change) for clock in sorted(standing.edges)}
     answer = StreamGroupChanged(
-        stream=state_of(node, stream, standing),
+        stream=state_of(stream, standing, sessions_by_stream(node)[stream.name]),
         takes_effect_at={clock: place for clock, place in placed.items() if place},
         change=changed_of(put),
     )

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -119,6 +120,8 @@ async def test_reading_gives_what_was_set_and_deleting_takes_it_back(desk: Desk)
     status, answer, _ = await desk.call("DELETE", f"{PATH}?stream_id=dated")
     assert (status, answer["scenes"]) == (200, [])
     assert [one for one in answer["clocks"]["wall"]["scenes"] if one["end"] is None] == []
+    status, again, _ = await desk.call("DELETE", f"{PATH}?stream_id=dated")
+    assert (status, again["version"], "change" in again) == (200, answer["version"], False)
     since = answer["clocks"]["wall"]["takes_effect_at"]["time"]
     assert desk.node.stream("dated").plan.stretch_at(Clock.WALL, since + 2 * HOUR_MS).scene is None
 
@@ -159,6 +162,8 @@ async def test_two_at_once_with_one_condition_are_one(desk: Desk) -> None:
         ([{"label": "a", "start": "00:00:00", "drm_level": "L1", "hdcp": "9"}], "/scenes/0/hdcp"),
         ([{"label": "a", "start": "00:00:00"}], "/scenes/0"),
         ([{"label": "", "start": "00:00:00", "drm_level": "L1"}], "/scenes/0/label"),
+        ([{"label": "a", "start": "00:00:00", "drm_level": "L1", "tracks": {"8k": None}}], "/scenes/0/tracks"),
+        ([{"label": "a", "start": "00:00:00", "drm_level": "L1", "tracks": {"sd": {"hdcp": 2}}}], "/scenes/0/tracks"),
         ([{"label": "a", "start": "00:00:00", "drm_level": "L1"}] * 97, "/scenes"),
     ],
 )
@@ -243,6 +248,18 @@ async def test_the_timeline_says_what_holds_when(desk: Desk) -> None:
         period = there["period"]
         assert period["start"]["time"] <= there["moment"]["time"] < period["end"]["time"]
         assert there["boundaries"][0]["start"] == period["end"]
+
+
+async def test_what_follows_a_period_is_known_for_salts_to_be_claimed_ahead(desk: Desk) -> None:
+    begins = int(time.time()) + 7200
+    await put(desk, of("dated", starts_at=begins))
+    stream = desk.node.stream("dated")
+    first = stream.schedule_of(Clock.WALL).period_at(begins * 1000 - 1).start
+    following = list(islice(stream.following(first), 8))
+    assert following[0] == begins * 1000
+    assert [*sorted(set(following))] == following
+    assert begins * 1000 + HOUR_MS in following
+    assert list(stream.following(first + 1)) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import pytest
 import schemathesis
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from schemathesis.config import (
     ChecksConfig,
     GenerationConfig,
@@ -26,9 +28,11 @@ from schemathesis.config import (
 from schemathesis.core import NOT_SET
 
 from relay.app import listening
+from relay.config import Config
 from relay.edge.licence import OPERATIONS as PLAYERS
 from relay.operation import IDEMPOTENCY_KEY
 from tests.control.desk import API_KEY, desk_config, desk_secrets
+from tests.edge.world import VECTORS
 from tests.keys.exchange.material import REQUEST
 
 DOCUMENT = json.loads((Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_bytes())
@@ -83,7 +87,14 @@ class Relay:
         self._loop.close()
 
     async def _serve(self) -> None:
-        async with listening(desk_config({"probe": "0s"}), desk_secrets(), Path()) as where:
+        origin = web.Application()
+        origin.router.add_static("/", VECTORS)
+        async with TestServer(origin) as server:
+            streams = {"vod": {"origin": str(server.make_url("/clear/")), "hls": "master.m3u8"}}
+            await self._serve_before(desk_config({"probe": "0s"}, streams=streams))
+
+    async def _serve_before(self, config: Config) -> None:
+        async with listening(config, desk_secrets(), Path()) as where:
             self.url = f"http://127.0.0.1:{where.control[1]}"
             self._ready.set()
             await self._done.wait()
@@ -166,6 +177,25 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     ask("GET", "/api/v1/keys/cpix", query={"stream": "vod", "period": 0})
     ask("POST", "/api/v1/keys/cpix", REQUEST, media_type="application/xml")
     ask("POST", "/api/v1/keys/speke", REQUEST, media_type="application/xml", headers={"X-Speke-Version": "2.0"})
+    policy, rotation = "/api/v1/drm/protection-policy", "/api/v1/drm/key-rotation"
+    scene = {"label": "main", "start": "00:00:01", "end": "00:00:05", "drm_level": "L1", "hdcp": "2.2"}
+    for method in ("PUT", "POST"):
+        ask(method, policy, {"scenes": [scene]}, query={"wait": "all"})
+        ask(method, rotation, {"stream_id": "vod", "key_rotation": {"enabled": True, "interval_minutes": 5}})
+    assert ask("GET", policy, query={"stream_id": "vod"})["scenes"]
+    assert ask("GET", f"{policy}/timeline", query={"at": "00:00:02"})["stream_id"] == "vod"
+    assert ask("GET", rotation, query={"stream_id": "vod"})
+    ask("POST", f"{rotation}/emergency", {"stream_id": "vod", "reason": "a key was seen elsewhere"})
+    ask("DELETE", policy, query={"stream_id": "vod"})
+    group = {"name": "sports"}
+    ask("PUT", "/api/v1/drm/groups/{name}", {"drm_level": "High", "rotation_minutes": 5}, path_parameters=group)
+    ask("GET", "/api/v1/drm/groups/{name}", path_parameters=group)
+    assert ask("GET", "/api/v1/drm/groups")
+    for name in ("sports", None):
+        ask("PUT", "/api/v1/streams/{id}/group", {"group": name}, path_parameters={"id": "vod"})
+    ask("DELETE", "/api/v1/drm/groups/{name}", path_parameters=group)
+    assert ask("GET", "/api/v1/streams")
+    assert ask("GET", "/api/v1/streams/{id}", path_parameters={"id": "vod"})
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
     # test_feed.py, what packagers sign in test_keys.py.
