@@ -8,7 +8,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control import (
+    audit,
+    blocks,
+    estimate,
+    feed,
+    licence_status,
+    reference,
+    revocations,
+    sessions,
+    short,
+    ssf,
+    status,
+    taas,
+    webhooks,
+)
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -23,6 +37,8 @@ from relay.node import NODE, Node
 from relay.operation import API_KEY, ROUTES, Operation, add_operations
 from relay.probe import Probe
 from relay.problems import API_PREFIXES, problems
+from relay.webhooks.hook import Endpoint
+from relay.webhooks.outbox import Outbox
 
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
@@ -30,6 +46,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
+    *sessions.OPERATIONS,
+    *licence_status.OPERATIONS,
+    *webhooks.OPERATIONS,
     *audit.OPERATIONS,
     *taas.OPERATIONS,
     *ssf.OPERATIONS,
@@ -40,11 +59,14 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_control(
-    node: Node, transmitters: Sequence[Transmitter] = (), edge: Sequence[Operation] = ()
+    node: Node,
+    transmitters: Sequence[Transmitter] = (),
+    edge: Sequence[Operation] = (),
+    endpoints: Sequence[Endpoint] = (),
 ) -> web.Application:
     """The application that operators talk to. ``transmitters`` push security events to it, or are polled for them.
 
-    ``edge`` are the operations of the other listener that its reference tells of, too.
+    ``edge`` are the operations of the other listener that its reference tells of, too. ``endpoints`` are webhooks.
 
     While it lives it also probes: see :mod:`relay.probe`.
     """
@@ -58,7 +80,8 @@ def create_control(
     app[taas.LISTS] = Lists(node.journal)
     app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
     app[reference.DOCUMENT] = msgspec.Raw(reference.described(OPERATIONS, edge))
-    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing])
+    app[webhooks.OUTBOX] = Outbox(node, endpoints)
+    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing, webhooks.keep_sending])
     app.on_shutdown.append(feed.close_feeds)
     add_operations(app, OPERATIONS)
     return app

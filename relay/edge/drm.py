@@ -15,6 +15,7 @@ from keys.errors import LicenceRefusedError
 from keys.licences.detect import Detected, DrmSystem
 from keys.licences.terms import Device
 from keys.model import TrackType
+from relay.edge.licensed import note_licence
 from relay.edge.visit import Visit
 from relay.errors import ContentKeyUnknownError, ProtocolVersionError, RequestError
 from relay.gate.gate import Visitor
@@ -88,6 +89,8 @@ async def answer_challenge(visit: Visit, detected: Detected) -> bytes | Deny:
     refused = node.gate.recheck(holder, visit.facts, node.clock())
     if refused:
         return refused
+    if order is not None:
+        note_licence(visit, detected.system, order.keys, order.term, opened.device)
     if opened.device is not None and opened.kind is Kind.NEW:
         _log.info(
             "licence_issued",

@@ -231,6 +231,10 @@ class Gate:
         """The pass that carries a visitor's session."""
         return self._passes.mint(visitor.session)
 
+    def session_of(self, text: str) -> Session | None:
+        """The session in a pass, whether or not it may go on; None for no pass of this deployment."""
+        return self._passes.read(text)
+
     def _open(self, text: str, stream: str) -> Visitor:
         session = self._passes.read(text)
         if session is None:
