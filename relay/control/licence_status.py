@@ -82,7 +82,7 @@ async def _status(node: Node, sid: str, known: Known, live: Live | None, complet
     licensed, renewed = known.get(Licensed), known.get(Renewed)
     refused, seen = known.get(Refused), known.get(Seen)
     session = live.session if live else known.latest.session if known else None
-    stream_name = live.stream if live else _stream_of(known)
+    stream_name = _stream_of(known, live)
     stream = node.streams.get(stream_name) if stream_name else None
     revoked_by = await _revoked_by(node, sid, session, stream_name, live, licensed)
     if session is None and revoked_by is None:
@@ -126,13 +126,16 @@ async def _status(node: Node, sid: str, known: Known, live: Live | None, complet
     )
 
 
-def _stream_of(known: Known) -> str:
-    by_time = sorted(known.records, key=lambda record: record.at, reverse=True)
-    for record in by_time:
-        if not isinstance(record, Begun):
-            return record.stream
+def _stream_of(known: Known, live: Live | None) -> str:
+    """The stream that it asked for last, as far as is known."""
+    asked = [(record.at, record.stream) for record in known.records if not isinstance(record, Begun)]
+    if live:
+        asked.append((live.played_at, live.stream))
+    if asked:
+        return max(asked)[1]
     # It has not come yet; where it may go to one place only, that is where it will be.
-    only = by_time[0].session.streams if by_time else None
+    begun = known.get(Begun)
+    only = begun.session.streams if begun else None
     return next(iter(only)) if only and len(only) == 1 else ""
 
 

@@ -161,12 +161,14 @@ class SessionRecords:
         """Put something down."""
         name = record.session.issuer, record.session.sid
         known = self._sessions.get(name)
-        if known is None:
+        if known is not None:
+            known.add(record)
+        else:
             known = self._sessions[name] = Known()
+            known.add(record)
             now = self._clock()
             for gone in self._turns.add(name, lambda each: self._sessions[each].until <= now):
                 del self._sessions[gone]
-        known.add(record)
         self.tell(record)
         if isinstance(record, Refused):
             self.refused.send(record)

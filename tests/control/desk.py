@@ -1,7 +1,7 @@
 """A node with its control listener alone, and an operator at it: for tests of the operator-facing API."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -25,6 +25,7 @@ from relay.model import Session
 from relay.node import Node
 from relay.secrets import Secrets
 from relay.sessions.open_responses import OpenResponse
+from relay.webhooks.hook import Endpoint
 
 API_KEY = "k" * 40
 ISSUER = "https://platform.example"
@@ -92,6 +93,7 @@ async def open_desk(
     probe: str = "0s",
     name: str = "node-a",
     log: str = "",
+    endpoints: Sequence[Endpoint] = (),
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
     config = parse_config(
@@ -112,7 +114,7 @@ async def open_desk(
     )
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
-        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS))
+        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS, endpoints))
         await server.start_server()
         stack.push_async_callback(server.close)
         client = await stack.enter_async_context(aiohttp.ClientSession())
