@@ -26,12 +26,11 @@ from relay.node import NODE, Node
 from relay.operation import Operation
 from relay.roles import READERS
 from relay.sessions.records import Begun, Known, Licensed, Refused, Renewed, Seen, StoreAwayError
+from relay.sessions.whereabouts import BELIEVED_S
 from relay.streams import Stream
 
 PATIENCE_S = 2.0
 """For an origin that tells where a stream is which this node has not served yet."""
-SEEN_LATE_S = LIVE_S + 30.0
-"""How old the word of another node on a session that is live there may be."""
 _LEVELS: dict[Security, Level] = {Security.HARDWARE: "L1", Security.SOFTWARE: "L3"}
 
 
@@ -152,7 +151,7 @@ def _state(session: Session | None, holds: Licensed | Renewed | None, revoked: b
 def _is_live(node: Node, live: Live | None, seen: Seen | None, now: float) -> bool | None:
     if live and now - live.last <= LIVE_S:
         return True
-    if seen and now - seen.at <= SEEN_LATE_S:
+    if seen and now - seen.at <= BELIEVED_S:
         return True
     return False if live or node.records.shared else None
 

@@ -7,8 +7,11 @@ from relay.gate.presence import Presence
 from relay.sessions.records import Seen, SessionRecords
 
 TELL_EVERY_S = 30.0
-"""Twice in the time after which a session that asks for nothing is live no more."""
 STEP_S = 0.1
+MOST_A_STEP = 200
+"""Beyond 60,000 live sessions each is told of more rarely: viewers must not feel it."""
+BELIEVED_S = 150.0
+"""How long a session is thought to be live where it was last told to be."""
 
 
 async def keep_telling(records: SessionRecords, presence: Presence, clock: Callable[[], float], node: str) -> None:
@@ -18,7 +21,7 @@ async def keep_telling(records: SessionRecords, presence: Presence, clock: Calla
     """
     while records.shared:
         live = list(presence.live(clock()))
-        a_step = -(-len(live) // round(TELL_EVERY_S / STEP_S))
+        a_step = min(-(-len(live) // round(TELL_EVERY_S / STEP_S)), MOST_A_STEP)
         for at in range(0, len(live), a_step or 1):
             for one in live[at : at + a_step]:
                 records.tell(Seen(session=one.session, at=one.last, node=node, stream=one.stream))

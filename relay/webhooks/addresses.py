@@ -16,9 +16,9 @@ def is_public(address: _Ip) -> bool:
     """Whether an address is anybody's on the internet, and none within another that is not."""
     plain = _plain(address)
     if isinstance(plain, IPv6Address):
-        inner = [plain.sixtofour, *(plain.teredo or ())]
         if plain in _NAT64:
-            inner.append(IPv4Address(int(plain) & 0xFFFFFFFF))
+            return is_public(IPv4Address(int(plain) & 0xFFFFFFFF))
+        inner = plain.sixtofour, *(plain.teredo or ())
         if not all(is_public(one) for one in inner if one is not None):
             return False
     return plain.is_global and not plain.is_multicast and not plain.is_reserved

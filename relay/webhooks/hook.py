@@ -176,9 +176,8 @@ class Hook:
             async with self._session().post(
                 self.endpoint.url, data=body, headers=headers, allow_redirects=False
             ) as answer:
+                # What else it says is of no interest, and may be long: it is not read.
                 status = answer.status
-                # What else it says is of no interest, and may be long.
-                answer.close()
         except aiohttp.ClientConnectorError as err:
             forbidden = isinstance(err.os_error, ForbiddenAddressError)
             return Attempt(0, "address not allowed" if forbidden else "no connection")

@@ -131,10 +131,10 @@ class Outbox:
         self._denied = 0
 
     async def run(self) -> None:
-        """Tell every webhook until cancelled."""
-        if not self._endpoints:
-            return
+        """Tell every webhook until cancelled. Without any it is put down for later ones whose events these are."""
         senders = await self._begin()
+        if not senders:
+            return
         self.senders = {sender.hook.endpoint.name: sender for sender in senders}
         heard = self._node.replica.on_applied
         heard.append(self._hear)

@@ -54,17 +54,15 @@ async def test_a_session_says_what_was_asked_for(desk: Desk) -> None:
     assert (session.device, session.watermark, session.ceiling, session.version) == ("tv", "w-1", "hd", 7)
     assert session.limit is not None
     assert (session.limit.most, session.limit.mode) == (2, LimitMode.ASK)
-    assert session.streams == {"vod"}
+    assert session.streams == frozenset({"vod"})
     assert 118 <= session.expires_at - time.time() <= 120
     assert links["max_track"] == "hd"
     assert "dash_url" not in links
     assert links["hls_url"].endswith("/index.m3u8")
     assert links["events_url"].endswith("/events")
     # Nothing says how players reach the edge, so the URLs are relative, and the answer says so.
-    assert (made["absolute"], links["license_url"][:34]) == (
-        False,
-        "/api/v1/drm/license?session=" + links["hls_url"][3:9],
-    )
+    assert not made["absolute"]
+    assert links["license_url"].startswith("/api/v1/drm/license?session=" + links["hls_url"].split("/")[2])
 
 
 async def test_ids_are_random_unless_given(desk: Desk) -> None:

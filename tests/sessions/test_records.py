@@ -76,7 +76,8 @@ async def test_memory_is_bounded_and_what_is_over_goes() -> None:
 
 
 async def test_refusals_are_told() -> None:
-    records, heard = SessionRecords(lambda: NOW), []
+    records = SessionRecords(lambda: NOW)
+    heard: list[Refused] = []
     refused = Refused(session=session(), at=NOW, node="n", stream="vod", reason=Reason.REVOKED)
     with records.refused.listening(heard.append):
         records.note(licensed())
@@ -146,7 +147,7 @@ async def test_the_server_learns_nothing_and_forgets_in_time(server: Valkey, sto
     client = Redis.from_url(server.url)
     await until(lambda: client.keys("test:session:*"))
     (key,) = await client.keys("test:session:*")
-    value = await client.get(key)
+    value: Any = await client.get(key)
     assert b"account-1" not in value + key
     assert 4000 < await client.ttl(key) <= 600 + KEPT_S + 1
     # One session's record is not to be shown as another's, nor one of another deployment believed.
