@@ -206,6 +206,10 @@ class Gate:
             return self._check_age(visitor, now)
         return None
 
+    def may_begin(self, visitor: Visitor, facts: FactsOf, now: float) -> Deny | None:
+        """Why a session cannot begin that comes without a token; see :meth:`admit`."""
+        return self.recheck(visitor, facts, now) or self._check_new(visitor, now)
+
     def is_revoked(self, visitor: Visitor, facts: FactsOf, now: float) -> bool:
         """Whether a revocation is what stops a visitor."""
         refused = self.recheck(visitor, facts, now)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from relay.gate.gate import Visitor
 from relay.model import LimitMode, Session
@@ -217,3 +218,38 @@ async def test_who_is_gone_is_not_listed(frozen: tuple[Desk, list[float]]) -> No
     assert len((await desk.get(PATH))["sessions"]) == 1
     now[0] += 61
     assert (await desk.get(PATH))["sessions"] == []
+
+
+def configure(desk: Desk, **changes: Any) -> None:
+    desk.node.policies.config = structs.replace(desk.node.config, **changes)
+
+
+async def test_urls_are_absolute_where_it_is_known_how_players_reach_them(desk: Desk) -> None:
+    configure(desk, edge=structs.replace(desk.node.config.edge, public_url="https://watch.example.com"))
+    made = await issue(desk)
+    assert made["absolute"]
+    urls = [value for name, value in made["streams"][0].items() if name.endswith("_url")]
+    assert len(urls) == 4
+    assert all(url.startswith("https://watch.example.com/") for url in urls)
+
+
+async def test_an_account_is_one_issuers(desk: Desk) -> None:
+    tokens = desk.node.config.tokens
+    (first,) = tokens.issuers
+    other = structs.replace(first, iss="https://other.example", streams=("news",))
+    configure(desk, tokens=structs.replace(tokens, issuers=(first, other)))
+    status, problem, _ = await desk.call("POST", PATH, BODY)
+    assert (status, problem["errors"][0]["pointer"]) == (400, "/issuer")
+    assert (await issue(desk, issuer=ISSUER))["issuer"] == ISSUER
+    # Its viewers may have some streams only, however their sessions begin.
+    status, problem, _ = await desk.call("POST", PATH, {**BODY, "issuer": other.iss})
+    assert (status, problem["errors"][0]["pointer"]) == (400, "/stream_ids/0")
+
+
+async def test_while_revocations_may_be_missing_no_session_begins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await issue(desk, session_id="mine")
+    monkeypatch.setattr(desk.node.gate, "_age", lambda _: 10.0)
+    status, problem, _ = await desk.call("POST", PATH, BODY)
+    assert (status, problem["code"]) == (503, "state_stale")
+    # Those that have begun go on, as the stream's policy has it.
+    assert (await desk.call("POST", f"{PATH}/mine/renew"))[0] == 200
