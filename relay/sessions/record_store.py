@@ -29,6 +29,7 @@ BATCH = 64
 """At a time: sealing and sending them takes a few milliseconds, for which viewers wait."""
 GATHER_S = 0.02
 RETRY_S = 1.0
+FLUSH_S = 1.0
 _log = structlog.get_logger()
 
 
@@ -82,8 +83,9 @@ class RecordStore:
         if self._sender is not None:
             await end_tasks([self._sender])
         with suppress(RedisError, OSError, TimeoutError):
-            while self._waiting:
-                await self._send_batch()
+            async with asyncio.timeout(FLUSH_S):
+                while self._waiting:
+                    await self._send_batch()
         await self._client.aclose()
 
     async def _send_all(self) -> None:
