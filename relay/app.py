@@ -20,6 +20,7 @@ from relay.config import Config, LimitConfig
 from relay.control.app import create_control
 from relay.control.status import observe
 from relay.control.transmitters import obeyed
+from relay.control.webhooks import endpoints_of
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
@@ -46,8 +47,11 @@ from relay.secrets import Secrets
 from relay.sessions.lease_store import LeaseStore
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
+from relay.sessions.record_store import RecordStore
+from relay.sessions.records import SessionRecords
 from relay.sessions.revocations import Order, Revocations
 from relay.sessions.signals import SharingSignals
+from relay.sessions.whereabouts import keep_telling
 from relay.state.database import MEMORY
 from relay.state.events import Action, Event, Revocation
 from relay.state.journal import Journal
@@ -193,6 +197,8 @@ async def running_node(
         journal = _journal(config, base)
         stack.callback(journal.close)
         log, store = _shared(config, secrets, incarnation := new_incarnation())
+        records = SessionRecords(clock, _record_store(config, secrets))
+        stack.push_async_callback(records.close)
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
@@ -273,6 +279,7 @@ async def running_node(
             revocations=revocations,
             signals=SharingSignals(),
             repeats=Repeats(),
+            records=records,
             changed=changed,
             clock=clock,
         )
@@ -281,7 +288,7 @@ async def running_node(
         # What was decided before this start has only now been read.
         builder.replan(policies)
         salts.configure(_salted(policies))
-        async with _running(revocations.keep_watch()):
+        async with _running(revocations.keep_watch(), keep_telling(records, presence, clock, replica.name)):
             yield node
 
 
@@ -317,6 +324,11 @@ def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedL
         SharedLog(settings, envelope, incarnation),
         LeaseStore(state.log, secrets.log_password, state.namespace),
     )
+
+
+def _record_store(config: Config, secrets: Secrets) -> RecordStore | None:
+    state, sealer = config.state, Sealer(secrets.ring.service_keys("session records"))
+    return RecordStore(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
 
 
 def _name(config: Config) -> str:
@@ -360,7 +372,7 @@ async def listening(
         keys = Refresher(trusted.pinned, "transmitters")
         stack.push_async_callback(keys.close)
         await keys.start()
-        application = create_control(node, trusted.transmitters, LICENCE_OPERATIONS)
+        application = create_control(node, trusted.transmitters, LICENCE_OPERATIONS, endpoints_of(config, secrets))
         control = await open_listener(application, at_control, control_limits)
         stack.push_async_callback(control.close, CONTROL_DRAIN_S)
         edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)

@@ -28,6 +28,7 @@ from relay.model import IN_CLEAR, LimitCount, LimitMode, LimitScope, ManifestCla
 from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Name, Size
+from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -278,6 +279,7 @@ class Config(_Section, frozen=True):
     licences: LicencesConfig = field(default_factory=LicencesConfig)
     transmitters: Annotated[tuple[TransmitterConfig, ...], Meta(max_length=16)] = ()
     packagers: Annotated[tuple[PackagerConfig, ...], Meta(max_length=32)] = ()
+    webhooks: Annotated[tuple[WebhookConfig, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
 
 
 MAX_WINDOW_PERIODS = 256
@@ -309,6 +311,7 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     if len({transmitter.iss for transmitter in config.transmitters}) != len(config.transmitters):
         raise ConfigError(f"{name}: transmitters: two have the same 'iss'. Give each its own.")
     check_api_keys(f"{name}: control.keys", config.control.keys)
+    check_webhooks(f"{name}: webhooks", config.webhooks, config.streams)
     _check_edge(f"{name}: edge", config.edge)
     _check_origin(f"{name}: origin", config.origin)
     _check_state(f"{name}: state", config.state)

@@ -6,6 +6,7 @@ not. None goes beyond what the manifests of the session's class list.
 
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from keys.model import KeySlot, Scheme, TrackType
@@ -29,6 +30,11 @@ class Grant:
     slots: tuple[KeySlot, ...]
     newest: int
     stable: frozenset[bytes]
+
+    @cached_property
+    def tracks(self) -> tuple[TrackType, ...]:
+        """The track types of its keys, the least first."""
+        return tuple(sorted({slot.track for slot in self.slots}, key=lambda track: track.rank))
 
 
 class Grants:

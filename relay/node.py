@@ -19,6 +19,7 @@ from relay.manifests import Manifests
 from relay.secrets import Secrets
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
+from relay.sessions.records import SessionRecords
 from relay.sessions.revocations import Revocations
 from relay.sessions.signals import SharingSignals
 from relay.state.journal import Journal
@@ -67,6 +68,7 @@ class Node:
     revocations: Revocations
     signals: SharingSignals
     repeats: Repeats
+    records: SessionRecords
     changed: Broadcast[Collection[str]]
     clock: Callable[[], float]
 

@@ -1,5 +1,6 @@
 """The secrets that a configuration names by files: read once, checked, and never printed."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +29,10 @@ from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
+from relay.webhooks.settings import MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES
 
 MIN_API_KEY_CHARACTERS = 32
+_WEBHOOK_PREFIX = "whsec_"
 _PUT_THERE = "Put the shared secret there."
 
 
@@ -58,6 +61,7 @@ class Secrets:
     licences: Material = field(default_factory=Material)
     packagers: Mapping[str, Signer] = field(default_factory=dict)
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
+    webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -96,6 +100,13 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             for name, stream in config.streams.items()
             if stream.key_server
         },
+        webhooks={
+            hook.name: tuple(
+                _webhook_secret(base, file, f"webhooks[{number}].secret_files[{at}]")
+                for at, file in enumerate(hook.secret_files)
+            )
+            for number, hook in enumerate(config.webhooks)
+        },
     )
 
 
@@ -132,6 +143,24 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
         transmitter.push_token_file and _bearer(base, transmitter.push_token_file, f"{where}.push_token_file"),
         _text(base, transmitter.poll_token_file, f"{where}.poll_token_file"),
     )
+
+
+def _webhook_secret(base: Path, file: str, where: str) -> bytes:
+    """As hex, or in the spelling of Standard Webhooks: ``whsec_`` and base64."""
+    text = read_text(base, file, where)
+    if text.startswith(_WEBHOOK_PREFIX):
+        try:
+            secret = b64decode(text.removeprefix(_WEBHOOK_PREFIX), validate=True)
+        except ValueError:
+            raise ConfigError(f"{base / file}: {where}: not base64 after {_WEBHOOK_PREFIX}. {_PUT_THERE}") from None
+    else:
+        secret = read_secret(base, file, where)
+    if not MIN_WEBHOOK_SECRET_BYTES <= len(secret) <= MAX_WEBHOOK_SECRET_BYTES:
+        raise ConfigError(
+            f"{base / file}: {where}: not {MIN_WEBHOOK_SECRET_BYTES} to {MAX_WEBHOOK_SECRET_BYTES} bytes. "
+            "Make one with 'segmentgate keys new'."
+        )
+    return secret
 
 
 def _text(base: Path, file: str, where: str) -> str:

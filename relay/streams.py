@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from keys.channel import derive_channel_key
 from keys.material import ContentKey
-from keys.model import KeySignal, KeySlot, Scheme, TrackType
+from keys.model import KeySignal, KeySlot, Scheme, Security, TrackType
 from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
-from policies.model import Change, Terms
+from policies.model import Change, Scene, Terms
 from policies.plan import ClockUnknownError, Meets, Plan
 from relay.ahead import Ahead
 from relay.config import StreamConfig
@@ -21,7 +21,7 @@ from relay.exchange.outside import KeyServer
 from relay.licensing.settings import LicenceConfig
 from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
-from relay.model import ManifestClass, Session
+from relay.model import ManifestClass, Session, Signalling
 from relay.sources import OriginScope, Source
 from relay.state.salts import Salts
 from relay.templates import resolve_template
@@ -146,6 +146,32 @@ class Stream:
         edges.pop(Clock.MEDIA, None)
         return self.plan.best_track(meets, edges)
 
+    def class_for(self, cls: ManifestClass, ceiling: TrackType, now: float, security: Security) -> ManifestClass:
+        """A class within a ceiling and within what the stream's scenes let a device of a security level play."""
+        if cls.scheme is Scheme.AES128:
+            # Nothing but the scheme matters there; one spelling keeps one cache entry.
+            cls = replace(cls, signalling=Signalling.PERIOD, systems=())
+
+        def meets(terms: Terms) -> bool:
+            if cls.in_clear:
+                return terms.in_clear
+            return security is Security.HARDWARE or terms.security is Security.SOFTWARE
+
+        return replace(cls, ceiling=min(ceiling, self.best_track(meets, now), key=lambda track: track.rank))
+
+    def scene_at_edge(self, now: float) -> Scene | None:
+        """The scene at the live edge; None between scenes and where no edge is known."""
+        edges = self.timeline.edges(now)
+        if not edges:
+            return None
+        clock = max(edges, key=edges.__getitem__)
+        return self.plan.stretch_at(clock, edges[clock]).scene
+
+    def scene_label(self, now: float) -> str:
+        """The name of the scene at the live edge; empty where there is none."""
+        scene = self.scene_at_edge(now)
+        return scene.label if scene else ""
+
     def in_clear(self, slot: KeySlot) -> bool:
         """Whether the key of a slot may go to a player that keeps no terms."""
         terms = self._terms(slot.track, slot.period)
@@ -166,6 +192,10 @@ class Stream:
         # Those of a finished title with scenes are all there is.
         finished = Clock.MEDIA if Clock.MEDIA in known else known[0]
         return Periods(self.schedule_of(known[0]), self.schedule_of(finished))
+
+    def generation_at(self, period: int | None) -> int:
+        """The generation of the keys of a period."""
+        return self._ring.generation_at(period, self._epoch(period))
 
     def content_key(self, slot: KeySlot) -> ContentKey:
         """The material of a slot of this stream. Raises :class:`KeyPendingError` while a key server is asked for it."""
@@ -218,7 +248,7 @@ class Stream:
             scope=self.scope,
             schedule_of=self.schedule_of,
             signal=lambda ref: self._signal(self.slot(ref, cls.scheme)),
-            generation_at=lambda period: self._ring.generation_at(period, self._epoch(period)),
+            generation_at=self.generation_at,
             stream=self.name,
             default_track=self.config.default_track,
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from relay.gate.targets import TargetType
-from relay.state.events import Action, Text
+from relay.state.events import Action, Revocation, Text
 
 MAX_AHEAD_S = 10 * 366 * 86_400
 """How far ahead a revocation may begin or end; the memory it takes is given back in the end."""
@@ -72,6 +72,31 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float
     sources: tuple[str, ...]
     effective_at: float = 0.0
+
+
+def record_of(event: Revocation) -> Record:
+    """A record as the API shows it."""
+    limited = event.type in (TargetType.SESSION_VERSION, TargetType.ISSUED_BEFORE)
+    return Record(
+        id=event.id,
+        node=event.origin,
+        seq=event.seq,
+        target=NamedTarget(
+            type=event.type,
+            value=event.value,
+            issuer=event.issuer,
+            viewer=event.viewer,
+            limit=event.limit if limited else UNSET,
+        ),
+        action=event.action,
+        reason=event.reason,
+        detail=event.detail,
+        actor=event.actor,
+        created_at=event.created_at,
+        expires_at=event.expires_at,
+        sources=event.sources,
+        effective_at=event.effective_at,
+    )
 
 
 class RecordPage(Struct, frozen=True, kw_only=True, omit_defaults=True):

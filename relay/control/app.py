@@ -15,15 +15,19 @@ from relay.control import (
     feed,
     groups,
     keys,
+    licence_status,
     policies,
     reference,
     revocations,
     rotation,
+    session_issue,
+    sessions,
     short,
     ssf,
     status,
     streams,
     taas,
+    webhooks,
 )
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
@@ -39,6 +43,8 @@ from relay.node import NODE, Node
 from relay.operation import API_KEY, ROUTES, Operation, add_operations
 from relay.probe import Probe
 from relay.problems import API_PREFIXES, problems
+from relay.webhooks.hook import Endpoint
+from relay.webhooks.outbox import Outbox
 
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
@@ -51,6 +57,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
+    *session_issue.OPERATIONS,
+    *sessions.OPERATIONS,
+    *licence_status.OPERATIONS,
+    *webhooks.OPERATIONS,
     *audit.OPERATIONS,
     *taas.OPERATIONS,
     *ssf.OPERATIONS,
@@ -61,11 +71,14 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_control(
-    node: Node, transmitters: Sequence[Transmitter] = (), edge: Sequence[Operation] = ()
+    node: Node,
+    transmitters: Sequence[Transmitter] = (),
+    edge: Sequence[Operation] = (),
+    endpoints: Sequence[Endpoint] = (),
 ) -> web.Application:
     """The application that operators talk to. ``transmitters`` push security events to it, or are polled for them.
 
-    ``edge`` are the operations of the other listener that its reference tells of, too.
+    ``edge`` are the operations of the other listener that its reference tells of, too. ``endpoints`` are webhooks.
 
     While it lives it also probes: see :mod:`relay.probe`.
     """
@@ -79,7 +92,8 @@ def create_control(
     app[taas.LISTS] = Lists(node.journal)
     app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
     app[reference.DOCUMENT] = msgspec.Raw(reference.described(OPERATIONS, edge))
-    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing])
+    app[webhooks.OUTBOX] = Outbox(node, endpoints)
+    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing, webhooks.keep_sending])
     app.on_shutdown.append(feed.close_feeds)
     add_operations(app, OPERATIONS)
     return app

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 import msgspec
 from aiohttp import web
 
+from relay.api.revocations import record_of
 from relay.background import in_background
 from relay.control.errors import BusyError
-from relay.control.records import record_of
 from relay.errors import RelayError
 from relay.model import Cut
 from relay.node import NODE, Node

@@ -31,7 +31,7 @@ class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=MAX_CURSOR)] = ""
 
 
-def cursor_of(place: int | str) -> str:
+def cursor_of(place: int | str | tuple[str, ...]) -> str:
     """The cursor that says how far a list was read."""
     return urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
 

@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec import UNSET, UnsetType
 
-from relay.api.revocations import Done, NamedTarget, NodeOutcome, Record, RecordPage
+from relay.api.revocations import Done, NodeOutcome, RecordPage, record_of
 from relay.control.errors import NotFoundError
 from relay.control.pages import cursor_of
 from relay.gate.targets import Target, TargetType
@@ -18,31 +18,6 @@ SCANNED = 5000
 """Events looked at for one page of a type; fewer matches than asked for may then come, with a cursor to go on."""
 _PAGE = 500
 _FIRST = 2**63 - 1
-
-
-def record_of(event: Revocation) -> Record:
-    """A record as the API shows it."""
-    limited = event.type in (TargetType.SESSION_VERSION, TargetType.ISSUED_BEFORE)
-    return Record(
-        id=event.id,
-        node=event.origin,
-        seq=event.seq,
-        target=NamedTarget(
-            type=event.type,
-            value=event.value,
-            issuer=event.issuer,
-            viewer=event.viewer,
-            limit=event.limit if limited else UNSET,
-        ),
-        action=event.action,
-        reason=event.reason,
-        detail=event.detail,
-        actor=event.actor,
-        created_at=event.created_at,
-        expires_at=event.expires_at,
-        sources=event.sources,
-        effective_at=event.effective_at,
-    )
 
 
 def report_of(report: NodeReport) -> NodeOutcome:

@@ -7,13 +7,13 @@ from functools import partial
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from relay.api.revocations import Done, Item, Previewed, Record, RecordPage
+from relay.api.revocations import Done, Item, Previewed, Record, RecordPage, record_of
 from relay.control.errors import MAX_FLAWS, BodyError, BodyTooLargeError, Flaw, MediaTypeError
 from relay.control.idempotency import Reply, once
 from relay.control.notes import NOTES
 from relay.control.orders import ItemError, order_of, pieces_of, read_item, target_of
 from relay.control.pages import POSITIONS, PageQuery, place_of
-from relay.control.records import find_record, outcome_of, page_about, page_of, record_of
+from relay.control.records import find_record, outcome_of, page_about, page_of
 from relay.control.requests import (
     LINES_TYPES,
     WaitQuery,

@@ -15,6 +15,7 @@ from keys.errors import LicenceRefusedError
 from keys.licences.detect import Detected, DrmSystem
 from keys.licences.terms import Device
 from keys.model import TrackType
+from relay.edge.licensed import note_licence
 from relay.edge.visit import Visit
 from relay.errors import ContentKeyUnknownError, ProtocolVersionError, RequestError
 from relay.gate.gate import Visitor
@@ -85,8 +86,10 @@ async def answer_challenge(visit: Visit, detected: Detected) -> bytes | Deny:
     refused = node.gate.recheck(holder, visit.facts, node.clock()) or _told_unfit(visit, opened, made)
     if refused:
         return refused
+    device = made.device or opened.device
+    if order is not None:
+        note_licence(visit, detected.system, order.keys, order.term, device)
     if opened.kind is Kind.NEW:
-        device = made.device or opened.device
         _log.info(
             "licence_issued",
             system=detected.system,

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from functools import partial
-from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -15,12 +14,14 @@ from keys.licences.detect import Detected, DrmSystem, Wrapping, detect, wrap
 from relay.edge.admission import admit
 from relay.edge.drm import answer_challenge
 from relay.edge.facts import facts_of
+from relay.edge.licensed import note_clear_key, note_refused, note_turned_away
 from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
-from relay.errors import RequestError
+from relay.errors import RefusedError, RequestError
 from relay.grants import Grant, grant_for
 from relay.licensing.workers import LicencesBusyError
+from relay.links import LICENCE_PATH, licence_link
 from relay.model import ManifestClass
 from relay.node import NODE
 from relay.operation import JSON, SESSION_TOKEN, Media, Operation
@@ -30,7 +31,6 @@ from relay.verdict import Deny, Reason
 
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
-LICENCE_PATH = "/api/v1/drm/license"
 _rendered: WeakKeyDictionary[Grant, bytes] = WeakKeyDictionary()
 """Clear Key licences, the same for all who are granted the same."""
 CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
@@ -39,8 +39,7 @@ CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 def licence_url(request: web.Request, visit: Visit) -> str:
     """The absolute licence URL of a session. It holds no ``&``, so it reads the same in HLS and in XML."""
     base = visit.node.config.edge.public_url or f"{request.scheme}://{_host_of(request)}"
-    session = f"{visit.node.gate.pass_of(visit.visitor)}/{visit.stream.name}/{visit.cls}"
-    return f"{base}{LICENCE_PATH}?session={quote(session, safe='/')}"
+    return base + licence_link(visit.node.gate.pass_of(visit.visitor), visit.stream.name, visit.cls)
 
 
 async def post_licence(request: web.Request) -> web.StreamResponse:
@@ -53,6 +52,7 @@ async def post_licence(request: web.Request) -> web.StreamResponse:
         tell_playready(request, Wrapping(DrmSystem.PLAYREADY))
     visit = _visit_of_licence(request)
     if isinstance(visit, Deny):
+        note_turned_away(request, visit)
         return denied(request, visit)
     return await serve(request, visit, lambda: _answer(request, visit), "licence")
 
@@ -68,6 +68,17 @@ async def get_certificate(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, visit: Visit) -> Result:
     expected = _expected_system(request)
+    try:
+        made = await _made(request, visit, expected)
+    except RefusedError as err:
+        note_refused(visit, err.reason)
+        raise
+    if isinstance(made, Deny):
+        note_refused(visit, made.reason)
+    return made
+
+
+async def _made(request: web.Request, visit: Visit, expected: DrmSystem | None) -> Result:
     try:
         detected = detect(await _body(request), request.headers.get("Content-Type", ""), expected)
     except LicenceRequestError as err:
@@ -105,6 +116,7 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         if not stream.config.rotation.salt:
             # A salt may yet turn out to be another node's.
             _rendered[granted] = rendered
+    note_clear_key(visit, granted)
     return rendered
 
 

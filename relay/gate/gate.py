@@ -206,6 +206,10 @@ class Gate:
             return self._check_age(visitor, now)
         return None
 
+    def may_begin(self, visitor: Visitor, facts: FactsOf, now: float) -> Deny | None:
+        """Why a session cannot begin that comes without a token; see :meth:`admit`."""
+        return self.recheck(visitor, facts, now) or self._check_new(visitor, now)
+
     def is_revoked(self, visitor: Visitor, facts: FactsOf, now: float) -> bool:
         """Whether a revocation is what stops a visitor."""
         refused = self.recheck(visitor, facts, now)
@@ -230,6 +234,10 @@ class Gate:
     def pass_of(self, visitor: Visitor) -> str:
         """The pass that carries a visitor's session."""
         return self._passes.mint(visitor.session)
+
+    def session_of(self, text: str) -> Session | None:
+        """The session in a pass, whether or not it may go on; None for no pass of this deployment."""
+        return self._passes.read(text)
 
     def _open(self, text: str, stream: str) -> Visitor:
         session = self._passes.read(text)

@@ -143,6 +143,33 @@ def subject_of(session: Session, stream: str) -> Subject:
     )
 
 
+def targets_of(session: Session, stream: str) -> list[Target]:
+    """Everything that could revoke a session on a stream, by name, except networks.
+
+    Where a target has a limit, it is the lowest that stops the session.
+    """
+    kinds, issuer = TargetType, session.issuer
+    found = [Target(kinds.SESSION, session.sid)]
+    for kind, value in (
+        (kinds.ACCOUNT, session.account),
+        (kinds.DEVICE, session.device),
+        (kinds.TOKEN, session.token_id),
+        (kinds.ISSUER_KEY, session.key_id),
+    ):
+        if value:
+            found += [Target(kind, value, issuer), Target(kind, value)]
+    if session.watermark:
+        found.append(Target(kinds.WATERMARK, session.watermark))
+    found += [Target(kinds.STREAM, stream), Target(kinds.STREAM, stream, viewer=session.account)]
+    version, before = session.version, session.issued_at + 1
+    owners = (issuer, session.account), ("", session.account)
+    for who, value in (*owners, ("", session.sid)):
+        found.append(Target(kinds.SESSION_VERSION, value, who, limit=version))
+    for who, value in (*owners, (issuer, "")):
+        found.append(Target(kinds.ISSUED_BEFORE, value, who, limit=before))
+    return found
+
+
 @lru_cache(maxsize=1024)
 def _of_stream(stream: str) -> tuple[bytes, ...]:
     return (_digest(TargetType.STREAM, "", stream),)

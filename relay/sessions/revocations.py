@@ -12,8 +12,8 @@ from relay.gate.gate import Gate
 from relay.gate.networks import NetworkIndex, parse_network
 from relay.gate.presence import Live, Presence
 from relay.gate.revocation import RevocationSet
-from relay.gate.targets import Target, TargetType
-from relay.model import Cut
+from relay.gate.targets import Target, TargetType, targets_of
+from relay.model import Cut, Session
 from relay.sessions.open_responses import OpenResponse, OpenResponses
 from relay.state.drafts import Draft
 from relay.state.events import Action, Event, Revocation
@@ -105,6 +105,14 @@ class Revocations:
         """Whether a target is revoked now, not only from some later time on."""
         found, now = self.revoked.get(target), self._clock()
         return found is not None and found.revoked and found.effective_at <= now < found.expires_at
+
+    def against(self, session: Session, stream: str) -> list[Target]:
+        """The targets whose revocation stops a session on a stream now; a network's is not among them."""
+        return [
+            target
+            for target in targets_of(session, stream)
+            if self.stands(target) and (standing := self.revoked.get(target)) and standing.limit >= target.limit
+        ]
 
     async def submit(
         self, orders: Sequence[Order], actor: str, wait: Wait = Wait.LOCAL, timeout_s: float = 2.0

@@ -74,6 +74,18 @@ LIVE = Gauge(
 LIMITED = Counter("segmentgate_limited_total", "Streams that a limit refused or ended, by how.", ["how"])
 LEASES_ALONE = Counter("segmentgate_leases_alone_total", "Streams admitted without asking the shared leases.")
 LEASE_OUTAGES = Counter("segmentgate_lease_outages_total", "Times that the shared leases went out of reach.")
+RECORDS_DROPPED = Counter(
+    "segmentgate_session_records_dropped_total", "Session records that the other nodes were never told."
+)
+WEBHOOKS = Counter(
+    "segmentgate_webhooks_total", "Attempts to call a webhook, by its name and result.", ["webhook", "result"]
+)
+WEBHOOK_LAG = Gauge(
+    "segmentgate_webhook_lag_seconds",
+    "For how long each webhook has owed its oldest event.",
+    ["webhook"],
+    multiprocess_mode="livemax",
+)
 SIGNALS = Counter("segmentgate_sharing_signals_total", "Signs of shared sessions, by kind.", ["kind"])
 KEY_SET_AGE = Gauge(
     "segmentgate_key_set_age_seconds",

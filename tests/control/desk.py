@@ -25,6 +25,7 @@ from relay.model import Session
 from relay.node import Node
 from relay.secrets import Secrets
 from relay.sessions.open_responses import OpenResponse
+from relay.webhooks.hook import Endpoint
 
 API_KEY = "k" * 40
 ISSUER = "https://platform.example"
@@ -94,13 +95,14 @@ async def open_desk(
     log: str = "",
     keys: Sequence[dict[str, str]] = (),
     streams: dict[str, Any] | None = None,
+    endpoints: Sequence[Endpoint] = (),
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
     config = desk_config({"probe": probe, "keys": keys}, directory, name, log, streams)
     secrets = desk_secrets()
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
-        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS))
+        server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS, endpoints))
         await server.start_server()
         stack.push_async_callback(server.close)
         client = await stack.enter_async_context(aiohttp.ClientSession())

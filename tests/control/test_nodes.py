@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from relay.probe import Probe
+from relay.sessions.records import Licensed
 from tests.control.desk import Desk, open_desk
 from tests.control.studio import open_studio
 from tests.proxy import Mode, faulty_proxy
@@ -130,3 +131,43 @@ async def test_what_others_have_not_confirmed_is_said_so(desks: tuple[Desk, Desk
     assert (status, body["change"]["complete"], body["change"]["nodes"][1]["state"]) == (202, False, "pending")
     proxy.mode = Mode.PASS
     await until(lambda: two.node.stream("vod").plan.epoch == 1)
+
+
+async def test_any_node_tells_of_a_licence_and_of_where_its_session_is(desks: tuple[Desk, Desk, Any]) -> None:
+    one, two, proxy = desks
+    path = "/api/v1/drm/license/session-1/status"
+    visitor = two.watch(watermark="w-1")
+    two.node.presence.seen(visitor, time.time(), "192.0.2.1")
+    two.node.records.note(
+        Licensed(
+            session=visitor.session,
+            at=time.time(),
+            node="node-b",
+            stream="vod",
+            system="widevine",
+            expires_at=time.time() + 60,
+        )
+    )
+
+    async def told() -> Any:
+        status, body, _ = await one.call("GET", path)
+        return body if status == 200 and body["live"] and body["drm_type"] else None
+
+    deadline = time.monotonic() + 10
+    while not (found := await told()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert (found["drm_type"], found["watermark_id"], found["state"]) == ("widevine", "w-1", "active")
+    assert (found["node"], found["complete"]) == ("node-b", True)
+    # Issued at one, renewed at the other.
+    _, made, _ = await one.call(
+        "POST", "/api/v1/sessions", {"account_id": "a", "stream_ids": ["vod"], "expires_in": 60}
+    )
+    sid = made["session_id"]
+    while (await two.call("POST", f"/api/v1/sessions/{sid}/renew", {"expires_in": 600}))[0] != 200:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    # What only the others know cannot be told while the server is away, and that is said.
+    proxy.mode = Mode.BLACKHOLE
+    found = await two.get("/api/v1/drm/license/session-1/status")
+    assert (found["drm_type"], found["complete"]) == ("widevine", False)

@@ -196,14 +196,24 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     ask("DELETE", "/api/v1/drm/groups/{name}", path_parameters=group)
     assert ask("GET", "/api/v1/streams")
     assert ask("GET", "/api/v1/streams/{id}", path_parameters={"id": "vod"})
+    issued = {"account_id": "viewer", "stream_ids": ["vod"], "expires_in": 60}
+    session = {"id": ask("POST", "/api/v1/sessions", issued)["session_id"]}
+    ask("GET", "/api/v1/sessions", query={"account_id": "viewer"})
+    ask("GET", "/api/v1/sessions/{id}", path_parameters=session)
+    ask("POST", "/api/v1/sessions/{id}/renew", {"expires_in": 60}, path_parameters=session)
+    ask("GET", "/api/v1/drm/license/{session_id}/status", path_parameters={"session_id": session["id"]})
+    ask("DELETE", "/api/v1/sessions/{id}", path_parameters=session)
+    ask("GET", "/api/v1/webhooks")
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
-    # test_feed.py, what packagers sign in test_keys.py.
+    # test_feed.py, what packagers sign in test_keys.py, what
+    # endpoints are sent in test_webhooks.py.
     elsewhere = {
         ("GET", f"{api}/status/{{id}}"),
         ("POST", "/ssf/events"),
         ("GET", f"{api}/stream"),
         ("POST", "/api/v1/keys/widevine"),
+        ("POST", "/api/v1/webhooks/{name}/test"),
     }
     of_players = {(one.method, one.path) for one in PLAYERS}
     assert every - ask.asked == elsewhere | of_players

@@ -27,7 +27,7 @@ from relay.edge.drm import REASONS
 from relay.licensing.desk import Kind, Opened
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
 from relay.licensing.workers import Lane
-from tests.edge.world import KEY_RING, VECTORS, World, running_world, stream
+from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world, stream
 from tests.keys.licences import fairplay_device, playready_client, widevine_client
 from tests.keys.licences.fairplay_device import FairPlayDevice
 from tests.keys.licences.playready_client import Client, Key
@@ -493,3 +493,37 @@ def client_with_nonce(nonce: bytes) -> Client:
 
 def fairplay(kid: bytes, transaction: bytes) -> FairPlayDevice:
     return FairPlayDevice(asset_id=kid.hex().encode(), transaction_id=transaction * 8, created=int(time.time()))
+
+
+async def test_the_status_of_a_licence_tells_what_the_device_proved(world: World) -> None:
+    async def status() -> Any:
+        url = f"{world.control}/api/v1/drm/license/session-1/status"
+        async with world.client.get(url, headers={"Authorization": f"Bearer {API_KEY}"}) as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+    sd = content_key("strict", TrackType.SD)
+    plain = WidevineDevice(PLAIN)
+    assert (await ask(world, "strict", plain.challenge(sd.kid), wmid="w-1"))[0] == 200
+    found = await status()
+    assert (found["drm_type"], found["device_level"], found["protection_level"]) == ("widevine", "L3", "L3")
+    assert (found["tracks"], found["watermark_id"], found["renew_by"]) == (["audio"], "w-1", None)
+    trusted = WidevineDevice()
+    challenge = trusted.challenge(sd.kid)
+    _, body, _ = await ask(world, "strict", challenge)
+    found = await status()
+    assert (found["device_level"], found["protection_level"], found["device_model"]) == ("L1", "L1", "Trusted")
+    assert (found["tracks"], len(found["device_hash"])) == (["audio", "sd"], 8)
+    # Neither keys nor what was asked with are in it.
+    assert not any(key.hex() in str(found) for key in trusted.read(body, challenge).keys.values())
+    leased = content_key("leased", TrackType.SD)
+    assert (await ask(world, "leased", trusted.challenge(leased.kid)))[0] == 200
+    found = await status()
+    assert (found["stream_id"], round(found["renew_by"] - found["issued_at"])) == ("leased", 45)
+    assert round(found["expires_at"] - found["issued_at"]) == 300
+    unfit = Client()
+    audioless = unfit.challenge(header(sd))
+    assert (await ask(world, "strict", audioless, SOAP))[0] == 500
+    found = await status()
+    assert found["last_denial"]["reason"] == "security_level"
+    assert found["drm_type"] == "widevine"

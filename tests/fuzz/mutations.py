@@ -163,7 +163,7 @@ NOTATIONS: Mapping[str, Notation] = {
     **dict.fromkeys(_JSON_TARGETS, _JSON_NOTATION),
     **dict.fromkeys(("dpop-claims", "items-lines"), _LINES),
     **dict.fromkeys(("cat-claims", "scope-cbor", "cat-message"), _CBOR_NOTATION),
-    **dict.fromkeys(("pass-body", "message", "heartbeat", "report", "claim", "event"), _PACKED),
+    **dict.fromkeys(("pass-body", "message", "heartbeat", "report", "claim", "event", "session-record"), _PACKED),
 }
 """Of the targets whose inputs are documents."""
 

@@ -11,13 +11,14 @@ from typing import Any
 from keys.seal import Sealer
 from relay.errors import MediaError, OriginError
 from relay.gate.passes import _CONTEXT
-from relay.gate.targets import subject_of
+from relay.gate.targets import subject_of, targets_of
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.manifest.hls.rewrite import read_siblings, rewrite_playlist
 from relay.media.init_segment import parse_init, protect_init
 from relay.media.ivs import CountingIvs
 from relay.media.protect import protect_segment
 from relay.model import Session
+from relay.sessions.records import Known, SessionRecords, decode_record, encode_record
 from relay.sources import Source
 from relay.state.database import MEMORY
 from relay.state.events import Event, decode_event
@@ -129,6 +130,21 @@ def run_event(data: bytes) -> bool:
     except ValueError:
         return False
     apply_all([event])
+    return True
+
+
+def run_session_record(data: bytes) -> bool:
+    """A record of a session, as another node put it down."""
+    try:
+        record = decode_record(data)
+    except ValueError:
+        return False
+    records, known = SessionRecords(lambda: NOW), Known()
+    for _ in range(2):
+        records.note(record)
+        known.add(record)
+    assert encode_record(known.latest) == encode_record(record)
+    targets_of(record.session, "vod")
     return True
 
 
@@ -250,6 +266,7 @@ RECORD_TARGETS = [
     Target("report", _opened(Report, _use_report), _PACK_WORDS),
     Target("claim", _opened(Claim, repr), _PACK_WORDS),
     Target("event", run_event, _PACK_WORDS),
+    Target("session-record", run_session_record, _PACK_WORDS),
     Target("snapshot-piece", run_piece, (b"r", b"P", b"L", b"N", b"S", b"s", b"o", bytes(24), *_PACK_WORDS)),
     Target("snapshot", run_snapshot, (_MAGIC, bytes(4), b"\0\0\0\x09o\0\0\0\0\0\0\0\1", *_PACK_WORDS)),
     Target("last-event-id", run_told, (b"~", b"-", b".", b"1", b"cenc", b"wall", b"\xd9\xa1", b"9" * 16)),

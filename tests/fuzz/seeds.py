@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keys import base64url
-from keys.model import TrackType
+from keys.model import Security, TrackType
 from keys.seal import Sealer
 from relay.bounds import Bounds
 from relay.gate.dialects.cat import mint_cat
@@ -23,11 +23,13 @@ from relay.gate.dialects.cat_claims import LABELS
 from relay.gate.passes import _CONTEXT
 from relay.gate.targets import TargetType
 from relay.model import Session, StreamLimit
+from relay.sessions.records import Licensed, Refused, encode_record
 from relay.sources import ByteRange, Source
 from relay.state.events import Action, Event, Revocation, SaltDrawn, encode_batch, encode_event
 from relay.state.messages import Claim, Envelope, Heartbeat, Message, Report, spans_of
 from relay.state.state import State
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SlotRef
+from relay.verdict import Reason
 from tests.fuzz.documents import URLS, _signed_set
 from tests.fuzz.exchange import GOOD_INPUTS
 from tests.fuzz.target import CORPUS, GOOD
@@ -241,6 +243,13 @@ def _records(found: dict[str, dict[str, bytes]]) -> None:
     for name, told in _messages().items():
         found[name] = {"one": msgspec.msgpack.encode(told)}
     found["event"] = {f"{at:02}": encode_event(event) for at, event in enumerate(_events())}
+    licensed = Licensed(
+        session=session, at=NOW, node="a", stream="vod", system="widevine", expires_at=END, renew_by=NOW + 45.5,
+        device_level=Security.HARDWARE, key_level=Security.SOFTWARE, tracks=(TrackType.SD,), device="00" * 16,
+        model="Box", scene="main", newest=600_000,
+    )  # fmt: skip
+    refused = Refused(session=short, at=NOW, node="a", stream="vod", reason=Reason.REVOKED)
+    found["session-record"] = {"licensed": encode_record(licensed), "refused": encode_record(refused)}
     state = State()
     for event in _events():
         state.apply(event, NOW)

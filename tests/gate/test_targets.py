@@ -1,12 +1,13 @@
 """Targets and subjects: what a revocation names, and what of a session it may hit."""
 
+from dataclasses import replace
 from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.gate.revocation import RevocationSet, Standing
-from relay.gate.targets import Target, TargetType, subject_of
+from relay.gate.targets import Target, TargetType, subject_of, targets_of
 from relay.model import Session
 
 KINDS = TargetType
@@ -92,3 +93,14 @@ def test_what_a_session_does_not_have_is_not_looked_up() -> None:
     subject = subject_of(Session("sid", "account", "issuer", 1), "news")
     assert len(subject.exact) == 5
     assert Target(KINDS.DEVICE, "").digest() not in subject.exact
+
+
+def test_what_could_revoke_a_session_is_named_as_it_is_compared() -> None:
+    for session in (SESSION, Session("sid", "account", "issuer", 1)):
+        named = targets_of(session, "news")
+        assert sorted(target.digest() for target in named) == sorted(set(subject_of(session, "news").all))
+        # With the limits given each of them does, and with any lower one it would not.
+        assert all(target.covers(session, "news") for target in named)
+        assert not any(
+            replace(target, limit=target.limit - 1).covers(session, "news") for target in named if target.limit
+        )
