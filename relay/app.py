@@ -24,6 +24,7 @@ from relay.delivery import Delivery
 from relay.edge.app import create_edge
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
+from relay.gate.entitlements import Entitlements
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
@@ -39,6 +40,9 @@ from relay.model import Cut
 from relay.node import Node, Policies
 from relay.origin.client import Origin
 from relay.plans import changes_by_stream, streams_in
+from relay.purchases.ledger import Ledger
+from relay.purchases.sources import Sources
+from relay.purchases.till import Till
 from relay.refresh import Refresher
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
@@ -86,10 +90,16 @@ class NodeBuilder:
     """
 
     def __init__(
-        self, replica: Replica, salts: Salts, cut_refused: Callable[[], None], clock: Callable[[], float]
+        self,
+        replica: Replica,
+        salts: Salts,
+        entitlements: Entitlements,
+        cut_refused: Callable[[], None],
+        clock: Callable[[], float],
     ) -> None:
         self._replica = replica
         self._salts = salts
+        self._entitlements = entitlements
         self._clock = clock
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
         self._cut_refused = cut_refused
@@ -112,10 +122,12 @@ class NodeBuilder:
                 stale_after=state.stale_after.seconds,
                 grace=state.grace.seconds,
                 stale={name: Stale(stream.stale) for name, stream in config.streams.items()},
+                sold=frozenset(name for name, stream in config.streams.items() if stream.entitlement == "required"),
             ),
             self._replica.age,
             self._tokens_seen,
             self._proofs_seen,
+            self._entitlements,
         )
         policies = Policies(
             config,
@@ -123,6 +135,7 @@ class NodeBuilder:
             self._streams(config, secrets, before),
             ApiKeys.of(secrets.api_key, config.control.keys),
             _licences(config, secrets, before),
+            Sources.of(config.purchases, secrets.purchases),
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         self._secrets = secrets
@@ -185,7 +198,8 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
         salts = Salts(replica, os.urandom, _salted(config))
-        builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused(), clock)
+        ledger = Ledger(replica.state.documents, replica.is_sure)
+        builder = NodeBuilder(replica, salts, ledger.entitlements, lambda: revocations.cut_refused(), clock)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         stack.push_async_callback(lambda: policies.licences.close())
@@ -220,6 +234,12 @@ async def running_node(
             return Cut()
 
         replica.on_applied.append(replan)
+
+        def reckon(events: Sequence[Event], _: str) -> Cut:
+            fewer = ledger.apply(events)
+            return revocations.cut_lessened(fewer) if fewer else Cut()
+
+        replica.on_applied.append(reckon)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
@@ -233,6 +253,8 @@ async def running_node(
             anew = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             licences = policies.licences
             policies.replace(fresh)
+            # Which streams ask for an entitlement may have changed.
+            ledger.entitlements.reconsider()
             # Status lists were fetched anew, or are gone.
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
@@ -243,13 +265,14 @@ async def running_node(
                 # Last, for a plug-in that hangs may hold it up.
                 await licences.close()
 
+        registry = Registry(replica, clock)
         node = Node(
             policies=policies,
             reload=reload,
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             replica=replica,
-            registry=Registry(replica, clock),
+            registry=registry,
             journal=journal,
             salts=salts,
             open_responses=open_responses,
@@ -258,13 +281,15 @@ async def running_node(
             revocations=revocations,
             signals=SharingSignals(),
             repeats=Repeats(),
+            till=Till(ledger, registry, replica, clock),
             changed=changed,
             clock=clock,
         )
         await replica.start()
         stack.push_async_callback(replica.close)
-        # What was decided before this start has only now been read.
+        # What was decided or sold before this start has only now been read.
         builder.replan(policies)
+        ledger.load()
         async with _running(revocations.keep_watch()):
             yield node
 

@@ -15,6 +15,8 @@ from relay.gate.presence import Presence
 from relay.licensing.repeats import Repeats
 from relay.licensing.workers import LicenceWorkers
 from relay.manifests import Manifests
+from relay.purchases.sources import Sources
+from relay.purchases.till import Till
 from relay.secrets import Secrets
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
@@ -36,6 +38,7 @@ class Policies:
     streams: Mapping[str, Stream]
     api_keys: ApiKeys
     licences: LicenceWorkers
+    shops: Sources
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""
@@ -65,6 +68,7 @@ class Node:
     revocations: Revocations
     signals: SharingSignals
     repeats: Repeats
+    till: Till
     changed: Broadcast[Collection[str]]
     clock: Callable[[], float]
 

@@ -9,8 +9,8 @@ from keys.model import Scheme, TrackType
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from relay.config import Config
-from relay.edge.licence import LICENCE_PATH
 from relay.errors import ConfigError, OriginForeignError, UnsupportedMediaError
+from relay.links import LICENCE_PATH
 from relay.manifest.context import LICENCE_URL
 from relay.manifest.dash.rewrite import index_requests, rewrite_mpd
 from relay.manifest.hls.rewrite import rewrite_playlist

@@ -24,6 +24,7 @@ _RELOADABLE = (
     "control.max_connections",
     "keys",
     "licences",
+    "purchases",
     "streams",
     "tokens.audience",
     "tokens.issuers",

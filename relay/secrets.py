@@ -23,6 +23,7 @@ from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
 from relay.licensing.settings import CredentialsConfig, FairPlayConfig, PlayReadyConfig, WidevineConfig
+from relay.purchases.signatures import read_secret_text
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."
@@ -42,7 +43,8 @@ class TransmitterSecrets:
 class Secrets:
     """What the configuration's files hold.
 
-    ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them.
+    ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
+    ``purchases`` are what each source of purchases signs with.
     """
 
     ring: KeyRing
@@ -52,6 +54,7 @@ class Secrets:
     transmitters: Mapping[str, TransmitterSecrets] = field(default_factory=dict)
     log_password: str = field(default="", repr=False)
     licences: Material = field(default_factory=Material)
+    purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -81,6 +84,13 @@ def read_secrets(config: Config, base: Path) -> Secrets:
         },
         log_password=_text(base, config.state.log_password_file, "state.log_password_file"),
         licences=_material(base, config, ring),
+        purchases={
+            source.name: [
+                _webhook_secret(base, file, f"purchases.sources[{number}].secret_files[{at}]")
+                for at, file in enumerate(source.secret_files)
+            ]
+            for number, source in enumerate(config.purchases.sources)
+        },
     )
 
 
@@ -117,6 +127,13 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
         transmitter.push_token_file and _bearer(base, transmitter.push_token_file, f"{where}.push_token_file"),
         _text(base, transmitter.poll_token_file, f"{where}.poll_token_file"),
     )
+
+
+def _webhook_secret(base: Path, file: str, where: str) -> bytes:
+    try:
+        return read_secret_text(read_text(base, file, where))
+    except ValueError as err:
+        raise ConfigError(f"{base / file}: {where}: {err}. {_PUT_THERE}") from None
 
 
 def _text(base: Path, file: str, where: str) -> str:

@@ -1,11 +1,12 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from keys.channel import derive_channel_key
 from keys.material import ContentKey
-from keys.model import KeySignal, KeySlot, Scheme, TrackType
+from keys.model import KeySignal, KeySlot, Scheme, Security, TrackType
 from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
@@ -121,6 +122,19 @@ class Stream:
         # Of a finished title nothing is over.
         edges.pop(Clock.MEDIA, None)
         return self.plan.best_track(meets, edges)
+
+    def lowered(self, cls: ManifestClass, ceiling: TrackType, security: Security, now: float) -> ManifestClass:
+        """A class without the track types above ``ceiling``, or that its devices may not have in any scene to come.
+
+        ``security`` is how well they guard keys.
+        """
+
+        def meets(terms: Terms) -> bool:
+            if cls.in_clear:
+                return terms.in_clear
+            return security is Security.HARDWARE or terms.security is Security.SOFTWARE
+
+        return replace(cls, ceiling=min(ceiling, self.best_track(meets, now), key=lambda track: track.rank))
 
     def in_clear(self, slot: KeySlot) -> bool:
         """Whether the key of a slot may go to a player that keeps no terms."""

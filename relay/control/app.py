@@ -8,7 +8,20 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control import (
+    audit,
+    blocks,
+    entitlements,
+    estimate,
+    feed,
+    purchases,
+    reference,
+    revocations,
+    short,
+    ssf,
+    status,
+    taas,
+)
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -27,6 +40,8 @@ from relay.problems import API_PREFIXES, problems
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
     *estimate.OPERATIONS,
+    *purchases.OPERATIONS,
+    *entitlements.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
@@ -75,6 +90,8 @@ async def keep_probing(app: web.Application) -> AsyncIterator[None]:
 async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
     operation = request.app[ROUTES].get(request.match_info.route)
     if operation.credential != API_KEY if operation else not request.path.startswith(API_PREFIXES):
+        return await handler(request)
+    if operation and operation.other_credential and "Authorization" not in request.headers:
         return await handler(request)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     key = request.app[NODE].policies.api_keys.find(text.strip().encode("utf-8", "surrogateescape"))

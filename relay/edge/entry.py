@@ -1,19 +1,17 @@
 """The entry: the platform's token in, a session's own URL out."""
 
-from dataclasses import replace
 from functools import partial
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
 
 from keys.model import Scheme, Security, TrackType
-from policies.model import Terms
 from relay.codes import CODES
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
 from relay.errors import RequestError
 from relay.gate.limits import Occupied
+from relay.links import entry_path
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
 from relay.problems import denied, problem
@@ -40,7 +38,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
-    cls = wanted_class(request, stream, visitor.session.ceiling, node.clock())
+    cls = wanted_class(request, stream, visitor.ceiling, node.clock())
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")
     occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)
@@ -51,7 +49,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     if refused:
         node.leases.release(visitor.session.sid)
         return denied(request, refused)
-    location = f"/p/{node.gate.pass_of(visitor)}/{quote(stream.name)}/{cls}/{index}"
+    location = entry_path(node.gate.pass_of(visitor), stream.name, cls, index)
     return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
 
 
@@ -93,14 +91,7 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType, now: 
         # Nothing but the scheme matters there; one spelling keeps one cache entry.
         signalling, systems = Signalling.PERIOD, ()
     cls = ManifestClass(scheme, signalling, systems)
-
-    def meets(terms: Terms) -> bool:
-        if cls.in_clear:
-            return terms.in_clear
-        return level is Security.HARDWARE or terms.security is Security.SOFTWARE
-
-    tops = (ceiling, asked_track, stream.best_track(meets, now))
-    return replace(cls, ceiling=min(tops, key=lambda track: track.rank))
+    return stream.lowered(cls, min(ceiling, asked_track, key=lambda track: track.rank), level, now)
 
 
 def _usual_scheme(request: web.Request, stream: Stream) -> Scheme:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from functools import partial
-from urllib.parse import quote
 
 from aiohttp import web
 from msgspec import Struct
@@ -20,6 +19,7 @@ from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
 from relay.grants import grant_for
 from relay.licensing.workers import LicencesBusyError
+from relay.links import LICENCE_PATH, licence_path
 from relay.model import ManifestClass
 from relay.node import NODE
 from relay.operation import JSON, SESSION_TOKEN, Media, Operation
@@ -29,15 +29,13 @@ from relay.verdict import Deny, Reason
 
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
-LICENCE_PATH = "/api/v1/drm/license"
 CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 
 
 def licence_url(request: web.Request, visit: Visit) -> str:
     """The absolute licence URL of a session. It holds no ``&``, so it reads the same in HLS and in XML."""
     base = visit.node.config.edge.public_url or f"{request.scheme}://{_host_of(request)}"
-    session = f"{visit.node.gate.pass_of(visit.visitor)}/{visit.stream.name}/{visit.cls}"
-    return f"{base}{LICENCE_PATH}?session={quote(session, safe='/')}"
+    return base + licence_path(visit.node.gate.pass_of(visit.visitor), visit.stream.name, visit.cls)
 
 
 async def post_licence(request: web.Request) -> web.StreamResponse:
