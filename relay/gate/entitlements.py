@@ -14,8 +14,10 @@ from sys import maxsize
 
 from keys.encoding import encode_fields
 from keys.model import TrackType
-from relay.gate.recent import RecentChanges
 from relay.gate.turns import Turns
+
+RECENT = 8192
+"""Accounts whose last change is remembered, so that the others need not be looked up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Entitlements:
         self._read = read
         # Most accounts have one: a text takes less than a tuple with it.
         self._names: dict[bytes, str | tuple[str, ...]] = {}
-        self._recent = RecentChanges()
+        self._changed: dict[bytes, int] = {}
+        self._since = 0
         self._turns: Turns[bytes] = Turns(maxsize)
         self._lapses: list[int] = []
         self._awaited: set[int] = set()
@@ -90,16 +93,20 @@ class Entitlements:
     def touch(self, issuer: str, account: str) -> None:
         """Something of an account has changed."""
         self.version += 1
-        self._recent.add(holder_of(issuer, account), self.version)
+        holder = holder_of(issuer, account)
+        self._changed.pop(holder, None)
+        self._changed[holder] = self.version
+        if len(self._changed) > RECENT:
+            self._since = self._changed.pop(next(iter(self._changed)))
 
     def reconsider(self) -> None:
         """Everyone has to ask anew."""
         self.version += 1
-        self._recent.forget(self.version)
+        self._changed, self._since = {}, self.version
 
     def changed(self, holder: bytes, since: int) -> bool:
         """Whether a change after version ``since`` may concern an account."""
-        return self._recent.touch((holder,), since)
+        return since < self._since or self._changed.get(holder, 0) > since
 
     def names_of(self, issuer: str, account: str) -> tuple[str, ...]:
         """The names of all that an account was sold, what is over included while it is kept."""

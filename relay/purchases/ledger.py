@@ -1,6 +1,6 @@
 """The ledger: what this node's documents say of purchases, kept as the gate asks for it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -57,17 +57,14 @@ class Ledger:
 
     def of_account(self, issuer: str, account: str, now: float) -> Sequence[Sale]:
         """An account's purchases, over or taken back ones among them, by name."""
-        return sorted(self._sales(self.entitlements.names_of(issuer, account), now), key=lambda sale: sale.name)
+        names = self.entitlements.names_of(issuer, account)
+        known = [sale for sale in (self.find(name, now) for name in sorted(names)) if sale is not None]
+        # A name may have come to mean another's.
+        return [sale for sale in known if (sale.issuer, sale.account) == (issuer, account)]
 
     def is_returned(self, purchase: str, now: float) -> bool:
         """Whether a purchase was taken back."""
         return self._documents.get(RETURN_KIND, purchase, now) is not None
-
-    def _sales(self, names: Iterable[str], now: float) -> Iterator[Sale]:
-        for name in names:
-            sale = self.find(name, now)
-            if sale is not None:
-                yield sale
 
     def _index(self, name: str) -> None:
         sale = self.find(name, 0.0)

@@ -78,10 +78,15 @@ class Members:
         silent = (peer.last for peer in self._peers.values() if not peer.last.left and not self._is_live(peer.last))
         return [heartbeat for heartbeat in silent if self.now - heartbeat.at <= MISSED_S]
 
-    def all_heard(self) -> bool:
-        """Whether no node that has not left, or been missed for too long, has been quiet for a while."""
-        quiet = (self.now - peer.last.at for peer in self._peers.values() if not peer.last.left)
-        return not any(QUIET_S < quiet_s <= MISSED_S for quiet_s in quiet)
+    def all_heard(self, mine: Extent) -> bool:
+        """Whether no node that has not left, or been missed for too long, has been quiet for a while or has said more
+        than this one has by now.
+        """
+        others = [peer.last for peer in self._peers.values() if not peer.last.left]
+        return not any(
+            QUIET_S < self.now - other.at <= MISSED_S or (self._is_live(other) and other.extent.beyond(mine))
+            for other in others
+        )
 
     def lacking(self, mine: Extent) -> tuple[int, float]:
         """How many events live nodes have had for a while and this one has not, and since when (seconds ago)."""

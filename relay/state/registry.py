@@ -52,9 +52,9 @@ class Registry:
     async def _put(self, drafts: Sequence[DocumentDraft], wait: Wait, timeout_s: float) -> Put:
         started = time.perf_counter()
         events = self._replica.stamp(drafts)
-        self._replica.apply(events)
+        cut = self._replica.apply(events)
         applied_ms = (time.perf_counter() - started) * 1000
         await self._replica.settle(events, ask=wait is not Wait.LOCAL)
-        here = NodeReport(self._replica.name, "applied", applied_ms)
+        here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
         others = [] if wait is Wait.LOCAL else await self._replica.reports(events[0], wait, timeout_s, started)
         return Put(tuple(events), (here, *others), enough(others, wait))

@@ -70,7 +70,7 @@ class Repair:
 
     def is_sure(self) -> bool:
         """Whether all that was answered for elsewhere is known here, as far as can be told."""
-        return self.age() <= SURE_S and self.members.all_heard()
+        return self.age() <= SURE_S and self.members.all_heard(self._vector.extent)
 
     def in_touch(self) -> bool:
         """Whether the log can be reached, as far as this node knows."""
