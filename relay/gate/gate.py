@@ -68,8 +68,8 @@ class Visitor:
 
     ``digests`` are all of its subject's; ``names`` are the values by which a revocation may find it. ``clear_at`` is
     the revocation set's version that last cleared it: only what changed since need be looked at. ``entitled_at`` is
-    the same for entitlements, which hold at least until ``entitled_until``, up to the track type ``ceiling``. ``live``
-    is its record among live sessions.
+    the same for entitlements of its account (``holder``, where asked for), which hold at least until
+    ``entitled_until``, up to the track type ``ceiling``. ``live`` is its record among live sessions.
     """
 
     session: Session
@@ -79,6 +79,7 @@ class Visitor:
     names: tuple[str, ...]
     bounded: bool
     ceiling: TrackType
+    holder: bytes = b""
     clear_at: int = -1
     entitled_at: int = -1
     entitled_until: float = -inf
@@ -260,7 +261,7 @@ class Gate:
         entitlements, session = self._entitlements, visitor.session
         version, needed = entitlements.version, visitor.stream in self._policy.sold
         if needed or session.voucher:
-            holder = holder_of(session.issuer, session.account)
+            holder = visitor.holder = visitor.holder or holder_of(session.issuer, session.account)
             # Never again without a look where the last one refused.
             if now < visitor.entitled_until and not entitlements.changed(holder, visitor.entitled_at):
                 visitor.entitled_at = version
