@@ -4,16 +4,22 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
+from keys.material import RootKey
+from keys.ring import KeyRing
+from relay.gate.dialects.keys import TokenKey
 from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.purchases.records import MAX_AHEAD_S
+from relay.secrets import Secrets
 from relay.verdict import Reason
-from tests.control.desk import ISSUER, Answer, Desk, open_desk, signature
+from tests.control.desk import API_KEY, ISSUER, Answer, Desk, open_desk, signature
 from tests.state.cluster import until
 
 PATH = "/api/v1/purchases"
@@ -369,6 +375,37 @@ async def test_a_signature_holds_five_minutes_either_way(desk: Desk, ahead_s: in
     signed = signature(SECRET, body, int(time.time()) + ahead_s)
     got, _, _ = await desk.call("POST", PATH, body, **signed, Authorization="")
     assert got == status
+
+
+async def test_a_key_is_for_a_role() -> None:
+    digest = sha256(b"v" * 40).hexdigest()
+    keys = [{"name": "vendor", "role": "watermark-vendor", "sha256": digest}]
+    control = {"api_key_file": "-", "probe": "0s", "keys": keys}
+    async with open_desk(settings={**SETTINGS, "control": control}) as desk:
+        for method, path in (("POST", PATH), ("GET", f"{ENTITLEMENTS}?account_id=a"), ("DELETE", f"{ENTITLEMENTS}/a")):
+            status, body, _ = await desk.call(method, path, EVENT, Authorization="Bearer " + "v" * 40)
+            assert (status, body["code"]) == (403, "role")
+
+
+async def test_a_reload_replaces_secrets_and_what_streams_ask_for(desk: Desk) -> None:
+    node = desk.node
+    watching, flowing = desk.watch("watching", stream="vod"), desk.watch("by-right", stream="film")
+    await tell(desk)
+    assert node.gate.recheck(watching, desk.facts, node.clock()) is None
+    streams = dict(node.config.streams)
+    streams["vod"] = structs.replace(streams["vod"], entitlement="required")
+    secrets = Secrets(
+        KeyRing([RootKey(1, bytes(32))]),
+        {ISSUER: [TokenKey.symmetric("k1", bytes(range(32)))]},
+        API_KEY.encode(),
+        purchases={**WEBHOOKS, "shop": [b"r" * 32]},
+    )
+    await node.reload(structs.replace(node.config, streams=streams), secrets)
+    assert desk.cut == ["watching"]
+    assert verdict(desk, "vod") is Reason.NOT_ENTITLED
+    assert node.gate.recheck(flowing, desk.facts, node.clock()) is None
+    assert (await hook(desk, {**EVENT, "id": "new"}))[0] == 401
+    assert (await hook(desk, {**EVENT, "id": "new"}, b"r" * 32))[0] == 201
 
 
 async def test_neither_key_nor_signature(desk: Desk) -> None:
