@@ -11,8 +11,8 @@ StreamName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 ProductName = Annotated[str, Meta(min_length=1, max_length=128)]
 EventType = Annotated[str, Meta(min_length=1, max_length=256)]
 MAX_SECRETS = 4
-MAX_STREAMS = 100
-"""Of one product: all of them stand in each purchase of it."""
+MAX_STREAMS = 32
+"""Of one product: all of them stand in each purchase of it, and in the pass that is part of every URL of its session."""
 
 
 class SourceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

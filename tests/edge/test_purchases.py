@@ -112,6 +112,16 @@ async def test_a_refund_cuts_a_segment_that_flows(world: World) -> None:
         await writer.wait_closed()
 
 
+async def test_the_channel_ends_with_what_was_bought(world: World) -> None:
+    await tell(world)
+    urls = await urls_of(world)
+    async with world.client.get(urls["events"]) as channel:
+        assert (await channel.content.readline()) == b"event: keys\n"
+        await tell(world, **REFUND)
+        rest = await asyncio.wait_for(channel.content.read(), 5)
+        assert b"event: revoked\n" in rest
+
+
 async def test_keys_end_with_what_was_bought(world: World) -> None:
     await tell(world, track="sd")
     urls = await urls_of(world)

@@ -17,8 +17,9 @@ from relay.gate.revocation import RevocationSet
 from relay.model import Session
 from relay.purchases.ledger import Ledger
 from relay.purchases.records import EVENT_KIND, RETURN_KIND, RETURNED_S, EventType, Return, Sale, encode, read_sale
+from relay.purchases.settings import MAX_STREAMS
 from relay.state.documents import Documents
-from relay.state.events import DocumentPut
+from relay.state.events import MAX_DOCUMENT_BYTES, DocumentPut
 from relay.verdict import Deny, Reason
 
 NOW = 1_800_000_000
@@ -210,6 +211,15 @@ def test_what_cannot_be_read_holds_up_nothing(body: bytes) -> None:
     node.apply(events_of(sale(1), 1))
     assert node.verdict() is TrackType.UHD
     node.ledger.load()
+
+
+def test_the_largest_purchase_makes_a_document_and_a_pass_that_can_be_read() -> None:
+    text, streams = "\U0001f3ac" * 128, tuple(f"{number:064}" for number in range(MAX_STREAMS))
+    one = sale(1, account=text, device=text, watermark=text, issuer="i" * 512, streams=streams, event_id=text)
+    session = one.session()
+    assert session
+    assert CODEC.read(CODEC.mint(session)) == session
+    assert len(encode(one)) < MAX_DOCUMENT_BYTES
 
 
 def test_a_record_reads_back_as_it_was_written() -> None:
