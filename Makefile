@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REVOCATION_BENCHES := gate state revocation bulk player
-BENCHES := protect hit memory limits channels licence licence_http rotation $(REVOCATION_BENCHES)
+BENCHES := protect hit memory limits channels licence licence_http rotation purchases $(REVOCATION_BENCHES)
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --silent
 
 .PHONY: demo test check bench bench-revocation fuzz soak setup browser clean

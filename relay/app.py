@@ -26,6 +26,7 @@ from relay.edge.app import create_edge
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.exchange.outside import KeyServers
+from relay.gate.entitlements import Entitlements
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Presence
@@ -41,6 +42,9 @@ from relay.model import Cut
 from relay.node import Node, Policies
 from relay.origin.client import Origin
 from relay.plans import changes_by_stream, streams_in
+from relay.purchases.ledger import Ledger
+from relay.purchases.sources import Sources
+from relay.purchases.till import Till
 from relay.refresh import Refresher
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
@@ -95,12 +99,14 @@ class NodeBuilder:
         replica: Replica,
         salts: Salts,
         key_servers: KeyServers,
+        entitlements: Entitlements,
         cut_refused: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._replica = replica
         self._salts = salts
         self._key_servers = key_servers
+        self._entitlements = entitlements
         self._clock = clock
         self._tokens_seen, self._proofs_seen = SeenOnce(), SeenOnce()
         self._cut_refused = cut_refused
@@ -124,10 +130,12 @@ class NodeBuilder:
                 stale_after=state.stale_after.seconds,
                 grace=state.grace.seconds,
                 stale={name: Stale(stream.stale) for name, stream in config.streams.items()},
+                sold=frozenset(name for name, stream in config.streams.items() if stream.entitlement == "required"),
             ),
             self._replica.age,
             self._tokens_seen,
             self._proofs_seen,
+            self._entitlements,
         )
         policies = Policies(
             config,
@@ -136,6 +144,7 @@ class NodeBuilder:
             ApiKeys.of(secrets.api_key, config.control.keys),
             _licences(config, secrets, before),
             secrets.packagers,
+            Sources.of(config.purchases, secrets.purchases),
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         self._secrets = secrets
@@ -203,7 +212,10 @@ async def running_node(
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
         stack.push_async_callback(key_servers.close)
-        builder = NodeBuilder(replica, salts, key_servers, lambda: revocations.cut_refused(), clock)
+        ledger = Ledger(replica.state.documents, replica.is_sure)
+        builder = NodeBuilder(
+            replica, salts, key_servers, ledger.entitlements, lambda: revocations.cut_refused(), clock
+        )
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
         salts.configure(_salted(policies))
@@ -241,6 +253,12 @@ async def running_node(
             return Cut()
 
         replica.on_applied.append(replan)
+
+        def reckon(events: Sequence[Event], _: str) -> Cut:
+            fewer = ledger.apply(events)
+            return revocations.cut_lessened(fewer) if fewer else Cut()
+
+        replica.on_applied.append(reckon)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
@@ -254,6 +272,8 @@ async def running_node(
             anew = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
             licences = policies.licences
             policies.replace(fresh)
+            # Which streams ask for an entitlement may have changed.
+            ledger.entitlements.reconsider()
             # Status lists were fetched anew, or are gone.
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
@@ -264,13 +284,14 @@ async def running_node(
                 # Last, for a plug-in that hangs may hold it up.
                 await licences.close()
 
+        registry = Registry(replica, clock)
         node = Node(
             policies=policies,
             reload=reload,
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             replica=replica,
-            registry=Registry(replica, clock),
+            registry=registry,
             journal=journal,
             salts=salts,
             open_responses=open_responses,
@@ -280,14 +301,16 @@ async def running_node(
             signals=SharingSignals(),
             repeats=Repeats(),
             records=records,
+            till=Till(ledger, registry, replica, clock),
             changed=changed,
             clock=clock,
         )
         await replica.start()
         stack.push_async_callback(replica.close)
-        # What was decided before this start has only now been read.
+        # What was decided or sold before this start has only now been read.
         builder.replan(policies)
         salts.configure(_salted(policies))
+        ledger.load()
         async with _running(revocations.keep_watch(), keep_telling(records, presence, clock, replica.name)):
             yield node
 

@@ -26,6 +26,7 @@ from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
 from relay.model import IN_CLEAR, LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
 from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
+from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
 from relay.units import Address, Duration, Name, Size
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
@@ -205,7 +206,7 @@ class StreamConfig(_Section, frozen=True):
     """One stream: where it comes from and how it is protected.
 
     ``hls`` and ``dash`` are the entry manifests below ``origin``; ``also`` lists further bases that
-    manifests may point to.
+    manifests may point to. ``entitlement`` says whether viewers need one beside their token.
     """
 
     origin: BaseUrl
@@ -223,6 +224,7 @@ class StreamConfig(_Section, frozen=True):
     licence: LicenceConfig = field(default_factory=LicenceConfig)
     stale: Literal["closed", "grace", "open"] = "grace"
     key_server: KeyServerConfig | None = None
+    entitlement: Literal["token", "required"] = "token"
 
     def rotation_policy(self) -> RotationPolicy:
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
@@ -280,6 +282,7 @@ class Config(_Section, frozen=True):
     transmitters: Annotated[tuple[TransmitterConfig, ...], Meta(max_length=16)] = ()
     packagers: Annotated[tuple[PackagerConfig, ...], Meta(max_length=32)] = ()
     webhooks: Annotated[tuple[WebhookConfig, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
+    purchases: PurchasesConfig = field(default_factory=PurchasesConfig)
 
 
 MAX_WINDOW_PERIODS = 256
@@ -317,6 +320,9 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     _check_state(f"{name}: state", config.state)
     check_licences(f"{name}: licences", config.licences)
     check_packagers(f"{name}: packagers", config.packagers, config.streams)
+    check_purchases(
+        f"{name}: purchases", config.purchases, config.streams, [issuer.iss for issuer in config.tokens.issuers]
+    )
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
         if stream.rotation.salt and not config.state.directory:

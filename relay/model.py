@@ -123,6 +123,14 @@ class StatusRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Voucher:
+    """An entitlement that travels in a session: the ``purchase`` that it is from, and when it begins (s)."""
+
+    purchase: str
+    begins_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One playback by one viewer on one device, as the token proved it and the pass carries it.
 
@@ -130,7 +138,7 @@ class Session:
     with. ``streams`` is what the session may watch (``None``: every stream of this deployment), ``ceiling`` the
     best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark`` are
     what a revocation may name. ``limit`` overrides the stream's own limit of concurrent streams. Where the token
-    names a ``status``, that is asked for on every request.
+    names a ``status``, that is asked for on every request. A session with a ``voucher`` needs no other entitlement.
     """
 
     sid: str
@@ -148,6 +156,7 @@ class Session:
     limit: StreamLimit | None = None
     bounds: Bounds = field(default_factory=Bounds)
     status: StatusRef | None = None
+    voucher: Voucher | None = None
 
 
 class Guest(Protocol):

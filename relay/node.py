@@ -16,6 +16,8 @@ from relay.gate.presence import Presence
 from relay.licensing.issuers import Issuers
 from relay.licensing.repeats import Repeats
 from relay.manifests import Manifests
+from relay.purchases.sources import Sources
+from relay.purchases.till import Till
 from relay.secrets import Secrets
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
@@ -39,6 +41,7 @@ class Policies:
     api_keys: ApiKeys
     licences: Issuers
     packagers: Mapping[str, Signer]
+    shops: Sources
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""
@@ -69,6 +72,7 @@ class Node:
     signals: SharingSignals
     repeats: Repeats
     records: SessionRecords
+    till: Till
     changed: Broadcast[Collection[str]]
     clock: Callable[[], float]
 

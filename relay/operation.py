@@ -18,12 +18,14 @@ from relay.verdict import Reason
 
 JSON = "application/json"
 API_KEY, TRANSMITTER_TOKEN, SESSION_TOKEN = "apiKey", "transmitterToken", "sessionToken"
+WEBHOOK_SIGNATURE = "webhookSignature"
 CREDENTIALS: Mapping[str, str] = {
     API_KEY: "A key of `control.api_key_file` or `control.keys`.",
     TRANSMITTER_TOKEN: "The push token of a Shared Signals transmitter.",
     SESSION_TOKEN: "A viewer's session token, in the dialect of its issuer.",
+    WEBHOOK_SIGNATURE: "The signature of a source of purchases, as Standard Webhooks has it.",
 }
-"""What callers prove themselves with, as bearers."""
+"""What callers prove themselves with: bearers, the signature aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Header:
 class Operation:
     """One row. Its description is the docstring of the handler.
 
-    ``roles`` are those that may call it with an API key; other operations ask for another ``credential`` or none.
+    ``roles`` are those that may call it with an API key; other operations ask for another ``credential`` or none. One
+    with both takes either; its handler checks the other.
     ``body`` is the type that msgspec reads the body as where it is JSON, the first of the media types that it
     ``accepts``; ``answers`` are the types of the bodies that it answers with, by status, None for no body. ``query`` is
     a Struct with a field for each parameter. ``errors`` are those, and the refusals, that callers meet beyond what any

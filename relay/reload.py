@@ -25,6 +25,7 @@ _RELOADABLE = (
     "keys",
     "licences",
     "packagers",
+    "purchases",
     "streams",
     "tokens.audience",
     "tokens.issuers",

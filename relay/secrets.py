@@ -1,7 +1,6 @@
 """The secrets that a configuration names by files: read once, checked, and never printed."""
 
-from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,10 +28,9 @@ from relay.gate.dialects.keys import MIN_SECRET_BYTES, SYMMETRIC, TokenKey
 from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
-from relay.webhooks.settings import MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES
+from relay.purchases.signatures import read_secret_text
 
 MIN_API_KEY_CHARACTERS = 32
-_WEBHOOK_PREFIX = "whsec_"
 _PUT_THERE = "Put the shared secret there."
 
 
@@ -49,7 +47,8 @@ class TransmitterSecrets:
 class Secrets:
     """What the configuration's files hold.
 
-    ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them.
+    ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
+    ``purchases`` are what each source of purchases signs with.
     """
 
     ring: KeyRing
@@ -62,6 +61,7 @@ class Secrets:
     packagers: Mapping[str, Signer] = field(default_factory=dict)
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
+    purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -101,11 +101,12 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             if stream.key_server
         },
         webhooks={
-            hook.name: tuple(
-                _webhook_secret(base, file, f"webhooks[{number}].secret_files[{at}]")
-                for at, file in enumerate(hook.secret_files)
-            )
+            hook.name: _webhook_secrets(base, hook.secret_files, f"webhooks[{number}]")
             for number, hook in enumerate(config.webhooks)
+        },
+        purchases={
+            source.name: _webhook_secrets(base, source.secret_files, f"purchases.sources[{number}]")
+            for number, source in enumerate(config.purchases.sources)
         },
     )
 
@@ -145,22 +146,16 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
     )
 
 
+def _webhook_secrets(base: Path, files: Sequence[str], where: str) -> tuple[bytes, ...]:
+    return tuple(_webhook_secret(base, file, f"{where}.secret_files[{at}]") for at, file in enumerate(files))
+
+
 def _webhook_secret(base: Path, file: str, where: str) -> bytes:
     """As hex, or in the spelling of Standard Webhooks: ``whsec_`` and base64."""
-    text = read_text(base, file, where)
-    if text.startswith(_WEBHOOK_PREFIX):
-        try:
-            secret = b64decode(text.removeprefix(_WEBHOOK_PREFIX), validate=True)
-        except ValueError:
-            raise ConfigError(f"{base / file}: {where}: not base64 after {_WEBHOOK_PREFIX}. {_PUT_THERE}") from None
-    else:
-        secret = read_secret(base, file, where)
-    if not MIN_WEBHOOK_SECRET_BYTES <= len(secret) <= MAX_WEBHOOK_SECRET_BYTES:
-        raise ConfigError(
-            f"{base / file}: {where}: not {MIN_WEBHOOK_SECRET_BYTES} to {MAX_WEBHOOK_SECRET_BYTES} bytes. "
-            "Make one with 'segmentgate keys new'."
-        )
-    return secret
+    try:
+        return read_secret_text(read_text(base, file, where))
+    except ValueError as err:
+        raise ConfigError(f"{base / file}: {where}: {err}. {_PUT_THERE}") from None
 
 
 def _text(base: Path, file: str, where: str) -> str:

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     TOKEN_AUDIENCE = "token_audience"
     REVOKED = "revoked"
     STATE_STALE = "state_stale"
+    NOT_ENTITLED = "not_entitled"
     PROOF_MISSING = "proof_missing"
     PROOF_INVALID = "proof_invalid"
     PROOF_NONCE = "proof_nonce"

@@ -21,6 +21,7 @@ from relay.gate.targets import TargetType
 from relay.issuing import names_of
 from relay.licensing import settings
 from relay.process.supervisor import STOP_GRACE_S
+from relay.purchases import settings as purchases
 from relay.telemetry import metrics
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -28,7 +29,7 @@ SAMPLE = DEPLOY / "relay.toml"
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 SECTIONS = [
     section
-    for section in {**vars(sections), **vars(settings), **vars(exchange)}.values()
+    for section in {**vars(sections), **vars(settings), **vars(exchange), **vars(purchases)}.values()
     if isinstance(section, type) and issubclass(section, msgspec.Struct) and section.__struct_fields__
 ]
 
@@ -70,6 +71,12 @@ def test_there_is_an_example_of_each_dialect_which_names_its_carriers_and_option
         assert files <= set(example.options)
         assert set(plain) | set(kind.secrets) == {option.name for option in fields(kind.options)}
         assert options_of(example.dialect, plain) == kind.options()
+
+
+def test_there_is_an_example_of_what_is_sold() -> None:
+    sold = with_examples().purchases
+    assert sold.products == {"season": ("channel-one",)}
+    assert [source.name for source in sold.sources] == ["shop"]
 
 
 def test_there_is_an_example_of_each_system_and_of_the_terms_of_a_track() -> None:

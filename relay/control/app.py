@@ -11,12 +11,14 @@ from relay.background import in_background
 from relay.control import (
     audit,
     blocks,
+    entitlements,
     estimate,
     feed,
     groups,
     keys,
     licence_status,
     policies,
+    purchases,
     reference,
     revocations,
     rotation,
@@ -54,6 +56,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *rotation.OPERATIONS,
     *streams.OPERATIONS,
     *groups.OPERATIONS,
+    *purchases.OPERATIONS,
+    *entitlements.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,
@@ -110,6 +114,8 @@ async def keep_probing(app: web.Application) -> AsyncIterator[None]:
 async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
     operation = request.app[ROUTES].get(request.match_info.route)
     if operation.credential != API_KEY if operation else not request.path.startswith(API_PREFIXES):
+        return await handler(request)
+    if operation and operation.other_credential and "Authorization" not in request.headers:
         return await handler(request)
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if request.path == keys.SPEKE_PATH and scheme.lower() == "basic":

@@ -43,6 +43,13 @@ class ApiKeyError(_ApiError):
     code = "api_key"
 
 
+class WebhookSignatureError(_ApiError):
+    """Neither an API key nor a signature that any configured source made lately: 401."""
+
+    status = 401
+    code = "webhook_signature"
+
+
 class RoleError(_ApiError):
     """The role of the API key may not do this: 403."""
 

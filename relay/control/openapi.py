@@ -20,7 +20,7 @@ from relay.control.errors import (
 from relay.control.preconditions import CREATE_ONLY, IF_MATCH
 from relay.control.requests import ACTOR
 from relay.errors import JournalError, RelayError, RequestError
-from relay.operation import API_KEY, CREDENTIALS, IDEMPOTENCY_KEY, JSON, Header, Media, Operation
+from relay.operation import API_KEY, CREDENTIALS, IDEMPOTENCY_KEY, JSON, WEBHOOK_SIGNATURE, Header, Media, Operation
 from relay.verdict import Reason
 
 PROBLEM_JSON = "application/problem+json"
@@ -38,6 +38,8 @@ for players on the edge listener.
 Calls of the control listener carry an API key, `Authorization: Bearer …`; `x-roles` says which roles an operation is \
 for. Errors are problem documents whose `code` and `number` never change. Lists come in pages: `limit`, `cursor`, and \
 `next` in the answer. A call with an `Idempotency-Key` may be sent again. Times are seconds since the epoch."""
+_BEARER = {"type": "http", "scheme": "bearer"}
+_SCHEMES = {WEBHOOK_SIGNATURE: {"type": "apiKey", "in": "header", "name": "webhook-signature"}}
 _CONTROL_SERVER = {"url": "/", "description": "The control listener"}
 _EDGE_SERVER = {
     "url": "{edge}",
@@ -67,7 +69,7 @@ def document(control: Sequence[Operation], edge: Sequence[Operation]) -> dict[st
         "components": {
             "schemas": schemas.components,
             "securitySchemes": {
-                name: {"type": "http", "scheme": "bearer", "description": text} for name, text in CREDENTIALS.items()
+                name: {**_SCHEMES.get(name, _BEARER), "description": text} for name, text in CREDENTIALS.items()
             },
         },
     }
@@ -136,7 +138,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "operationId": f"{operation.handler.__module__.rpartition('.')[2]}_{_name_of(operation)}",
         "tags": [operation.tag],
         "summary": summary,
-        "security": [{operation.credential: []}] if operation.credential else [],
+        "security": [{name: []} for name in dict.fromkeys((operation.credential, operation.other_credential)) if name],
     }
     about_query = _prose(getdoc(operation.query) or "") if operation.query else ""
     if rest or about_query:

@@ -122,8 +122,8 @@ def read_item(raw: bytes) -> Item:
 
 def order_of(item: Item, now: float) -> Order:
     """The order that an item asks for. Raises :class:`ItemError` for one that contradicts itself."""
-    expires_at = _moment("expires_at", item.expires_at, now)
-    effective_at = _moment("effective_at", item.effective_at, now) or 0.0
+    expires_at = moment_of("expires_at", item.expires_at, now)
+    effective_at = moment_of("effective_at", item.effective_at, now) or 0.0
     if item.duration_s is not None:
         if expires_at is not None:
             raise ItemError("duration_s", "give expires_at or duration_s, not both")
@@ -159,7 +159,7 @@ def target_of(item: Item) -> Target:
 
 def _limit(item: Item) -> int:
     friendly = _LIMIT_NAMES.get(item.type)
-    before = _moment("before", item.before, None)
+    before = moment_of("before", item.before, None)
     given = {"limit": item.limit, "max_version": item.max_version, "before": None if before is None else int(before)}
     limits = []
     for name, value in given.items():
@@ -174,7 +174,7 @@ def _limit(item: Item) -> int:
     return limits[0] if limits else 0
 
 
-def _moment(name: str, value: Moment | None, now: float | None) -> float | None:
+def moment_of(name: str, value: Moment | None, now: float | None) -> float | None:
     """Seconds since the epoch; not further ahead of ``now`` than allowed, if that is given."""
     if value is None:
         return None

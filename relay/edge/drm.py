@@ -183,7 +183,7 @@ def _holder(visit: Visit, opened: Opened) -> Visitor | Deny:
 
 def _sealed(visit: Visit) -> bytes:
     session = visit.visitor.session
-    return msgspec.msgpack.encode(_Holder(_owner(visit), session.sid, session.ceiling))
+    return msgspec.msgpack.encode(_Holder(_owner(visit), session.sid, visit.visitor.ceiling))
 
 
 def _owner(visit: Visit) -> bytes:

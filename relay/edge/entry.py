@@ -38,7 +38,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
-    cls = wanted_class(request, stream, visitor.session.ceiling, node.clock())
+    cls = wanted_class(request, stream, visitor.ceiling, node.clock())
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")
     occupied = await node.leases.enter(visitor, terminate, node.clock(), stream.timeline.segment_s)

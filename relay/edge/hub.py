@@ -18,6 +18,7 @@ from relay.edge.key_bodies import jitter, keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
 from relay.edge.wheel import TICK_S, Wheel
 from relay.errors import KeyPendingError, RelayError
+from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.node import Node
 from relay.streams import Stream
@@ -159,7 +160,7 @@ class Hub:
         except KeyPendingError:
             # Looked for again at the next heartbeat.
             current, keys = None, None
-        events = [_policy_event(stream, visitor.session)] if channel.policy_changed else []
+        events = [_policy_event(stream, visitor)] if channel.policy_changed else []
         if current and keys is not None:
             events.append(_keys_event(stream, visitor.session, keys, current, now))
         if not channel.greeted:
@@ -240,12 +241,12 @@ def _keys_event(stream: Stream, session: Session, keys: bytes, told: Told, now: 
     return b"event: keys\ndata: %b\nid: %b\n\n" % (body, str(told).encode())
 
 
-def _policy_event(stream: Stream, session: Session) -> bytes:
+def _policy_event(stream: Stream, visitor: Visitor) -> bytes:
     policy = stream.rotation
-    limit = session.limit or stream.config.limit.stream_limit()
+    limit = visitor.session.limit or stream.config.limit.stream_limit()
     body = {
         "stream": stream.name,
-        "ceiling": session.ceiling,
+        "ceiling": visitor.ceiling,
         "rotation_ms": int(policy.interval_ms),
         "pre_delivery_ms": int(policy.pre_delivery_ms),
         "limit": None if limit is None else {"streams": limit.most, "mode": limit.mode},

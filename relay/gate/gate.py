@@ -14,6 +14,7 @@ from relay.facts import Facts
 from relay.gate.carriers import Credential, Presented
 from relay.gate.dialects.base import Proof, Use
 from relay.gate.dpop import check_proof
+from relay.gate.entitlements import Entitlements, holder_of
 from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec
 from relay.gate.presence import Live
@@ -50,7 +51,7 @@ class GatePolicy:
     """What an operator decides about sessions. Times are seconds; ``token_lifetime`` is a token's, however renewed.
 
     State older than ``stale_after`` is stale; ``stale`` says by stream what then happens, ``grace`` for how long
-    existing sessions go on.
+    existing sessions go on. ``sold`` are the streams that ask for an entitlement beside the token.
     """
 
     session_lifetime: float
@@ -58,6 +59,7 @@ class GatePolicy:
     stale_after: float = inf
     grace: float = inf
     stale: Mapping[str, Stale] = field(default_factory=dict)
+    sold: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, slots=True)
@@ -65,8 +67,9 @@ class Visitor:
     """A session on one stream that has passed the gate.
 
     ``digests`` are all of its subject's; ``names`` are the values by which a revocation may find it. ``clear_at`` is
-    the revocation set's version that last cleared it: only what changed since need be looked at. ``live`` is its
-    record among live sessions.
+    the revocation set's version that last cleared it: only what changed since need be looked at. ``entitled_at`` is
+    the same for entitlements of its account (``holder``, where asked for), which hold at least until
+    ``entitled_until``, up to the track type ``ceiling``. ``live`` is its record among live sessions.
     """
 
     session: Session
@@ -75,7 +78,11 @@ class Visitor:
     digests: tuple[bytes, ...]
     names: tuple[str, ...]
     bounded: bool
+    ceiling: TrackType
+    holder: bytes = b""
     clear_at: int = -1
+    entitled_at: int = -1
+    entitled_until: float = -inf
     live: Live | None = None
 
     @classmethod
@@ -85,7 +92,8 @@ class Visitor:
         bounds = session.bounds
         bounded = bool(bounds.methods or bounds.networks or bounds.countries or bounds.revalidate)
         subject = subject_of(session, stream)
-        return cls(session, stream, subject, subject.all, tuple({name for name in names if name}), bounded)
+        own = tuple({name for name in names if name})
+        return cls(session, stream, subject, subject.all, own, bounded, session.ceiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ class Gate:
 
     ``age`` gives how many seconds ago this node last knew every revocation that other nodes had taken.
     ``tokens_seen`` and ``proofs_seen`` outlive a gate that another replaces: what was used once stays used.
+    ``entitlements`` are what accounts were sold.
     """
 
     def __init__(
@@ -114,6 +123,7 @@ class Gate:
         age: Callable[[float], float] = lambda _: 0.0,
         tokens_seen: SeenOnce | None = None,
         proofs_seen: SeenOnce | None = None,
+        entitlements: Entitlements | None = None,
     ) -> None:
         self._issuers = issuers
         self._passes = passes
@@ -123,6 +133,7 @@ class Gate:
         self._fresh_from, self._fresh_until = inf, -inf
         self._tokens_seen = SeenOnce() if tokens_seen is None else tokens_seen
         self._proofs_seen = SeenOnce() if proofs_seen is None else proofs_seen
+        self._entitlements = Entitlements() if entitlements is None else entitlements
         # What a pass says never changes, so it is opened once; what is asked of it is asked every time.
         self._visitor_of = lru_cache(maxsize=_CACHED_VISITORS)(self._open)
 
@@ -193,6 +204,10 @@ class Gate:
             return Deny(Reason.TOKEN_EXPIRED, "the session has ended: enter again")
         if session.streams is not None and visitor.stream not in session.streams:
             return Deny(Reason.SCOPE_STREAM, "the session may not watch this stream")
+        if visitor.entitled_at != self._entitlements.version or now >= visitor.entitled_until:
+            refused = self._check_entitled(visitor, now)
+            if refused:
+                return refused
         if session.status is not None:
             refused = self._issuers.check_status(session.issuer, session.status, now)
             if refused:
@@ -227,9 +242,13 @@ class Gate:
 
     def may_have(self, visitor: Visitor, track: TrackType) -> Deny | None:
         """Whether a track type lies within the session's entitlement."""
-        if track.rank > visitor.session.ceiling.rank:
+        if track.rank > visitor.ceiling.rank:
             return Deny(Reason.SCOPE_TRACK, f"the session may not have {track}")
         return None
+
+    def lapsed(self, now: float) -> bool:
+        """Whether since the last call an entitlement has ended that somebody relied on."""
+        return self._entitlements.lapsed(now)
 
     def pass_of(self, visitor: Visitor) -> str:
         """The pass that carries a visitor's session."""
@@ -245,6 +264,41 @@ class Gate:
             # Raised, because exceptions are not cached: made-up passes must not fill the memory meant for real ones.
             raise _NoPassError
         return Visitor.of(session, stream)
+
+    def _check_entitled(self, visitor: Visitor, now: float) -> Deny | None:
+        entitlements, session = self._entitlements, visitor.session
+        version, needed = entitlements.version, visitor.stream in self._policy.sold
+        if needed or session.voucher:
+            holder = visitor.holder = visitor.holder or holder_of(session.issuer, session.account)
+            # Never again without a look where the last one refused.
+            if now < visitor.entitled_until and not entitlements.changed(holder, visitor.entitled_at):
+                visitor.entitled_at = version
+                return None
+            visitor.entitled_until, visitor.ceiling = -inf, session.ceiling
+            if session.voucher is not None:
+                # What it needs travels in it, so that a node which knows of nothing serves it, too.
+                if now < session.voucher.begins_at:
+                    return Deny(Reason.NOT_ENTITLED, "what was bought begins later")
+                if entitlements.is_returned(session.voucher.purchase, now):
+                    return Deny(Reason.NOT_ENTITLED, "the purchase was taken back")
+                visitor.entitled_until = session.expires_at
+            else:
+                held = entitlements.held(holder, session.issuer, session.account, visitor.stream, now)
+                if held is None:
+                    return self._not_entitled()
+                visitor.ceiling = min(session.ceiling, held.ceiling, key=lambda track: track.rank)
+                visitor.entitled_until = held.until
+            entitlements.await_lapse(visitor.entitled_until)
+        else:
+            visitor.entitled_until, visitor.ceiling = inf, session.ceiling
+        visitor.entitled_at = version
+        return None
+
+    def _not_entitled(self) -> Deny:
+        if self._entitlements.is_sure():
+            return Deny(Reason.NOT_ENTITLED, "the account has no entitlement to this stream")
+        # A refusal for good must not be a matter of which node was asked.
+        return Deny(Reason.STATE_STALE, "purchases may be missing here; try again")
 
     def _check_age(self, visitor: Visitor, now: float) -> Deny | None:
         policy = self._policy

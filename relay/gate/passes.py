@@ -11,7 +11,7 @@ from keys.errors import SealError
 from keys.model import TrackType
 from keys.seal import Sealer
 from relay.bounds import Bounds
-from relay.model import Session, StatusRef, StreamLimit
+from relay.model import Session, StatusRef, StreamLimit, Voucher
 
 MAX_PASS = 8192
 _CONTEXT = b"pass 2"
@@ -33,6 +33,7 @@ _LETTERS = {
     "limit": "q",
     "bounds": "n",
     "status": "u",
+    "voucher": "p",
 }
 """A pass is part of every URL of its session. A letter never gets another meaning."""
 
@@ -55,6 +56,7 @@ class _Sealed(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     limit: StreamLimit | None = None
     bounds: Bounds | None = None
     status: StatusRef | None = None
+    voucher: Voucher | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(_Sealed)

@@ -184,12 +184,26 @@ class Revocations:
             came_due = bool(self.revoked.advance(now, sweep=self._replica.ready)) if due else False
             # A session may ask for fresher state than its stream does.
             stale = self._replica.age(now) > min(self._stale_after, OLD_S)
-            if came_due or stale:
+            if self._gate().lapsed(now) or came_due or stale:
                 self.cut_refused()
 
     def cut_refused(self) -> None:
         """Stop everything open that the gate refuses by now, whatever the reason."""
         CUT.inc(self._open.cut_all(self._is_refused).responses)
+
+    def cut_lessened(self, accounts: Sequence[Target]) -> Cut:
+        """Stop what accounts have open that may now have less than before, or nothing; they come back for what is left.
+
+        To be called before anything else asks the gate about them.
+        """
+        before = {entry: entry.visitor.ceiling for entry in self._open.found_by(accounts)}
+
+        def has_less(entry: OpenResponse) -> bool:
+            return self._is_refused(entry) or entry.visitor.ceiling.rank < before[entry].rank
+
+        cut = self._open.cut(accounts, has_less)
+        CUT.inc(cut.responses)
+        return cut
 
     def cut(self, events: Sequence[Event], via: str) -> Cut:
         """Stop what events just applied have revoked; called by the replica for events from anywhere."""

@@ -12,6 +12,8 @@ from relay.state.vector import Extent, Span
 
 SILENT_S = 10.0
 """A node not heard of for longer is not live."""
+QUIET_S = 3.0
+"""A node not heard of for so long may be cut off, and know what nobody else does: each calls the roll every second."""
 MISSED_S = 600.0
 """For so long a node that fell silent without leaving is missed: waited-for revocations call it unreachable."""
 FORGOTTEN_S = 86_400.0
@@ -75,6 +77,16 @@ class Members:
         """Nodes that fell silent a while ago and have not come back under the same name."""
         silent = (peer.last for peer in self._peers.values() if not peer.last.left and not self._is_live(peer.last))
         return [heartbeat for heartbeat in silent if self.now - heartbeat.at <= MISSED_S]
+
+    def all_heard(self, mine: Extent) -> bool:
+        """Whether no node that has not left, or been missed for too long, has been quiet for a while or has said more
+        than this one has by now.
+        """
+        others = [peer.last for peer in self._peers.values() if not peer.last.left]
+        return not any(
+            QUIET_S < self.now - other.at <= MISSED_S or (self._is_live(other) and other.extent.beyond(mine))
+            for other in others
+        )
 
     def lacking(self, mine: Extent) -> tuple[int, float]:
         """How many events live nodes have had for a while and this one has not, and since when (seconds ago)."""

@@ -50,8 +50,9 @@ class Registry:
         """
         started = time.perf_counter()
         events = self._replica.stamp(drafts)
-        self._replica.apply(events)
-        here = NodeReport(self._replica.name, "applied", (time.perf_counter() - started) * 1000)
+        cut = self._replica.apply(events)
+        applied_ms = (time.perf_counter() - started) * 1000
+        here = NodeReport(self._replica.name, "applied", applied_ms, cut.sessions, cut.responses)
         return await asyncio.shield(asyncio.ensure_future(self._settle(events, here, wait, timeout_s, started)))
 
     async def _settle(

@@ -25,6 +25,8 @@ ROLL_S, STARTING_ROLL_S = 1.0, 0.1
 AWAITED_ROLLS = 3
 OFFERED_EVENTS = 32_768
 """At most this many are offered again at one roll call: five million reach a new node in some three minutes."""
+SURE_S = 1.0
+"""Reads that find nothing are a quarter of a second apart."""
 OFFERED_FOR_S = 5.0
 """How long what was offered has to get around before it is offered once more."""
 _log = structlog.get_logger()
@@ -65,6 +67,10 @@ class Repair:
         if self._behind_since is not None:
             since = min(since, self._behind_since)
         return time.monotonic() - since
+
+    def is_sure(self) -> bool:
+        """Whether all that was answered for elsewhere is known here, as far as can be told."""
+        return self.age() <= SURE_S and self.members.all_heard(self._vector.extent)
 
     def in_touch(self) -> bool:
         """Whether the log can be reached, as far as this node knows."""

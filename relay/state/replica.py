@@ -168,6 +168,14 @@ class Replica:
         """
         return self._repair.age() if self._repair else 0.0
 
+    def is_sure(self) -> bool:
+        """Whether what is not known here is known nowhere: this node is up to date, and nobody else has gone quiet.
+
+        Whoever has taken something and waited five seconds for a node in vain may rely on
+        that node not being sure by then.
+        """
+        return self._repair is None or self._repair.is_sure()
+
     def stamp(self, drafts: Sequence[Drafted[E]]) -> list[E]:
         """Give drafts their numbers, and their place after everything seen so far.
 

@@ -12,7 +12,6 @@ from relay.errors import ConfigError
 from relay.webhooks.addresses import is_loopback, is_public
 
 MAX_WEBHOOKS = 16
-MIN_WEBHOOK_SECRET_BYTES, MAX_WEBHOOK_SECRET_BYTES = 24, 64
 """Standard Webhooks, "signature scheme"."""
 
 

@@ -1,9 +1,11 @@
 """A node with its control listener alone, and an operator at it: for tests of the operator-facing API."""
 
+import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,18 @@ from relay.webhooks.hook import Endpoint
 API_KEY = "k" * 40
 ISSUER = "https://platform.example"
 Answer = tuple[int, Any, Any]
+VOD = {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}}
+
+
+def signature(secret: bytes, body: bytes, at: int = 0) -> dict[str, str]:
+    """The headers of a signed webhook (Standard Webhooks)."""
+    written = str(at or int(time.time()))
+    signed = hmac.digest(secret, f"message-1.{written}.".encode() + body, "sha256")
+    return {
+        "webhook_id": "message-1",
+        "webhook_timestamp": written,
+        "webhook_signature": f"v1,{b64encode(signed).decode()}",
+    }
 
 
 @dataclass
@@ -46,6 +60,7 @@ class Desk:
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Status, JSON body (None where there is none) and headers of an API call; a body of bytes goes as it is."""
         headers = {"Authorization": f"Bearer {API_KEY}", **{name.replace("_", "-"): v for name, v in headers.items()}}
+        headers = {name: value for name, value in headers.items() if value}
         sent: dict[str, Any] = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.client.request(method, self.url + path, headers=headers, **sent) as answer:
             raw = await answer.read()
@@ -66,19 +81,25 @@ class Desk:
         assert status == 200, body
         return body
 
-    def watch(self, sid: str = "session-1", account: str = "account-1", **claims: Any) -> Visitor:
-        """Open a response of a session on stream "vod"."""
-        session = Session(sid, account, ISSUER, int(time.time()) + 600, **claims)
-        visitor = Visitor.of(session, "vod")
-        facts = Facts("GET", "/", address="192.0.2.1", asn=64500)
-        entry = OpenResponse(visitor, lambda: facts, lambda: self._gone(sid, entry))
-        self.node.open_responses.add(entry)
+    def watch(self, sid: str = "session-1", account: str = "account-1", stream: str = "vod", **claims: Any) -> Visitor:
+        """Open a response of a session on a stream."""
+        session = Session(sid, account, ISSUER, int(time.time()) + 86_400, **claims)
+        visitor = Visitor.of(session, stream)
+        self.open(visitor)
         return visitor
+
+    def open(self, visitor: Visitor) -> None:
+        """Open a response of a visitor."""
+        entry = OpenResponse(visitor, self.facts, lambda: self._gone(visitor.session.sid, entry))
+        self.node.open_responses.add(entry)
+
+    def facts(self) -> Facts:
+        """Of every request."""
+        return Facts("GET", "/", address="192.0.2.1", asn=64500)
 
     def refuses(self, visitor: Visitor) -> bool:
         """Whether the gate refuses a visitor by revocation."""
-        facts = Facts("GET", "/", address="192.0.2.1", asn=64500)
-        return self.node.gate.is_revoked(visitor, lambda: facts, self.node.clock())
+        return self.node.gate.is_revoked(visitor, self.facts, self.node.clock())
 
     def _gone(self, sid: str, entry: OpenResponse) -> None:
         self.cut.append(sid)
@@ -96,10 +117,18 @@ async def open_desk(
     keys: Sequence[dict[str, str]] = (),
     streams: dict[str, Any] | None = None,
     endpoints: Sequence[Endpoint] = (),
+    settings: Mapping[str, Any] | None = None,
+    webhooks: Mapping[str, Sequence[bytes]] | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
-    config = desk_config({"probe": probe, "keys": keys}, directory, name, log, streams)
-    secrets = desk_secrets()
+    """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is.
+
+    ``settings`` are further sections of its configuration; ``webhooks`` are the secrets of those that sell.
+    """
+    further = dict(settings or {})
+    control = {"probe": probe, "keys": keys, **further.pop("control", {})}
+    config = desk_config(control, directory, name, log, {**(streams or VOD), **further.pop("streams", {})}, **further)
+    sold = webhooks or {source["name"]: () for source in further.get("purchases", {}).get("sources", [])}
+    secrets = replace(desk_secrets(), purchases={name: tuple(found) for name, found in sold.items()})
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
         server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS, endpoints))
@@ -115,8 +144,9 @@ def desk_config(
     name: str = "node-a",
     log: str = "",
     streams: dict[str, Any] | None = None,
+    **further: Any,
 ) -> Config:
-    """The configuration of a desk's node."""
+    """The configuration of a desk's node, with ``further`` sections."""
     return parse_config(
         {
             "edge": {"listen": "127.0.0.1:0"},
@@ -126,8 +156,9 @@ def desk_config(
                 "audience": "edge",
                 "issuers": [{"iss": ISSUER, "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}],
             },
-            "streams": streams or {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
+            "streams": streams or VOD,
             "state": {"directory": str(directory) if directory else "", "node": name, "log": log},
+            **further,
         },
         "test",
     )

@@ -116,5 +116,5 @@ def test_operations_that_ask_for_a_key_say_so(document: dict[str, Any]) -> None:
     for operation in OPERATIONS:
         found = described[operation.method, plain(operation.path)]
         keyed = operation.credential == API_KEY
-        assert (found["security"] == [{"apiKey": []}]) == keyed
+        assert (found["security"][:1] == [{"apiKey": []}]) == keyed
         assert ("401" in found["responses"]) == (keyed or operation.path == "/ssf/events")

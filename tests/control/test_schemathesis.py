@@ -197,23 +197,28 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     assert ask("GET", "/api/v1/streams")
     assert ask("GET", "/api/v1/streams/{id}", path_parameters={"id": "vod"})
     issued = {"account_id": "viewer", "stream_ids": ["vod"], "expires_in": 60}
-    session = {"id": ask("POST", "/api/v1/sessions", issued)["session_id"]}
+    session = {"session_id": ask("POST", "/api/v1/sessions", issued)["session_id"]}
     ask("GET", "/api/v1/sessions", query={"account_id": "viewer"})
-    ask("GET", "/api/v1/sessions/{id}", path_parameters=session)
-    ask("POST", "/api/v1/sessions/{id}/renew", {"expires_in": 60}, path_parameters=session)
-    ask("GET", "/api/v1/drm/license/{session_id}/status", path_parameters={"session_id": session["id"]})
-    ask("DELETE", "/api/v1/sessions/{id}", path_parameters=session)
+    ask("POST", "/api/v1/sessions/{session_id}/renew", {"expires_in": 60}, path_parameters=session)
+    ask("GET", "/api/v1/drm/license/{session_id}/status", path_parameters=session)
+    ask("DELETE", "/api/v1/sessions/{session_id}", path_parameters=session)
     ask("GET", "/api/v1/webhooks")
+    sale = {"id": uuid4().hex, "type": "purchase", "account_id": "buyer", "stream_id": "vod", "valid_for_seconds": 60}
+    ask("POST", "/api/v1/purchases", sale)
+    bought = {"id": ask("GET", "/api/v1/entitlements", query={"account_id": "buyer"})["entitlements"][0]["id"]}
+    for method in ("GET", "DELETE"):
+        ask(method, "/api/v1/entitlements/{id}", path_parameters=bought)
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
     # test_feed.py, what packagers sign in test_keys.py, what
-    # endpoints are sent in test_webhooks.py.
+    # endpoints are sent in test_webhooks.py, what is told of a session that plays in test_sessions.py.
     elsewhere = {
         ("GET", f"{api}/status/{{id}}"),
         ("POST", "/ssf/events"),
         ("GET", f"{api}/stream"),
         ("POST", "/api/v1/keys/widevine"),
         ("POST", "/api/v1/webhooks/{name}/test"),
+        ("GET", "/api/v1/sessions/{session_id}"),
     }
     of_players = {(one.method, one.path) for one in PLAYERS}
     assert every - ask.asked == elsewhere | of_players

@@ -193,7 +193,8 @@ def running_site(
 ) -> Iterator[Site]:
     """A site of a node for each clock; its streams refuse everyone while a node's state is older than it should be.
 
-    Stream "live" has a segment that is still being made, "rolling" changes keys every :data:`PERIOD_S`.
+    Stream "live" has a segment that is still being made, "rolling" changes keys every :data:`PERIOD_S`, "sold" is like
+    "live" for who has bought it.
     """
     with ExitStack() as stack:
         origin = stack.enter_context(_origin())
@@ -203,6 +204,7 @@ def running_site(
         rotation = f'{{ interval = "{PERIOD_S}s", pre_delivery = "1s" }}'
         streams = {
             "live": {"origin": json.dumps(origin), "hls": '"master.m3u8"', **closed},
+            "sold": {"origin": json.dumps(origin), "hls": '"master.m3u8"', "entitlement": '"required"'},
             "rolling": {
                 "origin": json.dumps(f"{origin}rolling/"),
                 "hls": '"live.m3u8"',

@@ -58,8 +58,13 @@ class Viewer:
     @classmethod
     async def enter(cls, nodes: Sequence[RelayProcess], sid: str, at: int = 0) -> "Viewer":
         """Begin a session at one node."""
+        entry = f"{nodes[at].edge}/watch/live/index.m3u8?token={nodes[at].token(sid=sid, sub=f'owner-of-{sid}')}"
+        return await cls.begin(nodes, sid, entry)
+
+    @classmethod
+    async def begin(cls, nodes: Sequence[RelayProcess], sid: str, entry: str) -> "Viewer":
+        """Begin a session at the URL of its entry manifest."""
         async with aiohttp.ClientSession(raise_for_status=True) as client:
-            entry = f"{nodes[at].edge}/watch/live/index.m3u8?token={nodes[at].token(sid=sid, sub=f'owner-of-{sid}')}"
             async with client.get(entry) as answer:
                 master, base = await answer.text(), str(answer.url)
             audio = re.search(r'URI="(m/[^"]+)"', master)

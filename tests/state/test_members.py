@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.state.members import FORGOTTEN_S, MISSED_S, SILENT_S, Members
+from relay.state.members import FORGOTTEN_S, MISSED_S, QUIET_S, SILENT_S, Members
 from relay.state.messages import Heartbeat
 from relay.state.vector import Extent
 
@@ -29,6 +29,17 @@ def test_who_is_live_and_who_is_missed() -> None:
     assert names(members.missed()) == ["c"]
     members.see([heartbeat(B, 101, left=True), heartbeat(C, 100 - MISSED_S - 1)], 101, NOTHING)
     assert members.live() == members.missed() == []
+
+
+def test_whose_word_may_be_missing() -> None:
+    members = Members(A)
+    members.see([heartbeat(B, 98, have(b=5)), heartbeat(C, 100, left=True)], 100, NOTHING)
+    assert members.all_heard(have(b=5))
+    assert not members.all_heard(have(b=4))
+    members.see([heartbeat(B, 98, have(b=5))], 98 + QUIET_S + 0.1, NOTHING)
+    assert not members.all_heard(have(b=5))
+    members.see([heartbeat(B, 98, have(b=5))], 98 + MISSED_S + 1, NOTHING)
+    assert members.all_heard(NOTHING)
 
 
 def test_who_vanishes_from_the_roll_without_a_word_is_still_waited_for() -> None:
