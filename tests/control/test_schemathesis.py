@@ -204,7 +204,7 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     ask("DELETE", "/api/v1/sessions/{session_id}", path_parameters=session)
     ask("GET", "/api/v1/webhooks")
     sale = {"id": uuid4().hex, "type": "purchase", "account_id": "buyer", "stream_id": "vod", "valid_for_seconds": 60}
-    ask("POST", "/api/v1/purchases", sale)
+    ask("POST", "/api/v1/purchases", sale, media_type="application/json")
     bought = {"id": ask("GET", "/api/v1/entitlements", query={"account_id": "buyer"})["entitlements"][0]["id"]}
     for method in ("GET", "DELETE"):
         ask(method, "/api/v1/entitlements/{id}", path_parameters=bought)
