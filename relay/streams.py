@@ -17,7 +17,7 @@ from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
 from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
-from relay.model import ManifestClass, Session
+from relay.model import ManifestClass, Session, Signalling
 from relay.sources import OriginScope, Source
 from relay.state.salts import Salts
 from relay.templates import resolve_template
@@ -123,11 +123,11 @@ class Stream:
         edges.pop(Clock.MEDIA, None)
         return self.plan.best_track(meets, edges)
 
-    def lowered(self, cls: ManifestClass, ceiling: TrackType, security: Security, now: float) -> ManifestClass:
-        """A class without the track types above ``ceiling``, or that its devices may not have in any scene to come.
-
-        ``security`` is how well they guard keys.
-        """
+    def class_for(self, cls: ManifestClass, ceiling: TrackType, now: float, security: Security) -> ManifestClass:
+        """A class within a ceiling and within what the stream's scenes let a device of a security level play."""
+        if cls.scheme is Scheme.AES128:
+            # Nothing but the scheme matters there; one spelling keeps one cache entry.
+            cls = replace(cls, signalling=Signalling.PERIOD, systems=())
 
         def meets(terms: Terms) -> bool:
             if cls.in_clear:

@@ -13,7 +13,7 @@ from relay.control.purchase_events import STRUCTURED, Shop, accepting, read_told
 from relay.control.records import report_of
 from relay.control.requests import CALLER, actor_of
 from relay.gate.gate import Visitor
-from relay.links import entry_path, licence_path
+from relay.links import licence_link, session_link
 from relay.model import Session
 from relay.node import NODE, Node
 from relay.operation import JSON, WEBHOOK_SIGNATURE, Header, Operation
@@ -115,14 +115,14 @@ def _licence(node: Node, sale: Sale, session: Session) -> Licence:
 
 def _playback(node: Node, stream: Stream, session: Session, sealed: str) -> Playback:
     base, config = node.config.edge.public_url, stream.config
-    cls = stream.lowered(config.default_class(), session.ceiling, Security.HARDWARE, node.clock())
+    cls = stream.class_for(config.default_class(), session.ceiling, node.clock(), Security.HARDWARE)
 
     def entry(index: str) -> str:
-        return base + entry_path(sealed, stream.name, cls, index)
+        return base + session_link(sealed, stream.name, cls, index)
 
     return Playback(
         stream_id=stream.name,
-        license_url=base + licence_path(sealed, stream.name, cls),
+        license_url=base + licence_link(sealed, stream.name, cls),
         hls=entry(ENTRY_HLS) if config.hls else None,
         dash=entry(ENTRY_DASH) if config.dash else None,
     )

@@ -11,7 +11,7 @@ from relay.edge.admission import admit
 from relay.edge.facts import facts_of
 from relay.errors import RequestError
 from relay.gate.limits import Occupied
-from relay.links import entry_path
+from relay.links import session_link
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
 from relay.problems import denied, problem
@@ -49,7 +49,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     if refused:
         node.leases.release(visitor.session.sid)
         return denied(request, refused)
-    location = entry_path(node.gate.pass_of(visitor), stream.name, cls, index)
+    location = session_link(node.gate.pass_of(visitor), stream.name, cls, index)
     return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
 
 
@@ -87,11 +87,8 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType, now: 
         raise RequestError(f"scheme, signalling, systems or max_track: {err}") from None
     except KeyError:
         raise RequestError("level: L1 or L3") from None
-    if scheme is Scheme.AES128:
-        # Nothing but the scheme matters there; one spelling keeps one cache entry.
-        signalling, systems = Signalling.PERIOD, ()
-    cls = ManifestClass(scheme, signalling, systems)
-    return stream.lowered(cls, min(ceiling, asked_track, key=lambda track: track.rank), level, now)
+    top = min(ceiling, asked_track, key=lambda track: track.rank)
+    return stream.class_for(ManifestClass(scheme, signalling, systems), top, now, level)
 
 
 def _usual_scheme(request: web.Request, stream: Stream) -> Scheme:

@@ -19,7 +19,7 @@ from relay.edge.visit import Result, Visit, serve
 from relay.errors import RequestError
 from relay.grants import grant_for
 from relay.licensing.workers import LicencesBusyError
-from relay.links import LICENCE_PATH, licence_path
+from relay.links import LICENCE_PATH, licence_link
 from relay.model import ManifestClass
 from relay.node import NODE
 from relay.operation import JSON, SESSION_TOKEN, Media, Operation
@@ -35,7 +35,7 @@ CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 def licence_url(request: web.Request, visit: Visit) -> str:
     """The absolute licence URL of a session. It holds no ``&``, so it reads the same in HLS and in XML."""
     base = visit.node.config.edge.public_url or f"{request.scheme}://{_host_of(request)}"
-    return base + licence_path(visit.node.gate.pass_of(visit.visitor), visit.stream.name, visit.cls)
+    return base + licence_link(visit.node.gate.pass_of(visit.visitor), visit.stream.name, visit.cls)
 
 
 async def post_licence(request: web.Request) -> web.StreamResponse:
