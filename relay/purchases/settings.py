@@ -12,7 +12,7 @@ ProductName = Annotated[str, Meta(min_length=1, max_length=128)]
 EventType = Annotated[str, Meta(min_length=1, max_length=256)]
 MAX_SECRETS = 4
 MAX_STREAMS = 32
-"""Of one product: all stand in each purchase of it, and in the pass that is part of every URL of its session."""
+"""Of one product: all of them stand in each purchase of it, and in the pass of every URL of its session."""
 
 
 class SourceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

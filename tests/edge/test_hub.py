@@ -127,8 +127,10 @@ async def hub(relay: Relay) -> AsyncIterator[Hub]:
 def join(hub: Hub, sid: str = "s", told: Told | None = None, chunked: bool = False, **session: Any) -> Wire:
     wire = Wire()
     facts = Facts("GET", "/p/secret", address="192.0.2.1")
+    held = replace(Session(sid, "a", "i", int(time.time()) + 600), **session)
     visitor = SimpleNamespace(
-        session=replace(Session(sid, "a", "i", int(time.time()) + 600), **session),
+        session=held,
+        ceiling=held.ceiling,
         stream="news",
         names=(sid,),
         live=None,
