@@ -117,10 +117,17 @@ class Plan:
             if not placed.known:
                 continue
             for terms in placed.terms_from(since.get(clock, 0), self.terms):
-                track = _best_of(terms, meets)
+                track = best_of(terms, meets)
                 if track.rank and (best is None or track.rank < best.rank):
                     best = track
-        return _best_of(self.terms, meets) if best is None else best
+        return best_of(self.terms, meets) if best is None else best
+
+    def spread_ms(self, before: "Plan") -> int | None:
+        """Over how long sessions are to be told of emergency rotations since the plan ``before``; None without any."""
+        known = {change.id for change in before.changes}
+        since = [c.spread_ms for c in self.changes if isinstance(c, Rekeying) and c.id not in known]
+        # Whoever is told of two at once needs the sooner one no later for the other.
+        return min(since, default=None)
 
     def needless(self, before: Mapping[Clock, int]) -> list[Change]:
         """Changes of which nothing is left from ``before`` on, for later ones of their kind overrule them."""
@@ -216,7 +223,9 @@ def _scene_at(scenes: Iterable[Scene], time: int) -> Scene | None:
     return None
 
 
-def _best_of(terms: TermsByTrack, meets: Meets) -> TrackType:
+def best_of(terms: TermsByTrack, meets: Meets) -> TrackType:
+    """The best track that a device which ``meets`` terms may have."""
+
     def fits(track: TrackType) -> bool:
         wanted = terms.get(track, FREE)
         return wanted is not None and meets(wanted)

@@ -1,6 +1,7 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from keys.channel import derive_channel_key
@@ -10,7 +11,7 @@ from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
 from policies.model import Change, Terms
-from policies.plan import ClockUnknownError, Meets, Plan
+from policies.plan import ClockUnknownError, Plan
 from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
@@ -67,6 +68,7 @@ class Stream:
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
         self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._parse)
         self._terms = lru_cache(maxsize=_PERIODS)(self.plan.terms_of)
+        self._best = lru_cache(maxsize=_CLASSES)(self._best_since)
         self._epoch = lru_cache(maxsize=_PERIODS)(self.plan.epoch_of)
 
     def entry(self, name: str) -> Source:
@@ -115,17 +117,35 @@ class Stream:
         """What a device must do to get the key of a slot; None: nobody gets it."""
         return self._terms(slot.track, slot.period)
 
-    def best_track(self, meets: Meets, now: float) -> TrackType:
-        """The best video that devices which meet terms may have in all scenes that are not over; see there."""
-        edges = self.timeline.edges(now)
-        # Of a finished title nothing is over.
-        edges.pop(Clock.MEDIA, None)
-        return self.plan.best_track(meets, edges)
+    def best_track(self, cls: ManifestClass, now: float) -> TrackType:
+        """The best video that a class may have in all scenes that are listed or to come; see :class:`Plan`."""
+        # In whole seconds, so that many ask about the same.
+        return self._best(cls, tuple((clock, tail // 1000) for clock, tail in self.timeline.tails(now).items()))
+
+    def context_now(self, cls: ManifestClass, now: float) -> RewriteContext:
+        """What rewriting for a class needs, with what its coming scenes leave it of the ceiling it began with.
+
+        Where they leave it no video at all the ceiling stays: there is none to change to.
+        """
+        best = self.best_track(cls, now)
+        context = self.context(cls)
+        return context if best is TrackType.AUDIO else replace(context, lowered=best)
+
+    def withholds(self, cls: ManifestClass, slot: SlotRef) -> bool:
+        """Whether a class may not have a slot's pictures, and has lesser ones to change to."""
+        if not self.plan.has_scenes or self._may_have(cls, slot.track, slot.period):
+            return False
+        lesser = (track for track in self.timeline.tracks if 0 < track.rank < slot.track.rank)
+        return any(self._may_have(cls, track, slot.period) for track in lesser)
 
     def in_clear(self, slot: KeySlot) -> bool:
         """Whether the key of a slot may go to a player that keeps no terms."""
         terms = self._terms(slot.track, slot.period)
         return self.config.in_clear and terms is not None and terms.in_clear
+
+    def epoch_of(self, period: int | None) -> int:
+        """How many times all keys had been replaced before a period."""
+        return self._epoch(period)
 
     def slot(self, ref: SlotRef, scheme: Scheme) -> KeySlot:
         """The key slot that a URL names."""
@@ -150,6 +170,13 @@ class Stream:
     def read_url(self, cls: ManifestClass, path: str, query: str) -> Resource:
         """What a URL of this stream names. Raises :class:`UrlError` unless it was minted for this class."""
         return self._parsed(cls, path, own_query(query))
+
+    def _best_since(self, cls: ManifestClass, tails_s: tuple[tuple[Clock, int], ...]) -> TrackType:
+        return self.plan.best_track(cls.meets, {clock: tail * 1000 for clock, tail in tails_s})
+
+    def _may_have(self, cls: ManifestClass, track: TrackType, period: int | None) -> bool:
+        terms = self._terms(track, period)
+        return terms is not None and cls.meets(terms)
 
     def _salt(self, period: int | None) -> bytes | None:
         return self._salts.of(self.name, period) if self.config.rotation.salt else None

@@ -43,17 +43,18 @@ def test_who_comes_back_is_told_what_was_released_since(stream: Stream) -> None:
 
 def test_an_id_reads_as_it_was_written(stream: Stream) -> None:
     told = told_at(stream, NOW)
-    assert str(told) == f"1~cenc~audio.sd.hd~wall-{EDGE}"
+    assert str(told) == f"2~cenc~audio.sd.hd~0~wall-{EDGE}"
     assert Told.parse(str(told)) == told
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "1", "1~cenc", "1~cenc~hd", "1~cenc~hd~", "1~cenc~~wall-1", "1~cenc~hd~wall-1~", "2~cenc~hd~wall-1",
-        "1~cenc~hd~wall-01", "1~cenc~hd~wall--1", "1~cenc~hd~wall-1 ", "1~cenc~4k~wall-1", "1~des~hd~wall-1",
-        "1~cenc~hd~moon-1", "1~cenc~hd~wall-" + "9" * 16, "1~cenc~hd~wall-१", "\0", "~" * 99,
-        "1~cenc~hd" + "~wall-1" * 200,
+        "", "2", "2~cenc", "2~cenc~hd~0", "2~cenc~hd~0~", "2~cenc~~0~wall-1", "2~cenc~hd~0~wall-1~", "2~cenc~hd~wall-1",
+        "1~cenc~hd~wall-1", "3~cenc~hd~0~wall-1", "2~cenc~hd~0~wall-01", "2~cenc~hd~0~wall--1", "2~cenc~hd~0~wall-1 ",
+        "2~cenc~hd~~wall-1", "2~cenc~hd~00~wall-1", "2~cenc~hd~-1~wall-1x", "2~cenc~hd~१~wall-1",
+        "2~cenc~4k~0~wall-1", "2~des~hd~0~wall-1", "2~cenc~hd~0~moon-1", "2~cenc~hd~0~wall-" + "9" * 16,
+        "2~cenc~hd~0~wall-१", "\0", "~" * 99, "2~cenc~hd~0" + "~wall-1" * 200,
     ],
 )  # fmt: skip
 def test_any_other_id_tells_nothing(text: str) -> None:
@@ -69,12 +70,12 @@ def test_another_scheme_or_more_tracks_begin_anew(stream: Stream) -> None:
 
 
 def test_a_node_that_lags_repeats_nothing(stream: Stream) -> None:
-    ahead = Told(Scheme.CENC, told_at(stream, NOW).tracks, ((Clock.WALL, EDGE + INTERVAL),))
+    ahead = Told(Scheme.CENC, told_at(stream, NOW).tracks, 0, ((Clock.WALL, EDGE + INTERVAL),))
     assert periods(stream, ahead, NOW) == set()
 
 
 def test_a_stream_that_began_anew_is_told_anew(stream: Stream) -> None:
-    ahead = Told(Scheme.CENC, told_at(stream, NOW).tracks, ((Clock.WALL, 100 * EDGE),))
+    ahead = Told(Scheme.CENC, told_at(stream, NOW).tracks, 0, ((Clock.WALL, 100 * EDGE),))
     assert periods(stream, ahead, NOW) == {EDGE - INTERVAL, EDGE}
 
 

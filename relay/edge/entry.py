@@ -1,5 +1,6 @@
 """The entry: the platform's token in, a session's own URL out."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
@@ -8,11 +9,10 @@ import msgspec
 from aiohttp import web
 
 from keys.model import Scheme, Security, TrackType
-from policies.model import Terms
 from relay.codes import CODES
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
-from relay.errors import RequestError
+from relay.errors import OriginError, RequestError
 from relay.gate.limits import Occupied
 from relay.model import ManifestClass, Signalling, System
 from relay.node import NODE
@@ -40,6 +40,10 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
+    if stream.plan.has_scenes:
+        # Which of them are over tells the timeline alone.
+        with suppress(OriginError):
+            await node.manifests.ensure_timeline(stream)
     cls = wanted_class(request, stream, visitor.session.ceiling, node.clock())
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")
@@ -93,13 +97,9 @@ def wanted_class(request: web.Request, stream: Stream, ceiling: TrackType, now: 
         # Nothing but the scheme matters there; one spelling keeps one cache entry.
         signalling, systems = Signalling.PERIOD, ()
     cls = ManifestClass(scheme, signalling, systems)
-
-    def meets(terms: Terms) -> bool:
-        if cls.in_clear:
-            return terms.in_clear
-        return level is Security.HARDWARE or terms.security is Security.SOFTWARE
-
-    tops = (ceiling, asked_track, stream.best_track(meets, now))
+    if not cls.in_clear:
+        cls = replace(cls, security=level)
+    tops = (ceiling, asked_track, stream.best_track(cls, now))
     return replace(cls, ceiling=min(tops, key=lambda track: track.rank))
 
 

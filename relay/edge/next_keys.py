@@ -20,7 +20,7 @@ _NONE: Mapping[str, str] = {}
 
 
 async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
-    """The header that brings a gated session its next keys, while they are released and not yet in use.
+    """The header that brings a gated session its next keys, from their release until a segment under them is listed.
 
     To be asked for at the end of a request's work, so that a revocation meanwhile still withholds it.
     """
@@ -39,7 +39,9 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
     mark = (session.issuer, session.sid, current)
     sealed = stream.ahead.get(mark)
     if sealed is None:
-        slots = slots_of(stream, current.tracks, cls.scheme, sorted(period.start for period in coming))
+        slots = slots_of(stream, current.tracks, cls.scheme, sorted({period.start for period in coming}))
+        if not slots:
+            return _NONE
         body = keys_body(stream, session, keys_json(stream, slots), current.newest, now)
         await visit.node.salts.settle()
         sealed = seal_next_keys(stream.channel_key(session), body, stream.name, current.newest, urandom(NONCE_BYTES))

@@ -53,6 +53,10 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
     refused = visit.node.gate.may_have(visit.visitor, ref.track) if ref.track else None
     if refused:
         return refused
+    if ref.track and ref.track.rank <= visit.cls.ceiling.rank:
+        best = visit.stream.context_now(visit.cls, visit.node.clock()).ceiling
+        if ref.track.rank > best.rank:
+            return Deny(Reason.SECURITY_LEVEL, f"coming scenes leave this class of devices {best} at best")
     wanted = ManifestRequest(visit.stream.name, visit.cls, visit.rest, ref)
     held = {name: request.query[name] for name in _HELD if _NUMBER.fullmatch(request.query.get(name, ""))}
     if "_HLS_msn" not in held:
@@ -83,7 +87,11 @@ async def _init(visit: Visit, ref: InitRef) -> Result:
 
 
 async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Result:
-    refused = _check_slot(visit, ref.slot) or await _played(request, visit, ref.slot)
+    refused = _check_slot(visit, ref.slot)
+    if not refused and visit.stream.withholds(visit.cls, ref.slot):
+        # Without its key it would freeze the picture; refused, it makes players change to a lesser rendition.
+        refused = Deny(Reason.SECURITY_LEVEL, f"this scene's {ref.slot.track} is not for this class of devices")
+    refused = refused or await _played(request, visit, ref.slot)
     if refused:
         return refused
     body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)

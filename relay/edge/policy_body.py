@@ -1,0 +1,69 @@
+"""What a player is told of its stream's policy: what it may have, how keys rotate, and the scenes now and next."""
+
+import msgspec
+
+from keys.model import TrackType
+from keys.periods import Clock
+from policies.model import Scene
+from policies.plan import best_of
+from relay.model import ManifestClass, Session
+from relay.streams import Stream
+
+_Json = dict[str, str | int | None]
+
+
+def listed_ceiling(stream: Stream, session: Session, cls: ManifestClass, now: float) -> TrackType:
+    """The best track type that manifests list for a session now."""
+    return _lesser(session.ceiling, stream.context_now(cls, now).ceiling)
+
+
+def policy_body(stream: Stream, session: Session, cls: ManifestClass, now: float, *, reload: bool) -> bytes:
+    """The policy as a JSON object.
+
+    ``ceiling`` is what the session's manifests list at best; ``reload`` says that they are others than before, which
+    matters to players that would not load them again. ``scene`` is the one at the live edge, ``next`` the one that
+    follows, each with its own ceiling for this session. ``stream_now`` and their times are ms of stream time. A
+    finished title is in no scene: there it is for the player to say where it is.
+    """
+    rotation = stream.rotation
+    limit = session.limit or stream.config.limit.stream_limit()
+    scene, following = _scenes(stream, now)
+    top = _lesser(session.ceiling, cls.ceiling)
+    body = {
+        "stream": stream.name,
+        "ceiling": listed_ceiling(stream, session, cls, now),
+        "reload": reload,
+        "rotation_ms": int(rotation.interval_ms),
+        "pre_delivery_ms": int(rotation.pre_delivery_ms),
+        "limit": None if limit is None else {"streams": limit.most, "mode": limit.mode},
+        "stream_now": stream.timeline.stream_now(now),
+        "scene": _described(stream, scene, cls, top),
+        "next": _described(stream, following, cls, top),
+    }
+    return msgspec.json.encode(body)
+
+
+def _scenes(stream: Stream, now: float) -> tuple[Scene | None, Scene | None]:
+    edges = stream.timeline.edges(now)
+    clock = next((clock for clock in (Clock.WALL, Clock.SEQUENCE) if clock in edges), None)
+    if clock is None:
+        return None, None
+    edge = edges[clock]
+    following = (scene for scene in stream.plan.scenes(clock) if scene.start > edge)
+    return stream.plan.scene_at(clock, edge), next(following, None)
+
+
+def _described(stream: Stream, scene: Scene | None, cls: ManifestClass, top: TrackType) -> _Json | None:
+    if scene is None:
+        return None
+    best = best_of({**stream.plan.terms, **scene.terms}, cls.meets)
+    return {
+        "label": scene.label,
+        "starts_at": scene.start,
+        "ends_at": scene.end,
+        "ceiling": _lesser(best, top),
+    }
+
+
+def _lesser(one: TrackType, other: TrackType) -> TrackType:
+    return min(one, other, key=lambda track: track.rank)
