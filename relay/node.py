@@ -26,7 +26,6 @@ from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
 
-
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""
 

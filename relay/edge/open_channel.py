@@ -25,14 +25,16 @@ _PASSING = (Reason.STATE_STALE, Reason.KEY_PENDING)
 class Channel(asyncio.Protocol):
     """What a channel's connection speaks to once the request that opened it is done.
 
-    ``told`` is what its player knows, ``ceiling`` what it knows of its manifests; ``push_at`` (node clock, s) is when it
-    may be told more, ``due`` its tick on the hub's wheel. ``policy_changed``: it has yet to be told of a change;
-    ``manifests_changed``: of one of its manifests. There is one for every viewer, so it holds nothing that another could share.
+    ``told`` is what its player knows, ``ceiling`` what it knows of its manifests, ``push_at`` (node clock, s) when it
+    may be told more, ``due`` its tick on the hub's wheel. It has yet to be told of a change where ``policy_changed``,
+    and of one of its manifests where ``manifests_changed``. There is one for every viewer, so it holds nothing that
+    another could share.
     """
 
     __slots__ = (
         "_chunked", "_facts", "_lost", "_transport",
-        "ceiling", "cls", "due", "entry", "greeted", "manifests_changed", "policy_changed", "push_at", "told", "visitor",
+        "ceiling", "cls", "due", "entry", "greeted", "manifests_changed", "policy_changed", "push_at", "told",
+        "visitor",
     )  # fmt: skip
 
     def __init__(

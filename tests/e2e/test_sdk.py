@@ -258,7 +258,7 @@ def test_a_silent_channel_is_given_up(page: Page, relay: ScriptedRelay) -> None:
 
 
 def test_a_changed_policy_is_told_to_the_page(page: Page, relay: ScriptedRelay) -> None:
-    policy = {"stream": "demo", "ceiling": "hd", "rotation_ms": 10000, "pre_delivery_ms": 4000, "limit": None}
+    policy = {"stream": "demo", "ceiling": "hd", "reload": False, "scene": {"label": "opening"}}
     relay.events.put(("policy", policy))
     attach(page, relay)
     wait(page, "window.told.policies.length === 1")
@@ -269,8 +269,8 @@ CHANNEL_KEY = bytes(range(32))
 
 
 def sealed(number: int, period_s: int, key: bytes = CHANNEL_KEY, stream: str = "demo") -> str:
-    push = json.dumps(key_push(number, period_s=period_s)).encode()
-    return seal_next_keys(key, push, stream, period_s * 1000, bytes(12))
+    push = {name: value for name, value in key_push(number, period_s=period_s).items() if name != "channel_key"}
+    return seal_next_keys(key, json.dumps(push).encode(), stream, period_s * 1000, bytes(12))
 
 
 def load_with(page: Page, header: str) -> None:
@@ -309,7 +309,7 @@ def test_keys_sealed_in_a_header_are_handed_over_once(page: Page, relay: Scripte
         "AAAA" * 20,
         sealed(2, 110, bytes(32)),
         sealed(2, 110, stream="other"),
-        sealed(2, 100),
+        sealed(1, 100),
         sealed(2, 90),
     ],
     ids=["none", "no base64", "short", "no version", "another's", "another stream's", "known", "old"],
@@ -320,6 +320,13 @@ def test_headers_that_bring_nothing_do_no_harm(page: Page, relay: ScriptedRelay,
     load_with(page, sealed(3, 120))
     wait(page, "window.told.handed.length === 2")
     assert told(page, "handed") == [kid(1), kid(3)]
+
+
+def test_a_key_that_replaces_one_of_the_newest_period_is_handed_over(page: Page, relay: ScriptedRelay) -> None:
+    attach_with_key(page, relay)
+    load_with(page, sealed(2, 100))
+    wait(page, "window.told.handed.length === 2")
+    assert told(page, "handed") == [kid(1), kid(2)]
 
 
 def test_after_a_revocation_no_header_is_read(page: Page, relay: ScriptedRelay) -> None:

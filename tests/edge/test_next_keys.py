@@ -15,9 +15,9 @@ from keys import base64url
 from relay.edge.next_keys import NEXT_KEYS_HEADER
 from tests.edge.test_live import GUARD_MS, PERIOD_MS, SEGMENT, serve_live
 from tests.edge.world import World
+from tests.keys.test_channel import unseal
 
 SEGMENT_MS = 1000
-from tests.keys.test_channel import unseal
 
 
 async def sealed_in(world: World, url: str) -> str:

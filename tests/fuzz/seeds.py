@@ -249,7 +249,7 @@ def _records(found: dict[str, dict[str, bytes]]) -> None:
     found["snapshot"] = {"small": b"".join(len(piece).to_bytes(4) + piece for piece in small) + bytes(4)}
     found["last-event-id"] = {
         "wall": b"2~cenc~audio.hd~0~wall-600000",
-        "two": b"1~cbcs~audio.sd.hd.uhd~media-0~sequence-1200000",
+        "two": b"2~cbcs~audio.sd.hd.uhd~0~media-0~sequence-1200000",
     }
 
 
