@@ -148,7 +148,7 @@ class Manifests:
         return manifest
 
     async def _rewrite(self, stream: Stream, request: ManifestRequest, source: Source, fetched: Fetched) -> Rewritten:
-        context = stream.context_now(request.cls, self._clock())
+        context = stream.context(request.cls)
         head = fetched.data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
         work: Callable[[], Rewritten]
         if head.startswith(b"#EXTM3U"):

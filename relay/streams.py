@@ -1,7 +1,6 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from keys.channel import derive_channel_key
@@ -121,15 +120,6 @@ class Stream:
         """The best video that a class may have in all scenes that are listed or to come; see :class:`Plan`."""
         # In whole seconds, so that many ask about the same.
         return self._best(cls, tuple((clock, tail // 1000) for clock, tail in self.timeline.tails(now).items()))
-
-    def context_now(self, cls: ManifestClass, now: float) -> RewriteContext:
-        """What rewriting for a class needs, with what its coming scenes leave it of the ceiling it began with.
-
-        Where they leave it no video at all the ceiling stays: there is none to change to.
-        """
-        best = self.best_track(cls, now)
-        context = self.context(cls)
-        return context if best is TrackType.AUDIO else replace(context, lowered=best)
 
     def withholds(self, cls: ManifestClass, slot: SlotRef) -> bool:
         """Whether a class may not have a slot's pictures, and has lesser ones to change to."""

@@ -4,6 +4,7 @@ import pytest
 
 from keys.model import Scheme, TrackType
 from keys.periods import GUARD_MS, Clock
+from policies.model import Rekeying
 from relay.manifest.context import Observed
 from relay.model import ManifestClass
 from relay.streams import Stream
@@ -77,6 +78,19 @@ def test_a_node_that_lags_repeats_nothing(stream: Stream) -> None:
 def test_a_stream_that_began_anew_is_told_anew(stream: Stream) -> None:
     ahead = Told(Scheme.CENC, told_at(stream, NOW).tracks, 0, ((Clock.WALL, 100 * EDGE),))
     assert periods(stream, ahead, NOW) == {EDGE - INTERVAL, EDGE}
+
+
+def test_after_an_emergency_its_periods_are_told_again(stream: Stream) -> None:
+    """Those that were told before it, too; what was published is no news."""
+    told = told_at(stream, RELEASE)
+    rekeyed = stream_of(Rekeying("r", 1, {Clock.WALL: EDGE + 10_000}, 1, 0))
+    rekeyed.timeline.observe(Observed(Clock.WALL, EDGE - INTERVAL, EDGE + 5000, False, VIDEO_AND_AUDIO, 2000), NOW)
+    current = told_at(rekeyed, RELEASE)
+    assert (told.epoch, current.epoch, current.heads) == (0, 1, told.heads)
+    assert periods(rekeyed, told, RELEASE) == {EDGE + 10_000, EDGE + INTERVAL}
+    assert periods(rekeyed, current, RELEASE) == set()
+    # A node that has not heard of it yet.
+    assert periods(stream, current, RELEASE) == set()
 
 
 def test_a_second_clock_is_news_of_its_own(stream: Stream) -> None:

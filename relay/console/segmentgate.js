@@ -20,7 +20,7 @@
  * @module segmentgate
  */
 
-import { REFRESH, UNLOAD, WATCH_HEADERS, isFinal, utf8 } from './sdk-players.js';
+import { CAP, REFRESH, UNLOAD, WATCH_HEADERS, isFinal, utf8 } from './sdk-players.js';
 
 export { dashConfig, hlsConfig, shakaConfig } from './sdk-players.js';
 
@@ -38,6 +38,9 @@ const MEDIA_KEYS_POLL_MS = 25;
 /** A channel this long without even a heartbeat is dead: three of them are missing. */
 const SILENCE_MS = 50_000;
 const NEXT_KEYS_LABEL = 'segmentgate/1 next keys';
+
+/** By track type, as the relay counts them. */
+const MOST_PIXELS = { audio: 0, sd: 768 * 576, hd: 1920 * 1088 };
 
 /** The relay's URLs of a session: /p/{pass}/{stream}/{class}/… */
 const SESSION_PATH = /^\/p\/([^/]+\/[^/]+\/[^/]+)\//;
@@ -95,9 +98,10 @@ export async function openSession(entryUrl, { onlimit } = {}) {
  */
 
 /**
- * What holds for a session at the live edge, at `stream_now`. `ceiling` is the best track type that its manifests list:
- * it may be less than the ceiling of the scene, for no player changes renditions at a scene's edge without a stall.
- * `reload` says that the manifests list others than before; the SDK has dash.js load them again.
+ * What holds for a session at the live edge, at `stream_now`. `ceiling` is the best track type that it may have in all
+ * scenes in the window and to come. The SDK keeps Shaka Player and hls.js at that, before a scene would stall them; with
+ * dash.js, which bears no such change, a page opens the session anew once the ceiling falls below what it plays. `reload`
+ * says that the manifests are others than before; the SDK has dash.js load them again.
  *
  * @typedef {{stream: string, ceiling: string, reload: boolean, rotation_ms: number, pre_delivery_ms: number,
  *   limit: object|null, stream_now: number, scene: Scene|null, next: Scene|null}} Policy
@@ -210,6 +214,7 @@ export class Guard {
     if (event === 'policy') {
       const policy = JSON.parse(data);
       this.#options.onpolicy?.(policy);
+      CAP[this.#options.kind]?.(this.#options.player, MOST_PIXELS[policy.ceiling] ?? Infinity);
       if (policy.reload) REFRESH[this.#options.kind]?.(this.#options.player);
     }
     if (event === 'revoked') this.#end(JSON.parse(data).reason);

@@ -15,7 +15,7 @@ import structlog
 
 from relay.edge.key_bodies import jitter, keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
-from relay.edge.policy_body import listed_ceiling, policy_body
+from relay.edge.policy_body import policy_body
 from relay.edge.wheel import TICK_S, Wheel
 from relay.errors import RelayError
 from relay.model import Session
@@ -161,12 +161,11 @@ class Hub:
             # Changed meanwhile: what was made here is the old one's.
             self._new.append(channel)
             return
-        ceiling = listed_ceiling(stream, visitor.session, channel.cls, now)
         events = []
         # Where there are scenes each of their edges is a key's, too: with the keys comes what scene is next.
         turned = stream.plan.has_scenes and (not channel.greeted or (current is not None and current != channel.told))
         if channel.policy_changed or turned:
-            reload = channel.manifests_changed or channel.ceiling not in (None, ceiling)
+            reload = channel.manifests_changed
             events.append(_policy_event(policy_body(stream, visitor.session, channel.cls, now, reload=reload)))
         if current and keys is not None:
             events.append(_keys_event(stream, visitor.session, keys, current, now))
@@ -181,7 +180,6 @@ class Hub:
         here = channel.facts()
         node.presence.held(visitor, now, here.address, here.asn)
         channel.greeted, channel.policy_changed, channel.manifests_changed = True, False, False
-        channel.ceiling = ceiling
         if current and (keys is not None or channel.told is None or channel.told.newest <= current.newest):
             channel.told = current
         if pushing:

@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from keys.model import TrackType
 from relay.edge.connection import reset, unsent
 from relay.edge.visit import Visit
 from relay.facts import Facts
@@ -25,15 +24,14 @@ _PASSING = (Reason.STATE_STALE, Reason.KEY_PENDING)
 class Channel(asyncio.Protocol):
     """What a channel's connection speaks to once the request that opened it is done.
 
-    ``told`` is what its player knows, ``ceiling`` what it knows of its manifests, ``push_at`` (node clock, s) when it
-    may be told more, ``due`` its tick on the hub's wheel. It has yet to be told of a change where ``policy_changed``,
-    and of one of its manifests where ``manifests_changed``. There is one for every viewer, so it holds nothing that
-    another could share.
+    ``told`` is what its player knows, ``push_at`` (node clock, s) when it may be told more, ``due`` its tick on the
+    hub's wheel. It has yet to be told of a change where ``policy_changed``, and that its manifests are others where
+    ``manifests_changed``. There is one for every viewer, so it holds nothing that another could share.
     """
 
     __slots__ = (
         "_chunked", "_facts", "_lost", "_transport",
-        "ceiling", "cls", "due", "entry", "greeted", "manifests_changed", "policy_changed", "push_at", "told",
+        "cls", "due", "entry", "greeted", "manifests_changed", "policy_changed", "push_at", "told",
         "visitor",
     )  # fmt: skip
 
@@ -58,7 +56,6 @@ class Channel(asyncio.Protocol):
         self.greeted = False
         self.policy_changed = False
         self.manifests_changed = False
-        self.ceiling: TrackType | None = None
         self.entry = OpenResponse(visit.visitor, self.facts, self.cut)
         connection = transport.get_extra_info("socket")
         if connection is not None:

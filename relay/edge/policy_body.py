@@ -12,18 +12,14 @@ from relay.streams import Stream
 _Json = dict[str, str | int | None]
 
 
-def listed_ceiling(stream: Stream, session: Session, cls: ManifestClass, now: float) -> TrackType:
-    """The best track type that manifests list for a session now."""
-    return _lesser(session.ceiling, stream.context_now(cls, now).ceiling)
-
-
 def policy_body(stream: Stream, session: Session, cls: ManifestClass, now: float, *, reload: bool) -> bytes:
     """The policy as a JSON object.
 
-    ``ceiling`` is what the session's manifests list at best; ``reload`` says that they are others than before, which
-    matters to players that would not load them again. ``scene`` is the one at the live edge, ``next`` the one that
-    follows, each with its own ceiling for this session. ``stream_now`` and their times are ms of stream time. A
-    finished title is in no scene: there it is for the player to say where it is.
+    ``ceiling`` is the best track type that the session may have in all scenes that are listed or to come: a player that
+    shows better pictures now has to change to it. ``reload`` says that its manifests are others than before. ``scene``
+    is the one at the live edge, ``next`` the one that follows, each with its own ceiling for this session.
+    ``stream_now`` and their times are ms of stream time. A finished title is in no scene: there it is for the player to
+    say where it is.
     """
     rotation = stream.rotation
     limit = session.limit or stream.config.limit.stream_limit()
@@ -31,7 +27,7 @@ def policy_body(stream: Stream, session: Session, cls: ManifestClass, now: float
     top = _lesser(session.ceiling, cls.ceiling)
     body = {
         "stream": stream.name,
-        "ceiling": listed_ceiling(stream, session, cls, now),
+        "ceiling": _lesser(stream.best_track(cls, now), top),
         "reload": reload,
         "rotation_ms": int(rotation.interval_ms),
         "pre_delivery_ms": int(rotation.pre_delivery_ms),

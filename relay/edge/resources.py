@@ -53,10 +53,6 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
     refused = visit.node.gate.may_have(visit.visitor, ref.track) if ref.track else None
     if refused:
         return refused
-    if ref.track and ref.track.rank <= visit.cls.ceiling.rank:
-        best = visit.stream.context_now(visit.cls, visit.node.clock()).ceiling
-        if ref.track.rank > best.rank:
-            return Deny(Reason.SECURITY_LEVEL, f"coming scenes leave this class of devices {best} at best")
     wanted = ManifestRequest(visit.stream.name, visit.cls, visit.rest, ref)
     held = {name: request.query[name] for name in _HELD if _NUMBER.fullmatch(request.query.get(name, ""))}
     if "_HLS_msn" not in held:

@@ -51,8 +51,7 @@ class RewriteContext:
 
     ``schedule_of`` gives the crypto periods on a clock, or raises :class:`relay.errors.ManifestError` where they are
     not known; ``signal`` the public face of a slot's key; ``generation_at`` the generation of a period's keys.
-    ``default_track`` is the type of video whose size no manifest tells. ``lowered`` is the best track type that coming
-    scenes leave the class.
+    ``default_track`` is the type of video whose size no manifest tells.
     """
 
     urls: SessionUrls
@@ -63,12 +62,6 @@ class RewriteContext:
     generation_at: Callable[[int | None], int]
     stream: str
     default_track: TrackType = TrackType.HD
-    lowered: TrackType = TrackType.UHD
-
-    @property
-    def ceiling(self) -> TrackType:
-        """The best track type that is listed."""
-        return min(self.cls.ceiling, self.lowered, key=lambda track: track.rank)
 
     def stable(self, track: TrackType) -> SlotRef:
         """The slot of a track type's stable key."""

@@ -13,6 +13,7 @@ import pytest
 
 from keys.model import Scheme, TrackType
 from keys.periods import Clock
+from policies.model import Rekeying
 from relay.edge import hub as hub_module
 from relay.edge.hub import Hub
 from relay.edge.open_channel import MAX_QUEUED, Channel
@@ -276,6 +277,28 @@ async def test_a_changed_configuration_is_told_over_some_time(hub: Hub, relay: R
     }  # fmt: skip
     times = sorted(wire.sent[-1][0] for wire in wires)
     assert 0.5 < times[-1] - times[0] < 1.5
+
+
+async def test_an_emergency_is_told_over_its_own_spread_with_its_keys(hub: Hub, relay: Relay) -> None:
+    """And no later for what changes after it: a spread of seconds for that leaves it where it was."""
+    wires = [join(hub, f"session-{number}") for number in range(60)]
+    await until(lambda: all(wire.sent for wire in wires))
+    rekeying = Rekeying("r", 1, {Clock.WALL: 10 * INTERVAL_MS - 1000}, 1, 400)
+    relay.stream = relay.streams["news"] = stream_of(
+        rekeying, rotation={"interval": "4s", "pre_delivery": "1500ms"}, window="2m"
+    )
+    relay.observe()
+    began = time.monotonic()
+    hub.changed({"news": Changed(0.4, manifests=False)})
+    hub.changed({"news": Changed(30.0, manifests=False)})
+    await until(lambda: all(len(wire.sent) > 1 for wire in wires))
+    for wire in wires:
+        told, keys = wire.sent[1][1].split(b"event: keys")
+        assert told.startswith(b"event: policy\n")
+        assert b'"reload":false' in told
+        assert len(json.loads(keys.split(b"data: ")[1].split(b"\n")[0])["keys"]) == 2 * len(TRACKS)
+    times = sorted(wire.sent[1][0] - began for wire in wires)
+    assert times[-1] - times[0] > 0.2
 
 
 async def test_a_stream_that_is_gone_ends_its_channels(hub: Hub, relay: Relay) -> None:

@@ -172,7 +172,7 @@ class _Presentation:
             track = track_of(levels, self.ctx.default_track)
             if track is not None:
                 tracks.add(track)
-            if track is not None and track.rank > self.ctx.ceiling.rank:
+            if track is not None and track.rank > self.ctx.cls.ceiling.rank:
                 mpd.remove([levels.representation])
                 continue
             addressing = read_addressing(levels, self.bases(levels), times, track is not None, indexes)

@@ -38,8 +38,8 @@ def rewrite(
     Raises :class:`ManifestError`, :class:`OriginForeignError`, :class:`AlreadyProtectedError`,
     :class:`UnsupportedMediaError`, and :class:`TrackWithheldError` for a track type above the class's ceiling.
     """
-    if track is not None and track.rank > ctx.ceiling.rank:
-        raise TrackWithheldError(f"the stream's {track} rendition is above this session's {ctx.ceiling}")
+    if track is not None and track.rank > ctx.cls.ceiling.rank:
+        raise TrackWithheldError(f"the stream's {track} rendition is above this session's {ctx.cls.ceiling}")
     times = timeline.read(playlist, mint, known)
     if track is not None and any(segment.map for segment in times.segments):
         playlist = tags.raise_version(playlist, _MAP_VERSION)
@@ -171,7 +171,7 @@ class _Writer:
         if source not in self._siblings.tracks:
             return
         track = self._siblings.tracks[source]
-        if track is None or track.rank <= self._ctx.ceiling.rank:
+        if track is None or track.rank <= self._ctx.cls.ceiling.rank:
             url = self._mint.url(line, PlaylistRef(source, track))
             self._tag(line, attributes.quoting("URI", url))
 

@@ -52,9 +52,9 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
     if all(item.kind for item in renditions):
         raise ManifestError("HLS multivariant playlist without a variant")
     tracks = _tracks(renditions, ctx)
-    served = [item for item in renditions if _rank(tracks[item.source]) <= ctx.ceiling.rank]
+    served = [item for item in renditions if _rank(tracks[item.source]) <= ctx.cls.ceiling.rank]
     if all(item.kind for item in served):
-        raise TrackWithheldError(f"the stream has no variant at or below this session's {ctx.ceiling}")
+        raise TrackWithheldError(f"the stream has no variant at or below this session's {ctx.cls.ceiling}")
     session_keys = list(_session_keys({tracks[item.source] for item in served}, ctx, mint, served[0].tag))
     if session_keys:
         playlist = tags.raise_version(playlist, _SESSION_KEY_VERSION)
