@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from keys.model import Outputs, Security, TrackType
+from keys.model import Outputs, Scheme, Security, TrackType
 from keys.periods import Clock
 
 
@@ -81,10 +81,38 @@ class ScenesChange(Change):
 
 @dataclass(frozen=True, slots=True)
 class RotationChange(Change):
-    """Keys rotate in another rhythm. ``interval_ms`` 0: not at all."""
+    """Keys rotate in another rhythm. ``interval_ms`` 0: not at all.
+
+    ``rekeys``: whether emergency rotations are allowed. ``scheme`` is the one that was asked for, if any was.
+    """
 
     interval_ms: int
     pre_delivery_ms: int
+    rekeys: bool = True
+    scheme: Scheme | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What streams of a DRM group have in common: terms of some track types, and what their licences allow.
+
+    Licences hold for ``duration_ms`` and are renewed every ``renew_ms``; 0: without an end of their own, never.
+    ``interval_ms`` is that of rotation; None: each stream has its own.
+    """
+
+    name: str
+    terms: TermsByTrack
+    persistent: bool = False
+    duration_ms: int = 0
+    renew_ms: int = 0
+    interval_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange(Change):
+    """The stream joins a group as it is now; None: it leaves the one that it was in."""
+
+    group: Group | None
 
 
 @dataclass(frozen=True, slots=True)

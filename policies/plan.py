@@ -4,13 +4,26 @@ Every change holds from a place in the stream that nobody has seen yet, so what 
 terms. Changes are folded in the order all nodes agree on, whatever the order in which they came.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from keys.model import TrackType
 from keys.periods import WHOLE, Clock, Grid, RotationPolicy, Schedule
-from policies.model import FREE, Change, Rekeying, RotationChange, Scene, ScenesChange, Terms, TermsByTrack
+from policies.model import (
+    FREE,
+    Change,
+    Group,
+    GroupChange,
+    Rekeying,
+    RotationChange,
+    Scene,
+    ScenesChange,
+    Terms,
+    TermsByTrack,
+)
 
 Meets = Callable[[Terms], bool]
 """Whether a device meets terms."""
@@ -18,13 +31,26 @@ MAX_CHANGES = 64
 """Of one stream that matter at a time."""
 
 
+C = TypeVar("C", bound=Change)
+
+
 class ClockUnknownError(ValueError):
     """A stream's scenes were placed on other clocks than the one asked about."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Stream time [start, end) under the same terms, in one scene or outside of all. ``end`` None: for ever."""
+
+    start: int
+    end: int | None
+    scene: Scene | None
+    terms: TermsByTrack
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What holds when, in one stream. ``terms`` are those outside of every scene; ``changes`` are in any order."""
+    """What holds when, in one stream. ``terms`` are those of its configuration; ``changes`` are in any order."""
 
     rotation: RotationPolicy
     terms: TermsByTrack = field(default_factory=dict)
@@ -38,38 +64,61 @@ class Plan:
     def _by_clock(self) -> Mapping[Clock, "_OnClock"]:
         return {clock: _place(self, self._ordered, clock) for clock in Clock}
 
-    @property
+    def latest(self, kind: type[C]) -> C | None:
+        """The change of a kind that stands last; None where there was none."""
+        return next((change for change in reversed(self._ordered) if isinstance(change, kind)), None)
+
+    @cached_property
     def has_scenes(self) -> bool:
-        """Whether any scene was ever set."""
-        return any(isinstance(change, ScenesChange) for change in self.changes)
+        """Whether any scenes stand."""
+        standing = self.latest(ScenesChange)
+        return standing is not None and bool(standing.scenes)
 
     def schedule(self, clock: Clock) -> Schedule:
         """The crypto periods on a clock: every scene edge and every change begins one.
 
         Raises :class:`ClockUnknownError` where there are scenes, and nobody knows where they lie on this clock.
         """
-        if self.has_scenes and not any(
-            isinstance(change, ScenesChange) and clock in change.zero for change in self.changes
-        ):
+        if self.has_scenes and not self._by_clock[clock].has_scenes:
             raise ClockUnknownError(f"the scenes were not placed on the {clock} clock")
         return self._by_clock[clock].schedule
 
     @cached_property
     def rotation_now(self) -> RotationPolicy:
         """The rotation in force last, of a live stream."""
-        policy = self.rotation
-        for change in self._ordered:
-            if isinstance(change, RotationChange):
-                policy = replace(policy, interval_ms=change.interval_ms, pre_delivery_ms=change.pre_delivery_ms)
-        return policy
+        change = self.latest(RotationChange)
+        if change is None:
+            return self.rotation
+        return replace(self.rotation, interval_ms=change.interval_ms, pre_delivery_ms=change.pre_delivery_ms)
+
+    @property
+    def group(self) -> Group | None:
+        """The group that the stream is in now."""
+        change = self.latest(GroupChange)
+        return None if change is None else change.group
+
+    @property
+    def own_terms(self) -> TermsByTrack:
+        """The terms outside of every scene, as they are now."""
+        return _own(self, self.group)
+
+    @property
+    def epoch(self) -> int:
+        """How many times all keys were replaced so far."""
+        return max((change.epoch for change in self.changes if isinstance(change, Rekeying)), default=0)
+
+    def stretches(self, clock: Clock, since: int = 0) -> Iterator[Stretch]:
+        """What holds on a clock from a time on, without a gap, to the end of the stream."""
+        placed = self._by_clock[clock]
+        yield from placed.stretches[placed.index(since) :]
+
+    def stretch_at(self, clock: Clock, time: int) -> Stretch:
+        """What holds on a clock at a time."""
+        return self._by_clock[clock].at(time)
 
     def scenes(self, clock: Clock) -> tuple[Scene, ...]:
         """The scenes on a clock in stream time, in order; between them the stream's own terms hold."""
         return self._by_clock[clock].scenes
-
-    def scene_at(self, clock: Clock, time: int) -> Scene | None:
-        """The scene at a stream time."""
-        return _scene_at(self._by_clock[clock].scenes, time)
 
     def terms_of(self, track: TrackType, period: int | None) -> Terms | None:
         """The terms of a track in the crypto period named ``period``; None: nobody gets it.
@@ -77,23 +126,19 @@ class Plan:
         Where the stream is on several clocks on which a period may have this name, the strictest. The stable key,
         named None, encrypts nothing and has the stream's own terms.
         """
-        own = self.terms.get(track, FREE)
-        if period is None or not self.has_scenes:
-            return own
         found: Terms | None = None
         for placed in self._by_clock.values():
-            if not placed.known or not placed.begins(period):
+            if period is None or not placed.known or not placed.begins(period):
                 continue
-            scene = _scene_at(placed.scenes, period)
-            terms = own if scene is None else scene.terms.get(track, own)
+            terms = placed.at(period).terms.get(track, FREE)
             if terms is None:
                 return None
             found = terms if found is None else found.stricter(terms)
-        return own if found is None else found
+        return self.own_terms.get(track, FREE) if found is None else found
 
     def epoch_of(self, period: int | None) -> int:
         """How many times all keys had been replaced before the period of this name; 0 for the stable key."""
-        if period is None or not any(isinstance(change, Rekeying) for change in self.changes):
+        if period is None or not self.epoch:
             return 0
         clocks = [clock for clock, placed in self._by_clock.items() if placed.begins(period)]
         return max(
@@ -116,11 +161,11 @@ class Plan:
         for clock, placed in self._by_clock.items():
             if not placed.known:
                 continue
-            for terms in placed.terms_from(since.get(clock, 0), self.terms):
-                track = best_of(terms, meets)
+            for stretch in self.stretches(clock, since.get(clock, 0)):
+                track = best_of(stretch.terms, meets)
                 if track.rank and (best is None or track.rank < best.rank):
                     best = track
-        return best_of(self.terms, meets) if best is None else best
+        return best_of(self.own_terms, meets) if best is None else best
 
     def spread_ms(self, before: "Plan") -> int | None:
         """Over how long sessions are to be told of emergency rotations since the plan ``before``; None without any."""
@@ -146,43 +191,46 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _OnClock:
-    """The plan on one clock. ``known``: scenes were placed on it."""
+    """The plan on one clock. ``known``: what changes its terms was placed on it; ``has_scenes``: and so were scenes."""
 
     schedule: Schedule
     scenes: tuple[Scene, ...]
+    stretches: tuple[Stretch, ...]
     known: bool
+    has_scenes: bool
 
     def begins(self, period: int) -> bool:
         return self.schedule.period_at(period).start == period
 
-    def terms_from(self, since: int, own: TermsByTrack) -> Iterable[TermsByTrack]:
-        """The terms of each scene that is not over, and those outside where there is any outside."""
-        end: int | None = since
-        for scene in self.scenes:
-            if scene.end is not None and scene.end <= since:
-                continue
-            if end is not None and scene.start > end:
-                yield own
-            yield {**own, **scene.terms}
-            end = scene.end
-        if end is not None:
-            yield own
+    def index(self, time: int) -> int:
+        return max(0, bisect_right(self.stretches, time, key=_start) - 1)
+
+    def at(self, time: int) -> Stretch:
+        return self.stretches[self.index(time)]
 
 
 def _place(plan: Plan, ordered: Iterable[Change], clock: Clock) -> _OnClock:
     policy = plan.rotation.for_vod() if clock is Clock.MEDIA else plan.rotation
     grids = [Grid(WHOLE, policy.interval_ms)]
+    own = [(WHOLE, plan.terms)]
     scenes: list[Scene] = []
     edges: set[int] = set()
-    known = False
+    known = has_scenes = False
     for change in ordered:
         since = change.since.get(clock)
         if since is None:
+            if isinstance(change, GroupChange):
+                # Nothing of this clock had been seen by then, so all of it came after.
+                own = [(WHOLE, _own(plan, change.group))]
             continue
         match change:
             case ScenesChange():
-                known = True
+                known = has_scenes = True
                 scenes = [*_until(scenes, since), *_from(change, clock, since)]
+                edges.add(since)
+            case GroupChange():
+                known = True
+                own = [*(one for one in own if one[0] < since), (since, _own(plan, change.group))]
                 edges.add(since)
             case RotationChange() if clock is not Clock.MEDIA or policy.vod:
                 policy = replace(policy, interval_ms=change.interval_ms, pre_delivery_ms=change.pre_delivery_ms)
@@ -192,7 +240,28 @@ def _place(plan: Plan, ordered: Iterable[Change], clock: Clock) -> _OnClock:
             case _:
                 pass
     edges |= {edge for scene in scenes for edge in (scene.start, scene.end) if edge is not None}
-    return _OnClock(Schedule(policy, tuple(sorted(edges)), tuple(grids)), tuple(scenes), known)
+    schedule = Schedule(policy, tuple(sorted(edges)), tuple(grids))
+    return _OnClock(schedule, tuple(scenes), tuple(_stretches(scenes, own)), known, has_scenes)
+
+
+def _own(plan: Plan, group: Group | None) -> TermsByTrack:
+    return plan.terms if group is None else {**plan.terms, **group.terms}
+
+
+def _stretches(scenes: Iterable[Scene], own: Iterable[tuple[int, TermsByTrack]]) -> Iterator[Stretch]:
+    """The stretches of a stream, from its beginning to its end; ``own`` are its own terms, by when they begin."""
+    changes = dict(own)
+    starting = {scene.start: scene for scene in scenes}
+    ending = {scene.end for scene in starting.values() if scene.end is not None}
+    points = sorted({WHOLE, *changes, *starting, *ending})
+    scene: Scene | None = None
+    terms: TermsByTrack = {}
+    for start, end in zip(points, [*points[1:], None], strict=True):
+        if start in ending:
+            scene = None
+        scene = starting.get(start, scene)
+        terms = changes.get(start, terms)
+        yield Stretch(start, end, scene, terms if scene is None else {**terms, **scene.terms})
 
 
 def _until(scenes: Iterable[Scene], time: int) -> list[Scene]:
@@ -216,11 +285,8 @@ def _from(change: ScenesChange, clock: Clock, since: int) -> list[Scene]:
     return placed
 
 
-def _scene_at(scenes: Iterable[Scene], time: int) -> Scene | None:
-    for scene in scenes:
-        if scene.start <= time and (scene.end is None or time < scene.end):
-            return scene
-    return None
+def _start(stretch: Stretch) -> int:
+    return stretch.start
 
 
 def best_of(terms: TermsByTrack, meets: Meets) -> TrackType:

@@ -54,7 +54,7 @@ from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
 from relay.state.registry import Registry
 from relay.state.replica import Replica, new_incarnation
-from relay.state.salts import Salts
+from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.status_lists import PinnedList
 from relay.streams import Stream
@@ -189,10 +189,11 @@ async def running_node(
         stack.callback(journal.close)
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
-        salts = Salts(replica, os.urandom, _salted(config))
+        salts = Salts(replica, os.urandom)
         builder = NodeBuilder(replica, salts, lambda: revocations.cut_refused(), clock)
         stack.push_async_callback(builder.close)
         policies = await builder.policies(config, secrets)
+        salts.configure(_salted(policies))
         stack.push_async_callback(lambda: policies.licences.close())
         open_responses, presence = OpenResponses(), Presence()
         revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
@@ -221,7 +222,9 @@ async def running_node(
 
         def replan(events: Sequence[Event], _: str) -> Cut:
             if streams_in(events):
-                changed.send(builder.replan(policies))
+                anew = builder.replan(policies)
+                salts.configure(_salted(policies))
+                changed.send(anew)
             return Cut()
 
         replica.on_applied.append(replan)
@@ -243,7 +246,7 @@ async def running_node(
             # Status lists were fetched anew, or are gone.
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
-            salts.configure(_salted(config))
+            salts.configure(_salted(policies))
             secrets = new
             changed.send(anew)
             if policies.licences is not licences:
@@ -272,6 +275,7 @@ async def running_node(
         stack.push_async_callback(replica.close)
         # What was decided before this start has only now been read.
         builder.replan(policies)
+        salts.configure(_salted(policies))
         async with _running(revocations.keep_watch()):
             yield node
 
@@ -321,8 +325,8 @@ def _licences(config: Config, secrets: Secrets, before: Policies | None) -> Lice
     return LicenceWorkers(secrets.licences, *size)
 
 
-def _salted(config: Config) -> dict[str, int]:
-    return {name: int(stream.rotation.interval) for name, stream in config.streams.items() if stream.rotation.salt}
+def _salted(policies: Policies) -> dict[str, Following]:
+    return {name: stream.following for name, stream in policies.streams.items() if stream.config.rotation.salt}
 
 
 def _stream_limits(config: Config) -> dict[str, LimitConfig]:

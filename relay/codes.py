@@ -90,6 +90,7 @@ _ALL = (
     Code(3010, "origin_media_unsupported", 502, "media that the relay does not know how to protect"),
     Code(3011, "origin_already_protected", 502, "the origin's media is encrypted already"),
     Code(3012, "transmitter_error", 502, "a transmitter of security events cannot be polled"),
+    Code(3013, "timeline_unknown", 503, "nobody knows where the stream stands, and its origin cannot be asked"),
     Code(5001, "internal", 500, "a bug in the relay; its log says more under the request's id"),
     Code(5002, "config_invalid", 500, "the configuration cannot be used"),
     Code(5003, "state_unwritable", 503, "the journal cannot be written; what was asked is not promised to last"),

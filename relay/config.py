@@ -26,9 +26,8 @@ from relay.media.init_segment import MAX_INIT_BYTES
 from relay.model import IN_CLEAR, LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
 from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.sources import OriginScope
-from relay.units import Address, Duration, Size
+from relay.units import Address, Duration, Name, Size
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/([^\s?#@]*/)?\Z", max_length=1024)]
@@ -226,8 +225,9 @@ class StreamConfig(_Section, frozen=True):
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
         rotation = self.rotation
         return RotationPolicy(
-            interval_ms=rotation.interval,
-            pre_delivery_ms=rotation.pre_delivery if rotation.interval else 0,
+            interval_ms=int(rotation.interval),
+            # Where keys do not rotate they still change at the edges of scenes.
+            pre_delivery_ms=int(rotation.pre_delivery),
             vod=rotation.vod,
         )
 

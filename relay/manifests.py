@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,6 +116,39 @@ class Manifests:
             if not stream.timeline.known:
                 raise
 
+    async def see(self, stream: Stream) -> None:
+        """See where the stream stands, on every clock that it is listed on.
+
+        Raises the :class:`relay.errors.OriginError` family only where nothing has been seen, now or before.
+        """
+        cls = stream.config.default_class()
+        # Nothing of an MPD can be had as AES-128.
+        sampled = next((scheme for scheme in (cls.scheme, *stream.config.schemes) if scheme is not Scheme.AES128), None)
+        failure: OriginError | None = None
+        if stream.config.dash and sampled:
+            try:
+                await self.get(stream, ManifestRequest(stream.name, replace(cls, scheme=sampled), ENTRY_DASH))
+            except OriginError as err:
+                failure = err
+        if stream.config.hls:
+            try:
+                await self._see_playlist(stream, cls)
+            except OriginError as err:
+                failure = err
+        if failure and not stream.timeline.known:
+            raise failure
+
+    async def _see_playlist(self, stream: Stream, cls: ManifestClass) -> None:
+        entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
+        first = next(_playlists_in(entry), None)
+        if first:
+            await self._playlist(stream, cls, *first)
+
+    async def _playlist(self, stream: Stream, cls: ManifestClass, path: str, query: str) -> Manifest:
+        ref = stream.read_url(cls, path, query)
+        assert isinstance(ref, PlaylistRef)
+        return await self.get(stream, ManifestRequest(stream.name, cls, path, ref))
+
     async def _look(self, stream: Stream) -> None:
         cls = stream.config.default_class()
         if stream.config.dash and cls.scheme is not Scheme.AES128:
@@ -123,12 +156,9 @@ class Manifests:
                 await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_DASH))
                 return
         entry = await self.get(stream, ManifestRequest(stream.name, cls, ENTRY_HLS))
-        for line in entry.body.decode(errors="replace").splitlines():
-            if line.startswith("m/") and stream.timeline.stale(self._clock()):
-                path, _, query = line.partition("?")
-                ref = stream.read_url(cls, path, query)
-                assert isinstance(ref, PlaylistRef)
-                await self.get(stream, ManifestRequest(stream.name, cls, path, ref))
+        for path, query in _playlists_in(entry):
+            if stream.timeline.stale(self._clock()):
+                await self._playlist(stream, cls, path, query)
 
     async def _make(self, stream: Stream, request: ManifestRequest) -> Manifest:
         source = request.ref.source if request.ref else stream.entry(request.at)
@@ -187,6 +217,14 @@ class Manifests:
             index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
             indexes[wanted] = index.data
         return indexes
+
+
+def _playlists_in(entry: Manifest) -> Iterator[tuple[str, str]]:
+    """Path and query of the media playlists that a rewritten multivariant playlist lists."""
+    for line in entry.body.decode(errors="replace").splitlines():
+        if line.startswith("m/"):
+            path, _, query = line.partition("?")
+            yield path, query
 
 
 async def _off_loop(size: int, work: Callable[[], R]) -> R:

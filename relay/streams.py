@@ -1,6 +1,7 @@
 """A configured stream at run time: its origin, its crypto periods, and what each manifest class needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from keys.channel import derive_channel_key
@@ -14,6 +15,7 @@ from policies.plan import ClockUnknownError, Plan
 from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
+from relay.licensing.settings import LicenceConfig
 from relay.manifest.context import Observed, RewriteContext
 from relay.manifest.hls.siblings import Siblings
 from relay.model import ManifestClass, Session
@@ -107,10 +109,27 @@ class Stream:
         except ClockUnknownError as err:
             raise ManifestError(f"stream {self.name}: {err}, which this manifest is on") from None
 
+    def following(self, period: int) -> Iterator[int]:
+        """The periods after the one of this name, on the clock that it is on."""
+        for clock in self.timeline.clocks or Clock:
+            with suppress(ManifestError):
+                schedule = self.schedule_of(clock)
+                one = schedule.period_at(period)
+                if one.start == period:
+                    while one.end is not None:
+                        one = schedule.period_at(one.end)
+                        yield one.start
+                    return
+
     @property
     def rotation(self) -> RotationPolicy:
         """How keys rotate now."""
         return self.plan.rotation_now
+
+    @property
+    def licence(self) -> LicenceConfig:
+        """What licences allow that are issued now: the stream's own, or that of its group."""
+        return self.config.licence.under(self.plan.group)
 
     def terms_of(self, slot: KeySlot) -> Terms | None:
         """What a device must do to get the key of a slot; None: nobody gets it."""
@@ -123,7 +142,7 @@ class Stream:
 
     def withholds(self, cls: ManifestClass, slot: SlotRef) -> bool:
         """Whether a class may not have a slot's pictures, and has lesser ones to change to."""
-        if not self.plan.has_scenes or self._may_have(cls, slot.track, slot.period):
+        if not self.plan.changes or self._may_have(cls, slot.track, slot.period):
             return False
         lesser = (track for track in self.timeline.tracks if 0 < track.rank < slot.track.rank)
         return any(self._may_have(cls, track, slot.period) for track in lesser)

@@ -1,7 +1,12 @@
-"""Durations, sizes and addresses as configuration writes them."""
+"""Names, durations, sizes and addresses as configuration writes them."""
 
 import re
-from typing import Self
+from typing import Annotated, Self
+
+from msgspec import Meta
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+"""Of streams, groups and the like."""
 
 _NUMBER = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]+)")
 _DURATIONS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

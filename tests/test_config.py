@@ -236,7 +236,8 @@ def test_where_a_token_stands_in_a_path(path: str) -> None:
 
 def test_an_interval_of_zero_keeps_one_key() -> None:
     policy = parsed("streams.news.rotation", {"interval": "0s"}).streams["news"].rotation_policy()
-    assert (policy.interval_ms, policy.pre_delivery_ms) == (0, 0)
+    # The lead is that of scene edges then.
+    assert (policy.interval_ms, policy.pre_delivery_ms) == (0, 30_000)
 
 
 def test_a_system_named_twice_is_one() -> None:

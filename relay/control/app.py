@@ -8,7 +8,22 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relay.background import in_background
-from relay.control import audit, blocks, estimate, feed, reference, revocations, short, ssf, status, taas
+from relay.control import (
+    audit,
+    blocks,
+    estimate,
+    feed,
+    groups,
+    policies,
+    reference,
+    revocations,
+    rotation,
+    short,
+    ssf,
+    status,
+    streams,
+    taas,
+)
 from relay.control.errors import ApiKeyError, RoleError
 from relay.control.feed import TAIL
 from relay.control.idempotency import RUNNING
@@ -27,6 +42,10 @@ from relay.problems import API_PREFIXES, problems
 OPERATIONS: tuple[Operation, ...] = (
     *short.OPERATIONS,
     *estimate.OPERATIONS,
+    *policies.OPERATIONS,
+    *rotation.OPERATIONS,
+    *streams.OPERATIONS,
+    *groups.OPERATIONS,
     *revocations.OPERATIONS,
     *feed.OPERATIONS,
     *blocks.OPERATIONS,

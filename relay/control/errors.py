@@ -92,6 +92,13 @@ class MediaTypeError(_ApiError):
     code = "media_type"
 
 
+class TimelineUnknownError(_ApiError):
+    """Nothing is known of where the stream stands, and its origin cannot be asked: 503, and right to repeat."""
+
+    status = 503
+    code = "timeline_unknown"
+
+
 class BusyError(_ApiError):
     """As much of this is going on as may be: 429, and right to repeat after ``retry_after_s``."""
 

@@ -20,22 +20,25 @@ IN_PLACE = 64 * 1024
 
 
 class Reply(Struct, frozen=True, array_like=True):
-    """An answer as it can be given again. ``body`` is JSON, empty for none; ``location`` a header, if not empty."""
+    """An answer as it can be given again. ``body`` is JSON, empty for none; the others are headers, if not empty."""
 
     status: int
     body: bytes = b""
     location: str = ""
+    etag: str = ""
 
     @classmethod
-    def json(cls, value: object, status: int = 200, location: str = "") -> "Reply":
+    def json(cls, value: object, status: int = 200, location: str = "", etag: str = "") -> "Reply":
         """An answer that says ``value``."""
-        return cls(status, msgspec.json.encode(value), location)
+        return cls(status, msgspec.json.encode(value), location, etag)
 
     def response(self, repeated: bool = False) -> web.Response:
         """The HTTP response."""
         headers = {"Cache-Control": "no-store"}
         if self.location:
             headers["Location"] = self.location
+        if self.etag:
+            headers["ETag"] = self.etag
         if repeated:
             headers["Idempotency-Replayed"] = "true"
         return web.Response(

@@ -76,8 +76,12 @@ class _Schemas:
         # Parameters stand by themselves in OpenAPI, so the Structs that read them are none of its schemas.
         queries = {operation.query.__name__ for operation in operations if operation.query}
         self._queries = {name: _for_readers(components[name]) for name in queries}
+        # The names of members may be those of an enumeration, which msgspec writes down and does not refer to.
+        used = set(_references_in([written, *components.values()]))
         self.components = {
-            name: _for_readers(schema) for name, schema in sorted(components.items()) if name not in queries
+            name: _for_readers(schema)
+            for name, schema in sorted(components.items())
+            if name not in queries and _REFERENCE.format(name=name) in used
         }
 
     def of(self, kind: Any) -> dict[str, Any]:
@@ -91,6 +95,16 @@ class _Schemas:
             {"name": name, "in": "query", "required": name in schema["required"], "schema": one}
             for name, one in schema["properties"].items()
         ]
+
+
+def _references_in(schema: Any) -> Iterable[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"]
+        schema = schema.values()
+    if isinstance(schema, Iterable) and not isinstance(schema, str):
+        for value in schema:
+            yield from _references_in(value)
 
 
 def _types_of(operations: Iterable[Operation]) -> Iterable[Any]:

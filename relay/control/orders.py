@@ -6,12 +6,12 @@ drives it lets the event loop turn in between.
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 
 import msgspec
 
-from relay.api.revocations import MAX_AHEAD_S, Item, Moment
+from relay.api.revocations import Item, Moment
 from relay.control.errors import BodyError, BodyTooLargeError, Flaw
+from relay.control.moments import read_moment
 from relay.gate.networks import parse_network
 from relay.gate.targets import Target, TargetType
 from relay.sessions.revocations import Order
@@ -178,18 +178,7 @@ def _moment(name: str, value: Moment | None, now: float | None) -> float | None:
     """Seconds since the epoch; not further ahead of ``now`` than allowed, if that is given."""
     if value is None:
         return None
-    if isinstance(value, str):
-        try:
-            written = datetime.fromisoformat(value)
-            if written.tzinfo is None:
-                raise ItemError(name, "has no offset from UTC, such as Z")
-            value = written.timestamp()
-        except (ValueError, OverflowError) as err:
-            if isinstance(err, ItemError):
-                raise
-            raise ItemError(name, "not a time: write 2027-01-31T20:15:00Z, or seconds since the epoch") from None
-    if not 0 <= value < 2**53:
-        raise ItemError(name, "not seconds since the epoch")
-    if now is not None and value > now + MAX_AHEAD_S:
-        raise ItemError(name, "more than ten years ahead; is it in milliseconds?")
-    return value
+    try:
+        return read_moment(value, now)
+    except ValueError as err:
+        raise ItemError(name, str(err)) from None

@@ -5,6 +5,8 @@ into it.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -17,6 +19,8 @@ MAX_PAGE = 1000
 MAX_CURSOR = 1024
 POSITIONS: msgspec.msgpack.Decoder[int] = msgspec.msgpack.Decoder(Annotated[int, Meta(ge=0, le=2**63 - 1)])
 """Reads the cursors of lists that are sorted by a position in the journal."""
+NAMES: msgspec.msgpack.Decoder[str] = msgspec.msgpack.Decoder(str)
+"""Reads the cursors of lists that are sorted by name."""
 T = TypeVar("T")
 
 
@@ -40,3 +44,10 @@ def place_of(cursor: str, places: msgspec.msgpack.Decoder[T]) -> T | None:
         return places.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, msgspec.MsgspecError):
         raise RequestError("cursor: not one that was given out here") from None
+
+
+def page_after(names: Sequence[str], place: str | None, limit: int) -> tuple[Sequence[str], str | None]:
+    """The names of a page that follow a place in a sorted list, and the cursor of the next, None after the last."""
+    at = 0 if place is None else bisect_right(names, place)
+    page = names[at : at + limit]
+    return page, cursor_of(page[-1]) if at + limit < len(names) else None

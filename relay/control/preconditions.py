@@ -35,10 +35,13 @@ def check_preconditions(request: web.Request, current: object | None) -> None:
         raise PreconditionFailedError("If-None-Match: there is such a resource already")
 
 
-def tagged_answer(request: web.Request, value: object) -> web.Response:
-    """A resource with its entity tag: 200, or 304 where the caller has it already."""
+def tagged_answer(request: web.Request, value: object, version: object | None = None) -> web.Response:
+    """A resource with its entity tag: 200, or 304 where the caller has it already.
+
+    Where its text tells the time, too, ``version`` is what the tag is made of, and what preconditions are checked on.
+    """
     body = msgspec.json.encode(value)
-    headers = {"Cache-Control": "no-cache", "ETag": entity_tag(body)}
+    headers = {"Cache-Control": "no-cache", "ETag": entity_tag(body) if version is None else tag_of(version)}
     if matches(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type="application/json", headers=headers)

@@ -77,8 +77,9 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as err:
-        what, _, where = str(err).partition(" - at `$")
-        pointer = where.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+        # Of what is in a mapping msgspec names no key, so that is pointed at as a whole.
+        what, _, where = str(err).replace("`key` in ", "").partition(" - at `$")
+        pointer = where.partition("[...]")[0].rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
         raise BodyError([Flaw(pointer, what)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise BodyError([Flaw("", f"not JSON: {err}")]) from None

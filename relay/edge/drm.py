@@ -101,7 +101,7 @@ async def answer_challenge(visit: Visit, detected: Detected) -> bytes | Deny:
 
 
 async def _order(visit: Visit, system: DrmSystem, opened: Opened) -> Order | None:
-    session, licence, now = visit.visitor.session, visit.stream.config.licence, visit.node.clock()
+    session, licence, now = visit.visitor.session, visit.stream.licence, visit.node.clock()
     match opened.kind:
         case Kind.RENEWAL:
             return Order((), renewed_term_of(session, licence, opened.playing_for, now), visit.cls.scheme)

@@ -40,8 +40,8 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
-    if stream.plan.has_scenes:
-        # Which of them are over tells the timeline alone.
+    if stream.plan.changes:
+        # Which scenes are over tells the timeline alone.
         with suppress(OriginError):
             await node.manifests.ensure_timeline(stream)
     cls = wanted_class(request, stream, visitor.session.ceiling, node.clock())

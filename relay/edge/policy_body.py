@@ -4,8 +4,7 @@ import msgspec
 
 from keys.model import TrackType
 from keys.periods import Clock
-from policies.model import Scene
-from policies.plan import best_of
+from policies.plan import Stretch, best_of
 from relay.model import ManifestClass, Session
 from relay.streams import Stream
 
@@ -23,7 +22,7 @@ def policy_body(stream: Stream, session: Session, cls: ManifestClass, now: float
     """
     rotation = stream.rotation
     limit = session.limit or stream.config.limit.stream_limit()
-    scene, following = _scenes(stream, now)
+    current, following = _scenes(stream, now)
     top = _lesser(session.ceiling, cls.ceiling)
     body = {
         "stream": stream.name,
@@ -33,32 +32,29 @@ def policy_body(stream: Stream, session: Session, cls: ManifestClass, now: float
         "pre_delivery_ms": int(rotation.pre_delivery_ms),
         "limit": None if limit is None else {"streams": limit.most, "mode": limit.mode},
         "stream_now": stream.timeline.stream_now(now),
-        "scene": _described(stream, scene, cls, top),
-        "next": _described(stream, following, cls, top),
+        "scene": _described(current, cls, top),
+        "next": _described(following, cls, top),
     }
     return msgspec.json.encode(body)
 
 
-def _scenes(stream: Stream, now: float) -> tuple[Scene | None, Scene | None]:
+def _scenes(stream: Stream, now: float) -> tuple[Stretch | None, Stretch | None]:
+    """Where the live edge is in a scene, that one; and the one that comes next."""
     edges = stream.timeline.edges(now)
     clock = next((clock for clock in (Clock.WALL, Clock.SEQUENCE) if clock in edges), None)
     if clock is None:
         return None, None
-    edge = edges[clock]
-    following = (scene for scene in stream.plan.scenes(clock) if scene.start > edge)
-    return stream.plan.scene_at(clock, edge), next(following, None)
+    current, *coming = stream.plan.stretches(clock, edges[clock])
+    following = (stretch for stretch in coming if stretch.scene and stretch.scene != current.scene)
+    return current, next(following, None)
 
 
-def _described(stream: Stream, scene: Scene | None, cls: ManifestClass, top: TrackType) -> _Json | None:
-    if scene is None:
+def _described(stretch: Stretch | None, cls: ManifestClass, top: TrackType) -> _Json | None:
+    scene = stretch.scene if stretch else None
+    if stretch is None or scene is None:
         return None
-    best = best_of({**stream.plan.terms, **scene.terms}, cls.meets)
-    return {
-        "label": scene.label,
-        "starts_at": scene.start,
-        "ends_at": scene.end,
-        "ceiling": _lesser(best, top),
-    }
+    ceiling = _lesser(best_of(stretch.terms, cls.meets), top)
+    return {"label": scene.label, "starts_at": scene.start, "ends_at": scene.end, "ceiling": ceiling}
 
 
 def _lesser(one: TrackType, other: TrackType) -> TrackType:

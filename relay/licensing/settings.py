@@ -3,10 +3,10 @@
 from math import ceil
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from keys.model import Outputs, TrackType
-from policies.model import FREE, Terms
+from policies.model import FREE, Group, Terms
 from policies.text import HdcpText, Level, hdcp_of, level_of
 from relay.errors import ConfigError
 from relay.units import Duration
@@ -132,6 +132,17 @@ class LicenceConfig(_Section, frozen=True):
     def terms(self) -> dict[TrackType, Terms | None]:
         """The terms of every track type."""
         return {track: self.tracks[track].terms() if track in self.tracks else FREE for track in TrackType}
+
+    def under(self, group: Group | None) -> "LicenceConfig":
+        """The same for a stream in a group, which decides whether licences are stored, how long, and how renewed."""
+        if group is None:
+            return self
+        return structs.replace(
+            self,
+            persistent=group.persistent,
+            duration=Duration(group.duration_ms),
+            renew_every=Duration(group.renew_ms),
+        )
 
 
 def whole_seconds(duration: Duration) -> int:

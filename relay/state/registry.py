@@ -44,17 +44,19 @@ class Registry:
     async def put(self, drafts: Sequence[DocumentDraft], wait: Wait = Wait.LOCAL, timeout_s: float = 0.0) -> Put:
         """Make changes, all in one transaction of the journal, and wait for the other nodes if so asked.
 
-        Goes on to the end even if the caller goes away. Raises :class:`relay.errors.RequestError` for a change that
-        could not be read back, :class:`relay.errors.JournalError` for one that holds but was not promised to last.
+        In force here before anything else has its turn, so what was checked right before still holds. Goes on to the
+        end even if the caller goes away. Raises :class:`relay.errors.RequestError` for a change that could not be read
+        back, :class:`relay.errors.JournalError` for one that holds but was not promised to last.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._put(drafts, wait, timeout_s)))
-
-    async def _put(self, drafts: Sequence[DocumentDraft], wait: Wait, timeout_s: float) -> Put:
         started = time.perf_counter()
         events = self._replica.stamp(drafts)
         self._replica.apply(events)
-        applied_ms = (time.perf_counter() - started) * 1000
+        here = NodeReport(self._replica.name, "applied", (time.perf_counter() - started) * 1000)
+        return await asyncio.shield(asyncio.ensure_future(self._settle(events, here, wait, timeout_s, started)))
+
+    async def _settle(
+        self, events: Sequence[DocumentPut], here: NodeReport, wait: Wait, timeout_s: float, started: float
+    ) -> Put:
         await self._replica.settle(events, ask=wait is not Wait.LOCAL)
-        here = NodeReport(self._replica.name, "applied", applied_ms)
         others = [] if wait is Wait.LOCAL else await self._replica.reports(events[0], wait, timeout_s, started)
         return Put(tuple(events), (here, *others), enough(others, wait))

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 
 from relay.errors import JournalError, KeyPendingError
 from relay.state.events import Event, SaltDrawn
@@ -16,21 +17,22 @@ AHEAD = 16
 MAX_WANTED = 4096
 _RETRY_S = 0.5
 _Slot = tuple[str, int]
+Following = Callable[[int], Iterable[int]]
+"""The periods of a stream that follow one, in order."""
 
 
 class Salts:
     """Gives the salt of a period, drawn with ``entropy`` (``os.urandom``).
 
     On one node it is drawn on first use. Where there are others they must all use the same: it is claimed in the
-    shared log, which takes a moment, and therefore ahead of need for streams whose ``intervals`` (ms) are known.
+    shared log, which takes a moment, and therefore ahead of need for streams of which is known what follows.
     """
 
-    def __init__(
-        self, replica: Replica, entropy: Callable[[int], bytes], intervals: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, replica: Replica, entropy: Callable[[int], bytes]) -> None:
         self._replica = replica
         self._entropy = entropy
-        self._intervals = intervals or {}
+        self._following: Mapping[str, Following] = {}
+        self._looked_ahead: set[_Slot] = set()
         self._unwritten: list[Event] = []
         self._drawing = threading.Lock()
         self._writing = asyncio.Lock()
@@ -40,9 +42,10 @@ class Salts:
         if replica.shared:
             replica.background.append(self._keep_claiming)
 
-    def configure(self, intervals: Mapping[str, int]) -> None:
-        """Replace the streams that rotate with salt, and how often (ms)."""
-        self._intervals = intervals
+    def configure(self, following: Mapping[str, Following]) -> None:
+        """Replace what is known of the periods of streams whose keys have salt."""
+        self._following = following
+        self._looked_ahead = set()
 
     def of(self, stream: str, period: int | None) -> bytes | None:
         """The salt of a period; stable keys have none.
@@ -55,7 +58,8 @@ class Salts:
         with self._drawing:
             found = self._replica.state.salt(stream, period)
             if self._replica.shared:
-                self._want_ahead(stream, period)
+                if found is None or (stream, period) not in self._looked_ahead:
+                    self._want_ahead(stream, period)
                 if found is None:
                     raise KeyPendingError("the salt of this period is being agreed on")
             elif found is None:
@@ -80,8 +84,11 @@ class Salts:
         return SaltDrawn(origin=self._replica.origin, seq=number, stream=stream, period=period, salt=salt)
 
     def _want_ahead(self, stream: str, period: int) -> None:
-        interval = self._intervals.get(stream, 0)
-        periods = (period + ahead * interval for ahead in range(AHEAD if interval else 1))
+        if len(self._looked_ahead) >= MAX_WANTED:
+            self._looked_ahead.clear()
+        self._looked_ahead.add((stream, period))
+        following = self._following.get(stream)
+        periods = [period, *(islice(following(period), AHEAD - 1) if following else ())]
         wanted = [(stream, one) for one in periods if self._replica.state.salt(stream, one) is None]
         new = [slot for slot in wanted if slot not in self._wanted]
         self._wanted |= dict.fromkeys(new[: MAX_WANTED - len(self._wanted)])

@@ -92,8 +92,10 @@ async def open_desk(
     probe: str = "0s",
     name: str = "node-a",
     log: str = "",
+    streams: dict[str, Any] | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is."""
+    streams = streams or {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}}
     config = parse_config(
         {
             "control": {"api_key_file": "-", "probe": probe},
@@ -102,7 +104,7 @@ async def open_desk(
                 "audience": "edge",
                 "issuers": [{"iss": ISSUER, "keys": [{"kid": "k1", "alg": "HS256", "file": "-"}]}],
             },
-            "streams": {"vod": {"origin": "http://127.0.0.1:9/vod/", "hls": "a.m3u8"}},
+            "streams": streams,
             "state": {"directory": str(directory) if directory else "", "node": name, "log": log},
         },
         "test",

@@ -138,7 +138,9 @@ async def test_nothing_settles_on_a_full_disk_and_all_of_it_later(world: World) 
 async def test_all_nodes_use_the_salt_that_one_has_drawn(tmp_path: Path) -> None:
     with valkey_server() as server:
         nodes = [Node(name, tmp_path / f"{name}.sqlite", server.url) for name in ("a", "b")]
-        salts = [Salts(node.replica, os.urandom, {"news": 600_000}) for node in nodes]
+        salts = [Salts(node.replica, os.urandom) for node in nodes]
+        for one in salts:
+            one.configure({"news": lambda period: count(period + 600_000, 600_000)})
 
         def drawn(of: Salts, stream: str, period: int) -> bytes | None:
             with contextlib.suppress(KeyPendingError):
