@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import http_parser
 
+from keys.periods import Clock
 from keys.seal import Sealer
 from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
@@ -137,7 +138,8 @@ class NodeBuilder:
             if fresh[name] is not stream:
                 emergency_ms = fresh[name].plan.spread_ms(stream.plan)
                 spread_s = TELL_OVER_S if emergency_ms is None else emergency_ms / 1000
-                changed[name] = Changed(spread_s, manifests=False)
+                # Live, what is listed stays; of a title without a live edge anything may be another now.
+                changed[name] = Changed(spread_s, manifests=Clock.MEDIA in stream.timeline.clocks)
         policies.streams = fresh
         return changed
 
