@@ -19,7 +19,7 @@ ATTACH = """async ({ base }) => {
     { initDataTypes: ['keyids'], videoCapabilities: [{ contentType: 'video/mp4; codecs="avc1.42E01E"' }] }]);
   const mediaKeys = await access.createMediaKeys();
   const told = (window.told = { order: [], handed: [], dropped: [], sessions: [], end: null, refused: null,
-    policies: [], errors: [], filters: new Set() });
+    policies: [], capped: [], errors: [], filters: new Set() });
   const create = mediaKeys.createSession.bind(mediaKeys);
   mediaKeys.createSession = (...rest) => {
     const session = create(...rest);
@@ -35,6 +35,7 @@ ATTACH = """async ({ base }) => {
     video, base, kind: 'shaka',
     player: {
       unload: async () => told.order.push('unload'),
+      configure: (...settings) => told.capped.push(settings),
       getNetworkingEngine: () => ({
         registerResponseFilter: (filter) => told.filters.add(filter),
         unregisterResponseFilter: (filter) => told.filters.delete(filter),
@@ -263,6 +264,43 @@ def test_a_changed_policy_is_told_to_the_page(page: Page, relay: ScriptedRelay) 
     attach(page, relay)
     wait(page, "window.told.policies.length === 1")
     assert told(page, "policies") == [policy]
+    for ceiling in ("sd", "uhd"):
+        relay.events.put(("policy", {**policy, "ceiling": ceiling}))
+    wait(page, "window.told.policies.length === 3")
+    # No limit is Infinity, for which JSON has no word.
+    pixels = page.evaluate("told.capped.map(([name, most]) => [name, String(most)])")
+    assert pixels == [["restrictions.maxPixels", str(most)] for most in (1920 * 1088, 768 * 576, "Infinity")]
+
+
+ATTACH_DASH = """async ({ base }) => {
+  const sdk = await import('/segmentgate.js');
+  window.told = { policies: 0, refreshed: 0 };
+  const refreshManifest = () => told.refreshed++;
+  const player = { addResponseInterceptor() {}, removeResponseInterceptor() {}, refreshManifest };
+  const video = document.querySelector('video');
+  sdk.attach({ video, player, base, kind: 'dash', onpolicy: () => told.policies++ });
+}"""
+
+
+def test_a_manifest_is_loaded_again_only_where_it_is_another(page: Page, relay: ScriptedRelay) -> None:
+    for reload in (False, True, False):
+        relay.events.put(("policy", {"ceiling": "uhd", "reload": reload}))
+    page.evaluate(ATTACH_DASH, {"base": relay.url + BASE})
+    wait(page, "window.told.policies === 3")
+    assert told(page, "refreshed") == 1
+
+
+LEVELS = """async (levels) => {
+  const { CAP } = await import('/sdk-players.js');
+  const player = { levels: levels.map(([width, height]) => ({ width, height })) };
+  return [0, 768 * 576, 1920 * 1088, Infinity].map((pixels) => (CAP.hls(player, pixels), player.autoLevelCapping));
+}"""
+
+
+def test_hls_js_is_capped_at_the_best_level_that_fits(page: Page) -> None:
+    ladder = [[640, 360], [768, 576], [1280, 720], [3840, 2160]]
+    assert page.evaluate(LEVELS, ladder) == [-1, 1, 2, -1]
+    assert page.evaluate(LEVELS, ladder[2:]) == [-1, -1, 0, -1]
 
 
 CHANNEL_KEY = bytes(range(32))
