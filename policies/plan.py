@@ -70,10 +70,11 @@ class Plan:
 
     def knows(self, clock: Clock) -> bool:
         """Whether it is known what holds when on a clock: where there are scenes, they must have been placed on it."""
-        return not self._in_scenes or self._by_clock[clock].has_scenes
+        return not self.has_scenes or self._by_clock[clock].has_scenes
 
     @cached_property
-    def _in_scenes(self) -> bool:
+    def has_scenes(self) -> bool:
+        """Whether any scenes stand."""
         standing = self.latest(ScenesChange)
         return standing is not None and bool(standing.scenes)
 
@@ -137,7 +138,7 @@ class Plan:
             if terms is None:
                 return None
             found = terms if found is None else found.stricter(terms)
-        if found is None and period is not None and self._in_scenes:
+        if found is None and period is not None and self.has_scenes:
             # No period of this stream: nobody can say in which scene it would lie.
             return None
         return self.own_terms.get(track, FREE) if found is None else found
@@ -168,10 +169,17 @@ class Plan:
             if not placed.known:
                 continue
             for stretch in self.stretches(clock, since.get(clock, 0)):
-                track = _best_of(stretch.terms, meets)
+                track = best_of(stretch.terms, meets)
                 if track.rank and (best is None or track.rank < best.rank):
                     best = track
-        return _best_of(self.own_terms, meets) if best is None else best
+        return best_of(self.own_terms, meets) if best is None else best
+
+    def spread_ms(self, before: "Plan") -> int | None:
+        """Over how long sessions are to be told of emergency rotations since the plan ``before``; None without any."""
+        known = {change.id for change in before.changes}
+        since = [c.spread_ms for c in self.changes if isinstance(c, Rekeying) and c.id not in known]
+        # Whoever is told of two at once needs the sooner one no later for the other.
+        return min(since, default=None)
 
     def needless(self, before: Mapping[Clock, int]) -> list[Change]:
         """Changes of which nothing is left from ``before`` on, for later ones of their kind overrule them."""
@@ -293,7 +301,9 @@ def _start(stretch: Stretch) -> int:
     return stretch.start
 
 
-def _best_of(terms: TermsByTrack, meets: Meets) -> TrackType:
+def best_of(terms: TermsByTrack, meets: Meets) -> TrackType:
+    """The best track that a device which ``meets`` terms may have."""
+
     def fits(track: TrackType) -> bool:
         wanted = terms.get(track, FREE)
         return wanted is not None and meets(wanted)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import http_parser
 
+from keys.periods import Clock
 from keys.seal import Sealer
 from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
@@ -39,7 +40,7 @@ from relay.licensing.repeats import Repeats
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
 from relay.model import Cut
-from relay.node import Node, Policies
+from relay.node import TELL_OVER_S, Changed, Node, Policies
 from relay.origin.client import Origin
 from relay.plans import changes_by_stream, streams_in
 from relay.purchases.ledger import Ledger
@@ -150,11 +151,17 @@ class NodeBuilder:
         self._secrets = secrets
         return policies
 
-    def replan(self, policies: Policies) -> list[str]:
-        """Build those streams anew whose policy has changed since; the names of these."""
+    def replan(self, policies: Policies) -> dict[str, Changed]:
+        """Build those streams anew whose policy has changed since; these, by name."""
         assert self._secrets is not None
         fresh = self._streams(policies.config, self._secrets, policies)
-        changed = [name for name, stream in policies.streams.items() if fresh[name] is not stream]
+        changed = {}
+        for name, stream in policies.streams.items():
+            if fresh[name] is not stream:
+                emergency_ms = fresh[name].plan.spread_ms(stream.plan)
+                spread_s = TELL_OVER_S if emergency_ms is None else emergency_ms / 1000
+                # Live, what is listed stays; of a title without a live edge anything may be another now.
+                changed[name] = Changed(spread_s, manifests=Clock.MEDIA in stream.timeline.clocks)
         policies.streams = fresh
         return changed
 
@@ -243,7 +250,7 @@ async def running_node(
             return Cut()
 
         replica.on_applied.append(release)
-        changed: Broadcast[Collection[str]] = Broadcast()
+        changed: Broadcast[Mapping[str, Changed]] = Broadcast()
 
         def replan(events: Sequence[Event], _: str) -> Cut:
             if streams_in(events):
@@ -269,7 +276,9 @@ async def running_node(
             check_reload(policies.config, config)
             check_ring(secrets.ring, new.ring)
             fresh = await builder.policies(config, new, policies)
-            anew = [name for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream]
+            anew = {
+                name: Changed() for name, stream in policies.streams.items() if fresh.streams.get(name) is not stream
+            }
             licences = policies.licences
             policies.replace(fresh)
             # Which streams ask for an entitlement may have changed.

@@ -5,7 +5,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
-from keys.model import Scheme, TrackType
+from keys.model import Scheme, Security, TrackType
+from policies.model import Terms
 from relay.bounds import Bounds
 from relay.errors import UrlError
 
@@ -37,21 +38,30 @@ IN_CLEAR = frozenset({System.CLEARKEY, System.IDENTITY})
 class ManifestClass:
     """Viewers of one class get the same manifest bytes. Its text form is a path element of the session.
 
-    ``ceiling`` is the best track type its manifests list.
+    ``ceiling`` is the best track type its manifests list, ``security`` how well devices that keep terms guard keys, as
+    far as they told.
     """
 
     scheme: Scheme = Scheme.CENC
     signalling: Signalling = Signalling.STABLE
     systems: tuple[System, ...] = ()
     ceiling: TrackType = TrackType.UHD
+    security: Security = Security.HARDWARE
 
     @property
     def in_clear(self) -> bool:
         """Whether its players keep no terms."""
         return IN_CLEAR.issuperset(self.systems)
 
+    def meets(self, terms: Terms) -> bool:
+        """Whether its devices, as far as they told, meet terms."""
+        if self.in_clear:
+            return terms.in_clear
+        return self.security is Security.HARDWARE or terms.security is Security.SOFTWARE
+
     def __str__(self) -> str:
-        return ".".join([self.scheme, self.signalling, self.ceiling, *self.systems])
+        level = [self.security] if self.security is Security.SOFTWARE else []
+        return ".".join([self.scheme, self.signalling, self.ceiling, *level, *self.systems])
 
     @classmethod
     @lru_cache(maxsize=1024)
@@ -59,10 +69,17 @@ class ManifestClass:
         """Read the text form. Raises :class:`UrlError` for any other spelling than the one written."""
         try:
             scheme, signalling, ceiling, *systems = text.split(".")
-            found = cls(Scheme(scheme), Signalling(signalling), tuple(map(System, systems)), TrackType(ceiling))
+            security = Security.SOFTWARE if systems[:1] == [Security.SOFTWARE] else Security.HARDWARE
+            if security is Security.SOFTWARE:
+                del systems[0]
+            found = cls(
+                Scheme(scheme), Signalling(signalling), tuple(map(System, systems)), TrackType(ceiling), security
+            )
         except ValueError:
             raise UrlError("no such manifest class") from None
-        if list(found.systems) != sorted(set(found.systems)):
+        # Each class has one spelling: players in clear keep no terms, however well their devices could.
+        level_needless = found.in_clear and found.security is Security.SOFTWARE
+        if level_needless or list(found.systems) != sorted(set(found.systems)):
             raise UrlError("no such manifest class")
         return found
 

@@ -1,6 +1,6 @@
 """A node: everything one relay process works with, wired once by :mod:`relay.app`."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 
 from aiohttp import web
@@ -30,6 +30,17 @@ from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
 
+TELL_OVER_S = 5.0
+"""Over this players are told of a change: some of them load their manifest again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A change of one stream: its players are told over ``spread_s``; ``manifests`` if all of its may be others now."""
+
+    spread_s: float = TELL_OVER_S
+    manifests: bool = True
+
 
 @dataclass(slots=True)
 class Policies:
@@ -54,7 +65,7 @@ class Node:
     """The parts of a running relay. ``clock`` gives seconds since the epoch.
 
     ``reload`` takes over a changed configuration, or raises :class:`relay.errors.ConfigError` and changes nothing.
-    ``changed`` tells of the streams whose configuration it has replaced.
+    ``changed`` tells of the streams whose configuration it has replaced, or whose policy is another, by name.
     """
 
     policies: Policies
@@ -73,7 +84,7 @@ class Node:
     repeats: Repeats
     records: SessionRecords
     till: Till
-    changed: Broadcast[Collection[str]]
+    changed: Broadcast[Mapping[str, Changed]]
     clock: Callable[[], float]
 
     @property

@@ -11,8 +11,8 @@ from keys.model import KeySignal, KeySlot, Scheme, Security, TrackType
 from keys.periods import Clock, RotationPolicy, Schedule
 from keys.ring import KeyRing
 from keys.seal import Sealer
-from policies.model import Change, Scene, Terms
-from policies.plan import ClockUnknownError, Meets, Plan
+from policies.model import Change, Terms
+from policies.plan import ClockUnknownError, Plan, Stretch
 from relay.ahead import Ahead
 from relay.config import StreamConfig
 from relay.errors import ManifestError, UnknownStreamError, UrlError
@@ -74,6 +74,7 @@ class Stream:
         self.context = lru_cache(maxsize=_CLASSES)(self._build_context)
         self._parsed = lru_cache(maxsize=_PARSED_URLS)(self._parse)
         self._terms = lru_cache(maxsize=_PERIODS)(self.plan.terms_of)
+        self._best = lru_cache(maxsize=_CLASSES)(self._best_since)
         self._epoch = lru_cache(maxsize=_PERIODS)(self.plan.epoch_of)
 
     def entry(self, name: str) -> Source:
@@ -139,43 +140,50 @@ class Stream:
         """What a device must do to get the key of a slot; None: nobody gets it."""
         return self._terms(slot.track, slot.period)
 
-    def best_track(self, meets: Meets, now: float) -> TrackType:
-        """The best video that devices which meet terms may have in all scenes that are not over; see there."""
-        edges = self.timeline.edges(now)
-        # Of a finished title nothing is over.
-        edges.pop(Clock.MEDIA, None)
-        return self.plan.best_track(meets, edges)
+    def best_track(self, cls: ManifestClass, now: float) -> TrackType:
+        """The best video that a class may have in all scenes that are listed or to come; see :class:`Plan`."""
+        # In whole seconds, so that many ask about the same.
+        return self._best(cls, tuple((clock, tail // 1000) for clock, tail in self.timeline.tails(now).items()))
+
+    def withholds(self, cls: ManifestClass, slot: SlotRef) -> bool:
+        """Whether a class may not have a slot's pictures, and has lesser ones to change to."""
+        if not self.plan.changes or self._may_have(cls, slot.track, slot.period):
+            return False
+        lesser = (track for track in self.timeline.tracks if 0 < track.rank < slot.track.rank)
+        return any(self._may_have(cls, track, slot.period) for track in lesser)
 
     def class_for(self, cls: ManifestClass, ceiling: TrackType, now: float, security: Security) -> ManifestClass:
         """A class within a ceiling and within what the stream's scenes let a device of a security level play."""
         if cls.scheme is Scheme.AES128:
             # Nothing but the scheme matters there; one spelling keeps one cache entry.
             cls = replace(cls, signalling=Signalling.PERIOD, systems=())
+        if not cls.in_clear:
+            cls = replace(cls, security=security)
+        return replace(cls, ceiling=min(ceiling, self.best_track(cls, now), key=lambda track: track.rank))
 
-        def meets(terms: Terms) -> bool:
-            if cls.in_clear:
-                return terms.in_clear
-            return security is Security.HARDWARE or terms.security is Security.SOFTWARE
-
-        return replace(cls, ceiling=min(ceiling, self.best_track(meets, now), key=lambda track: track.rank))
-
-    def scene_at_edge(self, now: float) -> Scene | None:
-        """The scene at the live edge; None between scenes and where no edge is known."""
+    def scenes_at_edge(self, now: float) -> tuple[Stretch | None, Stretch | None]:
+        """What holds at the live edge, and the scene that comes next. A finished title has no edge."""
         edges = self.timeline.edges(now)
-        if not edges:
-            return None
-        clock = max(edges, key=edges.__getitem__)
-        return self.plan.stretch_at(clock, edges[clock]).scene
+        clock = next((clock for clock in (Clock.WALL, Clock.SEQUENCE) if clock in edges), None)
+        if clock is None:
+            return None, None
+        current, *coming = self.plan.stretches(clock, edges[clock])
+        following = (stretch for stretch in coming if stretch.scene and stretch.scene != current.scene)
+        return current, next(following, None)
 
     def scene_label(self, now: float) -> str:
         """The name of the scene at the live edge; empty where there is none."""
-        scene = self.scene_at_edge(now)
-        return scene.label if scene else ""
+        current, _ = self.scenes_at_edge(now)
+        return current.scene.label if current and current.scene else ""
 
     def in_clear(self, slot: KeySlot) -> bool:
         """Whether the key of a slot may go to a player that keeps no terms."""
         terms = self._terms(slot.track, slot.period)
         return self.config.in_clear and terms is not None and terms.in_clear
+
+    def epoch_of(self, period: int | None) -> int:
+        """How many times all keys had been replaced before a period."""
+        return self._epoch(period)
 
     def slot(self, ref: SlotRef, scheme: Scheme) -> KeySlot:
         """The key slot that a URL names."""
@@ -222,6 +230,13 @@ class Stream:
     def read_url(self, cls: ManifestClass, path: str, query: str) -> Resource:
         """What a URL of this stream names. Raises :class:`UrlError` unless it was minted for this class."""
         return self._parsed(cls, path, own_query(query))
+
+    def _best_since(self, cls: ManifestClass, tails_s: tuple[tuple[Clock, int], ...]) -> TrackType:
+        return self.plan.best_track(cls.meets, {clock: tail * 1000 for clock, tail in tails_s})
+
+    def _may_have(self, cls: ManifestClass, track: TrackType, period: int | None) -> bool:
+        terms = self._terms(track, period)
+        return terms is not None and cls.meets(terms)
 
     def _salt(self, period: int | None) -> bytes | None:
         return self._salts.of(self.name, period) if self.config.rotation.salt else None

@@ -56,8 +56,11 @@ def _slot(
     for span in ref.spans:
         if value < span.first or (span.last is not None and value > span.last):
             continue
-        # An open span with a clock ends where its period does; its first value may straddle the start.
-        if span.last is None and computed is not None and computed != span.period and value != span.first:
+        # Where the clock counts, the span was written ahead of its segments: a change since may have begun another
+        # period within it, or all keys anew. Its first value may straddle the period's start.
+        if computed is not None and (
+            (computed != span.period and value != span.first) or span.generation != generation_at(span.period)
+        ):
             break
         return SlotRef(ref.track, span.generation, span.period)
     raise UrlError("the manifest lists no such segment in this crypto period")

@@ -60,6 +60,10 @@ class StreamTimeline:
         """The live edge on each clock, in ms of stream time; of what has ended, its end."""
         return {clock: seen.edge(now) for clock, seen in self._seen.items()}
 
+    def tails(self, now: float) -> dict[Clock, int]:
+        """On each clock, where what can still be watched begins, in ms of stream time."""
+        return {clock: seen.tail(now) for clock, seen in self._seen.items()}
+
     def released_until(self, now: float) -> dict[Clock, int]:
         """On each clock, the latest start of a segment whose key may be handed out now."""
         return {clock: seen.release_until(now) for clock, seen in self._seen.items()}
@@ -123,12 +127,8 @@ class StreamTimeline:
         ]
 
     def coming(self, now: float) -> list[CryptoPeriod]:
-        """The periods that are released but have no segment yet: those for which it is not too late."""
-        return [
-            period
-            for seen in self._seen.values()
-            if first_segment_at((period := seen.newest(now)).start) > seen.edge(now)
-        ]
+        """The periods that are released and whose first segment may not be listed yet: it is not too late for them."""
+        return [period for seen in self._seen.values() for period in seen.coming(now)]
 
     def stream_now(self, now: float) -> int:
         """The live edge in ms of stream time; 0 before anything was seen."""
@@ -157,10 +157,21 @@ class _Seen:
         return self._schedule.period_of(self.release_until(now))
 
     def periods(self, now: float) -> Iterator[CryptoPeriod]:
-        first = self.observed.first
-        if self.observed.clock is not Clock.MEDIA:
-            first = max(first, self.edge(now) - self._keep_ms)
-        return islice(self._schedule.between(first, self.release_until(now)), MAX_PERIODS)
+        return islice(self._schedule.between(self.tail(now), self.release_until(now)), MAX_PERIODS)
+
+    def tail(self, now: float) -> int:
+        if self.observed.clock is Clock.MEDIA:
+            return self.observed.first
+        return max(self.observed.first, self.edge(now) - self._keep_ms)
+
+    def coming(self, now: float) -> Iterator[CryptoPeriod]:
+        if self.observed.final:
+            return
+        # The segment over a period's start may be of the one before, and the next is listed when it is complete.
+        listed = self.edge(now) - 2 * self.observed.segment_ms
+        for period in islice(self._schedule.between(max(0, listed), self.release_until(now)), MAX_PERIODS):
+            if first_segment_at(period.start) > listed:
+                yield period
 
     def next_release(self, now: float) -> float | None:
         if self.observed.final:

@@ -12,7 +12,7 @@ from relay.model import ManifestClass
 from relay.streams import Stream
 from relay.timeline import Heads
 
-_VERSION = "1"
+_VERSION = "2"
 MAX_TEXT = 200
 _HEAD = re.compile(r"([a-z]{1,16})-([0-9]{1,15})")
 
@@ -21,17 +21,19 @@ _HEAD = re.compile(r"([a-z]{1,16})-([0-9]{1,15})")
 class Told:
     """Every key released up to ``heads`` of some track types under one scheme.
 
+    ``epoch`` is how many emergency rotations had replaced the newest of them.
     Its text form is the event id of a session's channel. A player hands it back where it left off
     (``Last-Event-ID``, HTML §9.2), to any node.
     """
 
     scheme: Scheme
     tracks: tuple[TrackType, ...]
+    epoch: int
     heads: Heads
 
     def __str__(self) -> str:
         heads = [f"{clock}-{start}" for clock, start in self.heads]
-        return "~".join([_VERSION, self.scheme, ".".join(self.tracks), *heads])
+        return "~".join([_VERSION, self.scheme, ".".join(self.tracks), str(self.epoch), *heads])
 
     @classmethod
     def parse(cls, text: str) -> "Told | None":
@@ -40,11 +42,12 @@ class Told:
         if len(text) > MAX_TEXT or version != _VERSION:
             return None
         try:
-            scheme, tracks, *heads = rest.split("~")
+            scheme, tracks, epoch, *heads = rest.split("~")
             parted = [match.groups() for match in map(_HEAD.fullmatch, heads) if match]
             told = cls(
                 Scheme(scheme),
                 tuple(map(TrackType, tracks.split("."))),
+                int(epoch),
                 tuple((Clock(clock), int(start)) for clock, start in parted),
             )
         except ValueError:
@@ -60,15 +63,22 @@ class Told:
 def told_by(stream: Stream, gate: Gate, visitor: Visitor, cls: ManifestClass, now: float) -> Told | None:
     """What a player knows that has just been told everything; None while the stream's timeline is unknown."""
     heads = stream.timeline.heads(now)
-    return _shared(cls.scheme, tuple(tracks_of(stream, gate, visitor, cls)), heads) if heads else None
+    if not heads:
+        return None
+    epoch = max(stream.epoch_of(start) for _, start in heads)
+    return _shared(cls.scheme, tuple(tracks_of(stream, gate, visitor, cls)), epoch, heads)
 
 
 def lacking(stream: Stream, told: Told | None, current: Told, now: float) -> tuple[KeySlot, ...]:
     """The key slots that a player lacks to what is ``current``, the stable ones first."""
     knows = told is not None and told.scheme is current.scheme and set(told.tracks) >= set(current.tracks)
     heads = told.heads if told and knows else ()
-    released = sorted({period.start for period in stream.timeline.after(heads, now)})
-    starts = released if knows else [None, *released]
+    released = {period.start for period in stream.timeline.after(heads, now)}
+    if told and knows and told.epoch < current.epoch:
+        # What it was told of periods since the emergency are keys that nothing is encrypted under.
+        replaced = (period.start for period in stream.timeline.periods(now))
+        released |= {start for start in replaced if stream.epoch_of(start) > told.epoch}
+    starts = sorted(released) if knows else [None, *sorted(released)]
     return slots_of(stream, current.tracks, current.scheme, starts)
 
 

@@ -10,6 +10,7 @@ from keys.model import Scheme, TrackType
 from keys.periods import GUARD_MS, Clock
 from keys.ring import KeyRing
 from keys.seal import Sealer
+from policies.model import Change
 from relay.config import StreamConfig, parse_config
 from relay.errors import ContentKeyUnknownError, KeyPendingError, UnknownStreamError, UrlError
 from relay.gate.gate import Gate, GatePolicy, Visitor
@@ -38,14 +39,15 @@ SESSION = Session("s", "a", "i", 10_000)
 CENC = ManifestClass(Scheme.CENC)
 
 
-def stream_of(**settings: Any) -> Stream:
+def stream_of(*changes: Change, **settings: Any) -> Stream:
     news = GOOD["streams"]["news"] | {"rotation": {"interval": "1m", "pre_delivery": "10s"}} | settings
     raw = {**GOOD, "streams": {"news": news}, "state": {"directory": "state"}}
     config: StreamConfig = parse_config(raw, "relay.toml").streams["news"]
     ring = KeyRing([RootKey(1, b"r" * 32), RootKey(2, b"s" * 32, active_from=EDGE)])
     replica = Replica(State(), Journal(MEMORY), lambda: NOW, "test", new_incarnation())
     salts = Salts(replica, lambda size: b"s" * size)
-    return Stream("news", config, ring, salts, ring.service_keys("url"), Sealer(ring.service_keys("query")))
+    mac_keys, sealer = ring.service_keys("url"), Sealer(ring.service_keys("query"))
+    return Stream("news", config, ring, salts, mac_keys, sealer, changes)
 
 
 @pytest.fixture

@@ -115,6 +115,25 @@ def test_an_open_span_with_a_clock_ends_with_its_period() -> None:
             resolve_template(split, value, schedule_of, generation_at)
 
 
+def test_a_span_written_ahead_ends_where_a_period_began_since() -> None:
+    """A scene's edge at 16 s, where the manifest had shown one period from 10 s to 20 s."""
+    split = replace(COUNTED, spans=(Span(6, 10, 1, 10_000),))
+    changed = Schedule(SCHEDULE.policy, (16_000,))
+    read = [resolve_template(split, value, lambda _: changed, generation_at) for value in (6, 7, 8)]
+    assert [ref.slot.period for ref in read if isinstance(ref, SegmentRef)] == [10_000] * 3
+    for value in (9, 10):
+        with pytest.raises(UrlError):
+            resolve_template(split, value, lambda _: changed, generation_at)
+
+
+def test_a_span_written_ahead_is_worth_nothing_once_its_keys_were_replaced() -> None:
+    split = replace(COUNTED, spans=(Span(6, None, 1, 10_000),))
+    for value in (6, 8):
+        assert segment(split, value).slot.generation == 1
+        with pytest.raises(UrlError):
+            resolve_template(split, value, schedule_of, lambda _: 2)
+
+
 def test_the_first_of_an_open_span_may_straddle_the_start() -> None:
     # Audio is cut a little earlier than the boundary; the manifest listed it in the later Period.
     split = replace(COUNTED, spans=(Span(5, None, 1, 10_000),))

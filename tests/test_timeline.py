@@ -64,6 +64,25 @@ def test_after_a_release_the_one_after_is_due() -> None:
     assert found.next_release(due) == due + INTERVAL / 1000
 
 
+def test_keys_are_sent_ahead_until_a_segment_under_them_must_be_listed() -> None:
+    found = seen(START + INTERVAL - 20_000, segment_ms=6000)
+    first = 20 - GUARD_MS / 1000
+
+    def coming(after: float) -> list[int]:
+        return [period.start - START for period in found.coming(NOW + after)]
+
+    release = first - LEAD / 1000
+    assert [coming(release - 0.01), coming(release)] == [[], [INTERVAL]]
+    # A segment that began right before the period may end 6 s after its start, and the next one 6 s later.
+    assert [coming(first + 11.99), coming(first + 12)] == [[INTERVAL], []]
+
+
+def test_of_what_has_ended_nothing_is_sent_ahead() -> None:
+    found = seen(START)
+    found.observe(observed(START + INTERVAL, final=True, segment_ms=6000), NOW)
+    assert found.coming(NOW) == []
+
+
 def test_a_clock_of_ours_that_is_wrong_changes_nothing() -> None:
     for shift in (-3600.0, 3600.0, 1e9):
         found = timeline()

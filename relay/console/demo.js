@@ -142,6 +142,13 @@ function revoked({ reason }) {
   }, 300);
 }
 
+function tellPolicy({ scene, next, ceiling, rotation_ms: rotationMs }) {
+  const keys = rotationMs ? `a new key every ${rotationMs / 1000} s` : 'no rotation';
+  const found = scene ? `Scene “${scene.label}”, this viewer: up to ${scene.ceiling}` : 'No scene';
+  const coming = next ? `; then “${next.label}”: up to ${next.ceiling}` : '';
+  log(`${found}${coming}. Throughout: ${ceiling}, ${keys}`);
+}
+
 async function main() {
   const { player, format } = choice();
   Object.assign(demo, { player, format });
@@ -176,7 +183,7 @@ async function main() {
     base: opened.base,
     onkeys: (held) => periods.take(held),
     onrevoked: revoked,
-    onpolicy: (policy) => log(`The configuration has changed: keys now change every ${policy.rotation_ms / 1000} s`),
+    onpolicy: tellPolicy,
     onrefused: (error) => log(`The channel is closed: ${error.reason}`, 'bad'),
     onchannel: (state) => ($('channel').textContent = state),
     onerror: (error) => log(error.message, 'bad'),

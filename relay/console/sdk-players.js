@@ -32,6 +32,23 @@ export const WATCH_HEADERS = {
 /** Loading the manifest anew, where a player offers that. The others do it by themselves while a stream is live. */
 export const REFRESH = { dash: (player) => player.refreshManifest(() => {}) };
 
+/**
+ * Keeping a player at pictures of so many pixels; where it has none as small, and where there is to be no video at all, it
+ * goes on as it is. dash.js has no such bound that outlasts its next manifest where renditions have keys of their own.
+ */
+export const CAP = {
+  shaka: (player, pixels) => player.configure?.('restrictions.maxPixels', pixels || Infinity),
+  hls: (player, pixels) => {
+    const cap = () => {
+      // Levels are in order of their bit rate; -1 is none.
+      const fits = player.levels.findLastIndex((level) => level.width * level.height <= pixels);
+      player.autoLevelCapping = fits === player.levels.length - 1 ? -1 : fits;
+    };
+    if (player.levels?.length) cap();
+    else player.once('hlsManifestParsed', cap);
+  },
+};
+
 /** How each player lets go of the video. */
 export const UNLOAD = {
   shaka: (player) => player.unload(),

@@ -20,7 +20,7 @@
  * @module segmentgate
  */
 
-import { REFRESH, UNLOAD, WATCH_HEADERS, isFinal, utf8 } from './sdk-players.js';
+import { CAP, REFRESH, UNLOAD, WATCH_HEADERS, isFinal, utf8 } from './sdk-players.js';
 
 export { dashConfig, hlsConfig, shakaConfig } from './sdk-players.js';
 
@@ -38,6 +38,9 @@ const MEDIA_KEYS_POLL_MS = 25;
 /** A channel this long without even a heartbeat is dead: three of them are missing. */
 const SILENCE_MS = 50_000;
 const NEXT_KEYS_LABEL = 'segmentgate/1 next keys';
+
+/** By track type, as the relay counts them. */
+const MOST_PIXELS = { audio: 0, sd: 768 * 576, hd: 1920 * 1088 };
 
 /** The relay's URLs of a session: /p/{pass}/{stream}/{class}/… */
 const SESSION_PATH = /^\/p\/([^/]+\/[^/]+\/[^/]+)\//;
@@ -88,6 +91,23 @@ export async function openSession(entryUrl, { onlimit } = {}) {
 }
 
 /**
+ * A scene as this session has it. `ceiling` is the best track type it gets there; times are ms of stream time, which
+ * for a live stream with dates is the time since the epoch of the moment shown.
+ *
+ * @typedef {{label: string, starts_at: number, ends_at: number|null, ceiling: string}} Scene
+ */
+
+/**
+ * What holds for a session at the live edge, at `stream_now`. `ceiling` is the best track type that it may have in all
+ * scenes in the window and to come. The SDK keeps Shaka Player and hls.js at that, before a scene would stall them; with
+ * dash.js, which bears no such change, a page opens the session anew once the ceiling falls below what it plays. `reload`
+ * says that the manifests are others than before; the SDK has dash.js load them again.
+ *
+ * @typedef {{stream: string, ceiling: string, reload: boolean, rotation_ms: number, pre_delivery_ms: number,
+ *   limit: object|null, stream_now: number, scene: Scene|null, next: Scene|null}} Policy
+ */
+
+/**
  * Watch over one playback: listen on the session's event channel, feed the CDM, obey a revocation.
  *
  * @param {object} options
@@ -99,8 +119,9 @@ export async function openSession(entryUrl, { onlimit } = {}) {
  *   keys are in the CDM, and others have left it
  * @param {(end: {reason: string}) => void} [options.onrevoked] playback has been ended
  * @param {(error: RefusedError) => void} [options.onrefused] the session is over for another reason
- * @param {(policy: {stream: string, ceiling: string, rotation_ms: number, pre_delivery_ms: number,
- *   limit: object|null}) => void} [options.onpolicy] the stream's configuration has changed
+ * @param {(policy: Policy) => void} [options.onpolicy] the stream's configuration or policy has changed or, where
+ *   there are scenes, another one is near. A page may show what holds now and what comes next; it need not act, for
+ *   the SDK and the player do
  * @param {(state: 'open'|'lost'|'closed') => void} [options.onchannel]
  * @param {(error: Error) => void} [options.onerror] something failed that will be tried again
  * @returns {Guard}
@@ -191,8 +212,10 @@ export class Guard {
     if (id) this.#lastEventId = id;
     if (event === 'keys') this.#take(JSON.parse(data));
     if (event === 'policy') {
-      this.#options.onpolicy?.(JSON.parse(data));
-      REFRESH[this.#options.kind]?.(this.#options.player);
+      const policy = JSON.parse(data);
+      this.#options.onpolicy?.(policy);
+      CAP[this.#options.kind]?.(this.#options.player, MOST_PIXELS[policy.ceiling] ?? Infinity);
+      if (policy.reload) REFRESH[this.#options.kind]?.(this.#options.player);
     }
     if (event === 'revoked') this.#end(JSON.parse(data).reason);
     if (event === 'ended') this.#failed(new RefusedError(JSON.parse(data).reason));
@@ -225,7 +248,8 @@ export class Guard {
     this.#unsealing = text;
     try {
       const sealed = fromBase64url(text);
-      if (sealed[0] !== 1 || new DataView(sealed.buffer).getBigUint64(1) <= this.#newest) return;
+      // The newest period may come again: an emergency rotation replaces its key.
+      if (sealed[0] !== 1 || new DataView(sealed.buffer).getBigUint64(1) < this.#newest) return;
       const stream = decodeURIComponent(new URL(this.#options.base).pathname.split('/').at(-3));
       const additionalData = fields(utf8(NEXT_KEYS_LABEL), utf8(stream), sealed.subarray(1, 9));
       const how = { name: 'AES-GCM', iv: sealed.subarray(9, 21), additionalData };

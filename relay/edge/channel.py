@@ -60,7 +60,8 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     """The session's channel. Events:
 
     * ``keys`` at once and at every release, with an id from which a player that comes back goes on;
-    * ``policy`` when a new configuration changed its stream;
+    * ``policy`` when a new configuration or policy changed its stream; where there are scenes, also at once and with
+      the keys of each period;
     * ``revoked`` or ``ended``, with the reason, as the last one.
     """
     visit = visit_of(request)

@@ -1,5 +1,6 @@
 """The entry: the platform's token in, a session's own URL out."""
 
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -9,7 +10,7 @@ from keys.model import Scheme, Security, TrackType
 from relay.codes import CODES
 from relay.edge.admission import admit
 from relay.edge.facts import facts_of
-from relay.errors import RequestError
+from relay.errors import OriginError, RequestError
 from relay.gate.limits import Occupied
 from relay.links import session_link
 from relay.model import ManifestClass, Signalling, System
@@ -38,6 +39,10 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return denied(request, admission)
     visitor = admission.visitor
     stream.entry(index)
+    if stream.plan.changes:
+        # Which scenes are over tells the timeline alone.
+        with suppress(OriginError):
+            await node.manifests.ensure_timeline(stream)
     cls = wanted_class(request, stream, visitor.ceiling, node.clock())
     stream.check_class(cls)
     terminate = request.query.get("terminate", "") or request.headers.get(TERMINATE_HEADER, "")

@@ -6,21 +6,20 @@ or event text is its own.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TypeVar
 from zlib import crc32
 
-import msgspec
 import structlog
 
 from relay.edge.key_bodies import jitter, keys_body, keys_json, with_channel_key
 from relay.edge.open_channel import Channel
+from relay.edge.policy_body import policy_body
 from relay.edge.wheel import TICK_S, Wheel
 from relay.errors import KeyPendingError, RelayError
-from relay.gate.gate import Visitor
 from relay.model import Session
-from relay.node import Node
+from relay.node import Changed, Node
 from relay.streams import Stream
 from relay.told import Told, lacking, told_by
 from relay.verdict import Deny, Reason
@@ -34,8 +33,6 @@ RETRY_MS = (1000, 3000)
 """When a player may come back whose channel broke, spread so that a node's players do not come all at once."""
 LOOK_AGAIN_S = 1.0
 """Between two looks at a stream whose live edge is not known."""
-POLICY_SPREAD_S = 5.0
-"""Over this a changed configuration is told: a player that hears of it loads its manifest again."""
 
 _RENDERED = 64
 T = TypeVar("T")
@@ -86,17 +83,21 @@ class Hub:
         _count_down(self._of_session, (session.issuer, session.sid))
         self._node.open_responses.discard(channel.entry)
 
-    def changed(self, streams: Collection[str]) -> None:
-        """The configuration of these streams was replaced: tell their channels, over some seconds."""
+    def changed(self, streams: Mapping[str, Changed]) -> None:
+        """These streams are others now: tell their channels, each over its time, with the keys that came with it."""
         self._rendered.clear()
         now = asyncio.get_running_loop().time()
         for channel in self._channels:
-            if channel.visitor.stream in streams:
-                channel.policy_changed = True
-                # Its next key may come sooner now.
-                channel.push_at = 0.0
-                at = now + POLICY_SPREAD_S * _share_of(channel.visitor.session)
-                channel.due = self._wheel.add(channel, at)
+            change = streams.get(channel.visitor.stream)
+            if change is None:
+                continue
+            due = self._wheel.add(channel, now + change.spread_s * _share_of(channel.visitor.session))
+            # An emergency is told no later for a change that came after it.
+            channel.due = min(channel.due, due) if channel.policy_changed else due
+            channel.policy_changed = True
+            channel.manifests_changed |= change.manifests
+            # Its next key may come sooner now.
+            channel.push_at = 0.0
 
     def close(self) -> None:
         """End every channel; its player comes back, here or elsewhere."""
@@ -160,7 +161,16 @@ class Hub:
         except KeyPendingError:
             # Looked for again at the next heartbeat.
             current, keys = None, None
-        events = [_policy_event(stream, visitor)] if channel.policy_changed else []
+        if node.streams.get(visitor.stream) is not stream:
+            # Changed meanwhile: what was made here is the old one's.
+            self._new.append(channel)
+            return
+        events = []
+        # Where there are scenes each of their edges is a key's, too: with the keys comes what scene is next.
+        turned = stream.plan.has_scenes and (not channel.greeted or (current is not None and current != channel.told))
+        if channel.policy_changed or turned:
+            reload = channel.manifests_changed
+            events.append(_policy_event(policy_body(stream, visitor, channel.cls, now, reload=reload)))
         if current and keys is not None:
             events.append(_keys_event(stream, visitor.session, keys, current, now))
         if not channel.greeted:
@@ -173,8 +183,8 @@ class Hub:
         channel.send(b"".join(events) or _ALIVE)
         here = channel.facts()
         node.presence.held(visitor, now, here.address, here.asn)
-        channel.greeted, channel.policy_changed = True, False
-        if keys is not None:
+        channel.greeted, channel.policy_changed, channel.manifests_changed = True, False, False
+        if current and (keys is not None or channel.told is None or channel.told.newest <= current.newest):
             channel.told = current
         if pushing:
             channel.push_at = _push_at(stream, visitor.session, current, now)
@@ -241,17 +251,8 @@ def _keys_event(stream: Stream, session: Session, keys: bytes, told: Told, now: 
     return b"event: keys\ndata: %b\nid: %b\n\n" % (body, str(told).encode())
 
 
-def _policy_event(stream: Stream, visitor: Visitor) -> bytes:
-    policy = stream.rotation
-    limit = visitor.session.limit or stream.config.limit.stream_limit()
-    body = {
-        "stream": stream.name,
-        "ceiling": visitor.ceiling,
-        "rotation_ms": int(policy.interval_ms),
-        "pre_delivery_ms": int(policy.pre_delivery_ms),
-        "limit": None if limit is None else {"streams": limit.most, "mode": limit.mode},
-    }
-    return b"event: policy\ndata: %b\n\n" % msgspec.json.encode(body)
+def _policy_event(body: bytes) -> bytes:
+    return b"event: policy\ndata: %b\n\n" % body
 
 
 def _greeting(session: Session) -> bytes:

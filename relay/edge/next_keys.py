@@ -21,7 +21,7 @@ _NONE: Mapping[str, str] = {}
 
 
 async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
-    """The header that brings a gated session its next keys, while they are released and not yet in use.
+    """The header that brings a gated session its next keys, from their release until a segment under them is listed.
 
     To be asked for at the end of a request's work, so that a revocation meanwhile still withholds it.
     """
@@ -40,7 +40,9 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
     mark = (session.issuer, session.sid, current)
     sealed = stream.ahead.get(mark)
     if sealed is None:
-        slots = slots_of(stream, current.tracks, cls.scheme, sorted(period.start for period in coming))
+        slots = slots_of(stream, current.tracks, cls.scheme, sorted({period.start for period in coming}))
+        if not slots:
+            return _NONE
         try:
             keys = keys_json(stream, slots)
         except KeyPendingError:

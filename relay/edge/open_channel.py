@@ -25,12 +25,14 @@ class Channel(asyncio.Protocol):
     """What a channel's connection speaks to once the request that opened it is done.
 
     ``told`` is what its player knows, ``push_at`` (node clock, s) when it may be told more, ``due`` its tick on the
-    hub's wheel. There is one for every viewer, so it holds nothing that another could share.
+    hub's wheel. It has yet to be told of a change where ``policy_changed``, and that its manifests are others where
+    ``manifests_changed``. There is one for every viewer, so it holds nothing that another could share.
     """
 
     __slots__ = (
         "_chunked", "_facts", "_lost", "_transport",
-        "cls", "due", "entry", "greeted", "policy_changed", "push_at", "told", "visitor",
+        "cls", "due", "entry", "greeted", "manifests_changed", "policy_changed", "push_at", "told",
+        "visitor",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +55,7 @@ class Channel(asyncio.Protocol):
         self.due = 0
         self.greeted = False
         self.policy_changed = False
+        self.manifests_changed = False
         self.entry = OpenResponse(visit.visitor, self.facts, self.cut)
         connection = transport.get_extra_info("socket")
         if connection is not None:

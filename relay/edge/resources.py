@@ -83,7 +83,11 @@ async def _init(visit: Visit, ref: InitRef) -> Result:
 
 
 async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Result:
-    refused = _check_slot(visit, ref.slot) or await _played(request, visit, ref.slot)
+    refused = _check_slot(visit, ref.slot)
+    if not refused and visit.stream.withholds(visit.cls, ref.slot):
+        # Without its key it would freeze the picture; refused, it makes players change to a lesser rendition.
+        refused = Deny(Reason.SECURITY_LEVEL, f"this scene's {ref.slot.track} is not for this class of devices")
+    refused = refused or await _played(request, visit, ref.slot)
     if refused:
         return refused
     body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)

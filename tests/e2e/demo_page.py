@@ -17,7 +17,7 @@ def seen(page: Page) -> dict[str, Any]:
 def play(page: Page, url: str, player: str, format_: str) -> None:
     page.goto(f"{url}?player={player}&format={format_}")
     until(page, "window.__demo?.started || window.__demo?.error", 30)
-    assert seen(page)["error"] is None
+    assert seen(page)["error"] is None, seen(page)["error"]
 
 
 def cross(page: Page, boundaries: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ ATTACH = """async ({ base }) => {
     { initDataTypes: ['keyids'], videoCapabilities: [{ contentType: 'video/mp4; codecs="avc1.42E01E"' }] }]);
   const mediaKeys = await access.createMediaKeys();
   const told = (window.told = { order: [], handed: [], dropped: [], sessions: [], end: null, refused: null,
-    policies: [], errors: [], filters: new Set() });
+    policies: [], capped: [], errors: [], filters: new Set() });
   const create = mediaKeys.createSession.bind(mediaKeys);
   mediaKeys.createSession = (...rest) => {
     const session = create(...rest);
@@ -35,6 +35,7 @@ ATTACH = """async ({ base }) => {
     video, base, kind: 'shaka',
     player: {
       unload: async () => told.order.push('unload'),
+      configure: (...settings) => told.capped.push(settings),
       getNetworkingEngine: () => ({
         registerResponseFilter: (filter) => told.filters.add(filter),
         unregisterResponseFilter: (filter) => told.filters.delete(filter),
@@ -258,19 +259,56 @@ def test_a_silent_channel_is_given_up(page: Page, relay: ScriptedRelay) -> None:
 
 
 def test_a_changed_policy_is_told_to_the_page(page: Page, relay: ScriptedRelay) -> None:
-    policy = {"stream": "demo", "ceiling": "hd", "rotation_ms": 10000, "pre_delivery_ms": 4000, "limit": None}
+    policy = {"stream": "demo", "ceiling": "hd", "reload": False, "scene": {"label": "opening"}}
     relay.events.put(("policy", policy))
     attach(page, relay)
     wait(page, "window.told.policies.length === 1")
     assert told(page, "policies") == [policy]
+    for ceiling in ("sd", "uhd"):
+        relay.events.put(("policy", {**policy, "ceiling": ceiling}))
+    wait(page, "window.told.policies.length === 3")
+    # No limit is Infinity, for which JSON has no word.
+    pixels = page.evaluate("told.capped.map(([name, most]) => [name, String(most)])")
+    assert pixels == [["restrictions.maxPixels", str(most)] for most in (1920 * 1088, 768 * 576, "Infinity")]
+
+
+ATTACH_DASH = """async ({ base }) => {
+  const sdk = await import('/segmentgate.js');
+  window.told = { policies: 0, refreshed: 0 };
+  const refreshManifest = () => told.refreshed++;
+  const player = { addResponseInterceptor() {}, removeResponseInterceptor() {}, refreshManifest };
+  const video = document.querySelector('video');
+  sdk.attach({ video, player, base, kind: 'dash', onpolicy: () => told.policies++ });
+}"""
+
+
+def test_a_manifest_is_loaded_again_only_where_it_is_another(page: Page, relay: ScriptedRelay) -> None:
+    for reload in (False, True, False):
+        relay.events.put(("policy", {"ceiling": "uhd", "reload": reload}))
+    page.evaluate(ATTACH_DASH, {"base": relay.url + BASE})
+    wait(page, "window.told.policies === 3")
+    assert told(page, "refreshed") == 1
+
+
+LEVELS = """async (levels) => {
+  const { CAP } = await import('/sdk-players.js');
+  const player = { levels: levels.map(([width, height]) => ({ width, height })) };
+  return [0, 768 * 576, 1920 * 1088, Infinity].map((pixels) => (CAP.hls(player, pixels), player.autoLevelCapping));
+}"""
+
+
+def test_hls_js_is_capped_at_the_best_level_that_fits(page: Page) -> None:
+    ladder = [[640, 360], [768, 576], [1280, 720], [3840, 2160]]
+    assert page.evaluate(LEVELS, ladder) == [-1, 1, 2, -1]
+    assert page.evaluate(LEVELS, ladder[2:]) == [-1, -1, 0, -1]
 
 
 CHANNEL_KEY = bytes(range(32))
 
 
 def sealed(number: int, period_s: int, key: bytes = CHANNEL_KEY, stream: str = "demo") -> str:
-    push = json.dumps(key_push(number, period_s=period_s)).encode()
-    return seal_next_keys(key, push, stream, period_s * 1000, bytes(12))
+    push = {name: value for name, value in key_push(number, period_s=period_s).items() if name != "channel_key"}
+    return seal_next_keys(key, json.dumps(push).encode(), stream, period_s * 1000, bytes(12))
 
 
 def load_with(page: Page, header: str) -> None:
@@ -309,7 +347,7 @@ def test_keys_sealed_in_a_header_are_handed_over_once(page: Page, relay: Scripte
         "AAAA" * 20,
         sealed(2, 110, bytes(32)),
         sealed(2, 110, stream="other"),
-        sealed(2, 100),
+        sealed(1, 100),
         sealed(2, 90),
     ],
     ids=["none", "no base64", "short", "no version", "another's", "another stream's", "known", "old"],
@@ -320,6 +358,13 @@ def test_headers_that_bring_nothing_do_no_harm(page: Page, relay: ScriptedRelay,
     load_with(page, sealed(3, 120))
     wait(page, "window.told.handed.length === 2")
     assert told(page, "handed") == [kid(1), kid(3)]
+
+
+def test_a_key_that_replaces_one_of_the_newest_period_is_handed_over(page: Page, relay: ScriptedRelay) -> None:
+    attach_with_key(page, relay)
+    load_with(page, sealed(2, 100))
+    wait(page, "window.told.handed.length === 2")
+    assert told(page, "handed") == [kid(1), kid(2)]
 
 
 def test_after_a_revocation_no_header_is_read(page: Page, relay: ScriptedRelay) -> None:

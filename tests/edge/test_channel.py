@@ -97,7 +97,7 @@ async def test_a_player_that_comes_back_lacks_nothing_it_has(world: World, carri
 
 
 @pytest.mark.parametrize(
-    "mark", ["", "7", "1~cenc~hd~wall-x", "%00", "x" * 3000, "1~cbcs~sd~wall-1", "1~cenc~sd~wall-1"]
+    "mark", ["", "7", "2~cenc~hd~0~wall-x", "%00", "x" * 3000, "2~cbcs~sd~0~wall-1", "2~cenc~sd~0~wall-1"]
 )
 async def test_an_id_that_says_nothing_is_as_good_as_none(world: World, mark: str) -> None:
     session = await world.enter("vod")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +13,7 @@ import pytest
 
 from keys.model import Scheme, TrackType
 from keys.periods import Clock
+from policies.model import Rekeying
 from relay.edge import hub as hub_module
 from relay.edge.hub import Hub
 from relay.edge.open_channel import MAX_QUEUED, Channel
@@ -22,7 +23,7 @@ from relay.facts import Facts
 from relay.gate.presence import LIVE_S, Presence
 from relay.manifest.context import Observed
 from relay.model import ManifestClass, Session
-from relay.node import Node
+from relay.node import Changed, Node
 from relay.sessions.open_responses import OpenResponse
 from relay.streams import Stream
 from relay.told import Told
@@ -264,29 +265,49 @@ async def test_a_reader_who_takes_nothing_is_cut_off(hub: Hub, relay: Relay, mon
     assert not fast.ended
 
 
-async def test_a_changed_configuration_is_told_over_some_time(
-    hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub_module, "POLICY_SPREAD_S", 1.0)
+async def test_a_changed_configuration_is_told_over_some_time(hub: Hub, relay: Relay) -> None:
     wires = [join(hub, f"session-{number}", ceiling=TrackType.HD) for number in range(100)]
     await until(lambda: all(wire.sent for wire in wires))
-    hub.changed({"other"})
-    changed: Collection[str] = {"news"}
-    hub.changed(changed)
+    hub.changed({"other": Changed()})
+    hub.changed({"news": Changed(1.0)})
     await until(lambda: all(wire.events("policy") for wire in wires))
     told = [wire.events("policy") for wire in wires]
-    assert told[0] == [{"stream": "news", "ceiling": "hd", "rotation_ms": 4000, "pre_delivery_ms": 1500, "limit": None}]
-    assert all(events == told[0] for events in told)
+    ((policy,),) = {tuple(json.dumps({**event, "stream_now": 0}) for event in events) for events in told}
+    assert json.loads(policy) == {
+        "stream": "news", "ceiling": "hd", "reload": True, "rotation_ms": 4000, "pre_delivery_ms": 1500, "limit": None,
+        "stream_now": 0, "scene": None, "next": None,
+    }  # fmt: skip
     times = sorted(wire.sent[-1][0] for wire in wires)
     assert 0.5 < times[-1] - times[0] < 1.5
 
 
-async def test_a_stream_that_is_gone_ends_its_channels(hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "POLICY_SPREAD_S", 0.1)
+async def test_an_emergency_is_told_over_its_own_spread_with_its_keys(hub: Hub, relay: Relay) -> None:
+    """And no later for what changes after it: a spread of seconds for that leaves it where it was."""
+    wires = [join(hub, f"session-{number}") for number in range(60)]
+    await until(lambda: all(wire.sent for wire in wires))
+    rekeying = Rekeying("r", 1, {Clock.WALL: 10 * INTERVAL_MS - 1000}, 1, 400)
+    relay.stream = relay.streams["news"] = stream_of(
+        rekeying, rotation={"interval": "4s", "pre_delivery": "1500ms"}, window="2m"
+    )
+    relay.observe()
+    began = time.monotonic()
+    hub.changed({"news": Changed(0.4, manifests=False)})
+    hub.changed({"news": Changed(30.0, manifests=False)})
+    await until(lambda: all(len(wire.sent) > 1 for wire in wires))
+    for wire in wires:
+        told, keys = wire.sent[1][1].split(b"event: keys")
+        assert told.startswith(b"event: policy\n")
+        assert b'"reload":false' in told
+        assert len(json.loads(keys.split(b"data: ")[1].split(b"\n")[0])["keys"]) == 2 * len(TRACKS)
+    times = sorted(wire.sent[1][0] - began for wire in wires)
+    assert times[-1] - times[0] > 0.2
+
+
+async def test_a_stream_that_is_gone_ends_its_channels(hub: Hub, relay: Relay) -> None:
     wire = join(hub)
     await until(lambda: wire.sent)
     relay.streams.clear()
-    hub.changed({"news"})
+    hub.changed({"news": Changed(0.1)})
     await until(lambda: wire.ended)
     assert wire.events("ended") == [{"reason": "stream_unknown"}]
 
@@ -348,11 +369,12 @@ async def test_what_an_old_configuration_gave_is_told_to_no_one_after_it(
 
     async def settle() -> None:
         relay.streams["news"] = new
-        hub.changed({"news"})
+        hub.changed({"news": Changed()})
 
     monkeypatch.setattr(relay, "settle", settle)
     first = join(hub)
     await until(lambda: first.sent)
+    assert first.events("keys")[0]["keys"] == ["new"]
     second = join(hub, "t")
     await until(lambda: second.sent)
     assert second.events("keys")[0]["keys"] == ["new"]

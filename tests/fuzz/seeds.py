@@ -258,8 +258,8 @@ def _records(found: dict[str, dict[str, bytes]]) -> None:
     small = [msgspec.msgpack.encode({"00112233445566aa": 21}), *(piece for piece in pieces if piece[:1] != b"r")]
     found["snapshot"] = {"small": b"".join(len(piece).to_bytes(4) + piece for piece in small) + bytes(4)}
     found["last-event-id"] = {
-        "wall": b"1~cenc~audio.hd~wall-600000",
-        "two": b"1~cbcs~audio.sd.hd.uhd~media-0~sequence-1200000",
+        "wall": b"2~cenc~audio.hd~0~wall-600000",
+        "two": b"2~cbcs~audio.sd.hd.uhd~0~media-0~sequence-1200000",
     }
 
 

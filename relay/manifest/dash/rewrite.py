@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from lxml.etree import _Element as Element
 
-from keys.model import KeySignal, Scheme
+from keys.model import KeySignal, Scheme, TrackType
 from keys.periods import Clock, Schedule
 from relay.errors import ManifestError, RequestError
 from relay.manifest.context import Observed, RewriteContext, Rewritten
@@ -64,10 +64,7 @@ def rewrite_mpd(
     if ctx.cls.scheme is Scheme.AES128:
         raise RequestError("AES-128 is a method of HLS; DASH has cenc and cbcs")
     presentation = _Presentation.read(data, ctx, source, now_ms)
-    shown = [
-        _Shown(period, times, presentation.prepare(period, times, indexes or {}))
-        for period, times in presentation.timeline()
-    ]
+    shown = [presentation.prepare(period, times, indexes or {}) for period, times in presentation.timeline()]
     mpd.remove(mpd.children(presentation.root, "BaseURL"))
     keys: dict[KeySignal, None] = {}
     written: list[tuple[_Shown, Element, Piece]] = []
@@ -89,11 +86,15 @@ def rewrite_mpd(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A Period that is shown: its element, and the renditions of each AdaptationSet in document order."""
+    """A Period that is shown: its element, and the renditions of each AdaptationSet in document order.
+
+    ``tracks`` are the track types of the origin's Period, those of renditions that are left out included.
+    """
 
     element: Element
     times: PeriodTimes
     sets: Sequence[Sequence[Rendition]]
+    tracks: frozenset[TrackType]
 
     def renditions(self) -> list[Rendition]:
         return [rendition for group in self.sets for rendition in group]
@@ -163,13 +164,14 @@ class _Presentation:
             raise ManifestError("MPD: no Period")
         return found
 
-    def prepare(
-        self, period: Element, times: PeriodTimes, indexes: Mapping[IndexRequest, bytes]
-    ) -> list[list[Rendition]]:
+    def prepare(self, period: Element, times: PeriodTimes, indexes: Mapping[IndexRequest, bytes]) -> _Shown:
         """Read a Period's renditions, leave out what is above the ceiling, and take its addressing off."""
         read: dict[Element, Rendition] = {}
+        tracks: set[TrackType] = set()
         for levels in _representations(period):
             track = track_of(levels, self.ctx.default_track)
+            if track is not None:
+                tracks.add(track)
             if track is not None and track.rank > self.ctx.cls.ceiling.rank:
                 mpd.remove([levels.representation])
                 continue
@@ -180,10 +182,11 @@ class _Presentation:
             for level in (period, levels.adaptation_set, levels.representation):
                 mpd.remove(mpd.children(level, "BaseURL", *FORMS))
         split_by_key(period, {element: rendition.track for element, rendition in read.items()})
-        return [
+        sets = [
             [read[representation] for representation in mpd.children(found, "Representation")]
             for found in mpd.children(period, "AdaptationSet")
         ]
+        return _Shown(period, times, sets, frozenset(tracks))
 
     def cut(self, part: _Shown) -> list[tuple[Element, Piece]]:
         """The Periods that a Period becomes: itself, or with per-period signalling one for each crypto period."""
@@ -236,7 +239,7 @@ class _Presentation:
                     first.append(timing.anchor.ms(timing.runs[0].start))
                     usual.append(timing.anchor.ms(last.start + last.duration) - timing.anchor.ms(last.start))
                     edge.append(end if timing.listed or not self.dynamic else min(end, self.now_ms))
-        tracks = frozenset(r.track for part in shown for r in part.renditions() if r.track is not None)
+        tracks = frozenset(track for part in shown for track in part.tracks)
         if not first:
             return None
         clock = Clock.WALL if self.dynamic else Clock.MEDIA
