@@ -36,6 +36,7 @@ from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
 from relay.jwks import PinnedSet
 from relay.licensing.issuers import Issuers
+from relay.licensing.own import OwnLicences
 from relay.licensing.repeats import Repeats
 from relay.listener import Limits, bind, open_listener, tls_context
 from relay.manifests import Manifests
@@ -146,6 +147,7 @@ class NodeBuilder:
             _licences(config, secrets, before),
             secrets.packagers,
             Sources.of(config.purchases, secrets.purchases),
+            OwnLicences.of(secrets.ring.service_keys, os.urandom),
         )
         await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
         self._secrets = secrets

@@ -14,6 +14,7 @@ from relay.errors import UnknownStreamError
 from relay.gate.gate import Gate
 from relay.gate.presence import Presence
 from relay.licensing.issuers import Issuers
+from relay.licensing.own import OwnLicences
 from relay.licensing.repeats import Repeats
 from relay.manifests import Manifests
 from relay.purchases.sources import Sources
@@ -53,6 +54,7 @@ class Policies:
     licences: Issuers
     packagers: Mapping[str, Signer]
     shops: Sources
+    own: OwnLicences
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""

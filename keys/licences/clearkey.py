@@ -13,6 +13,7 @@ import msgspec
 
 from keys import base64url
 from keys.errors import LicenceRequestError
+from keys.licences.native import NativeKey
 from keys.material import ContentKey
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -98,7 +99,7 @@ def licence(keys: Iterable[ContentKey], session_type: SessionType) -> bytes:
     return msgspec.json.encode(_LicenceJson(jwks, session_type))
 
 
-def web_keys(keys: Iterable[ContentKey]) -> list[JsonWebKey]:
+def web_keys(keys: Iterable[ContentKey | NativeKey]) -> list[JsonWebKey]:
     """Content keys as JSON Web Keys."""
     return [JsonWebKey("oct", base64url.encode(key.kid), base64url.encode(key.key)) for key in keys]
 

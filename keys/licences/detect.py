@@ -24,12 +24,13 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 
 
 class DrmSystem(StrEnum):
-    """The DRM systems that a challenge can be told to belong to."""
+    """The DRM systems that a challenge can be told to belong to; ``relay`` is our own, for players that we ship."""
 
     CLEARKEY = "clearkey"
     WIDEVINE = "widevine"
     PLAYREADY = "playready"
     FAIRPLAY = "fairplay"
+    RELAY = "relay"
 
 
 class Shape(Enum):
@@ -72,6 +73,7 @@ _ANSWER_TYPES = {
     DrmSystem.WIDEVINE: "application/octet-stream",
     DrmSystem.PLAYREADY: "text/xml; charset=utf-8",
     DrmSystem.FAIRPLAY: "application/octet-stream",
+    DrmSystem.RELAY: JSON_TYPE,
 }
 _MEMBERS = {"spc": "ckc", "challenge": "license", "payload": "license"}
 """Form fields and JSON members that hold a challenge, and the JSON member of the answer to each."""
@@ -96,6 +98,7 @@ class _Body(msgspec.Struct):
     """The members of interest; all others are ignored."""
 
     kids: msgspec.Raw = msgspec.Raw()
+    relay: msgspec.Raw = msgspec.Raw()
     spc: str | None = None
     challenge: str | None = None
     payload: str | None = None
@@ -188,11 +191,12 @@ def _in_json(text: bytes, expected: DrmSystem | None) -> Detected:
         # Malformed, not UTF-8, or an unknown member nested too deep to skip.
         raise LicenceRequestError("licence request: not JSON") from None
     wrapped = {name: value for name in _MEMBERS if (value := getattr(members, name)) is not None}
-    is_clearkey = bytes(members.kids) != b""
-    if is_clearkey + len(wrapped) + (members.fairplay is not None) != 1:
+    is_clearkey, is_ours = bytes(members.kids) != b"", bytes(members.relay) != b""
+    if is_clearkey + is_ours + len(wrapped) + (members.fairplay is not None) != 1:
         raise LicenceRequestError("licence request: a JSON object must have one challenge")
-    if is_clearkey:
-        return Detected(DrmSystem.CLEARKEY, text, Wrapping(DrmSystem.CLEARKEY))
+    if is_clearkey or is_ours:
+        system = DrmSystem.CLEARKEY if is_clearkey else DrmSystem.RELAY
+        return Detected(system, text, Wrapping(system))
     if members.fairplay is not None:
         keys = members.fairplay.streaming_keys
         if len(keys) != 1:

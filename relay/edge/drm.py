@@ -40,6 +40,7 @@ REASONS = {
     "unlimited-device": Reason.DEVICE_UNFIT,
     "persistence": Reason.LICENCE_PERSISTENCE,
     "expired": Reason.LICENCE_EXPIRED,
+    "other-device": Reason.SCOPE_KEY,
 }
 """The refusals of :mod:`keys.licences` in the relay's words."""
 

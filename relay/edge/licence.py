@@ -14,7 +14,8 @@ from keys.licences.detect import Detected, DrmSystem, Wrapping, detect, wrap
 from relay.edge.admission import admit
 from relay.edge.drm import answer_challenge
 from relay.edge.facts import facts_of
-from relay.edge.licensed import note_clear_key, note_refused, note_turned_away
+from relay.edge.licensed import note_in_clear, note_refused, note_turned_away
+from relay.edge.own_licence import answer_own
 from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
@@ -89,6 +90,8 @@ async def _made(request: web.Request, visit: Visit, expected: DrmSystem | None) 
         tell_playready(request, detected.wrapping)
     if detected.system is DrmSystem.CLEARKEY:
         made: bytes | Deny = await _clear_key(visit, detected)
+    elif detected.system is DrmSystem.RELAY:
+        made = await answer_own(visit, detected.challenge)
     else:
         made = await answer_challenge(visit, detected)
     if isinstance(made, Deny):
@@ -116,7 +119,7 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         if not stream.config.rotation.salt:
             # A salt may yet turn out to be another node's.
             _rendered[granted] = rendered
-    note_clear_key(visit, granted)
+    note_in_clear(visit, DrmSystem.CLEARKEY, granted)
     return rendered
 
 

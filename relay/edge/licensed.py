@@ -14,8 +14,8 @@ from relay.sessions.records import Licensed, Refused, Renewed
 from relay.verdict import Deny, Reason
 
 
-def note_clear_key(visit: Visit, granted: Grant) -> None:
-    """A Clear Key licence with all that was granted is about to leave."""
+def note_in_clear(visit: Visit, system: DrmSystem, granted: Grant) -> None:
+    """A licence that keeps no terms is about to leave, with all that was granted."""
     stream, session, now = visit.stream, visit.visitor.session, visit.node.clock()
     visit.node.records.note(
         Licensed(
@@ -23,7 +23,7 @@ def note_clear_key(visit: Visit, granted: Grant) -> None:
             at=now,
             node=visit.node.replica.name,
             stream=stream.name,
-            system=DrmSystem.CLEARKEY,
+            system=system,
             expires_at=session.expires_at,
             tracks=granted.tracks,
             scene=stream.scene_label(now),

@@ -457,7 +457,8 @@ async def test_a_device_may_hide_who_it_is_from_all_but_the_service(world: World
 def test_every_refusal_has_a_reason_of_the_relay() -> None:
     folder = Path(keys.licences.terms.__file__).parent
     systems = (folder / name for name in ("widevine", "playready", "fairplay", "bridges"))
-    text = "".join(source.read_text() for system in systems for source in system.glob("*.py"))
+    sources = [folder / "sealed.py", *(source for system in systems for source in system.glob("*.py"))]
+    text = "".join(source.read_text() for source in sources)
     named = set(re.findall(r'LicenceRefusedError\(\s*"([a-z-]+)"', text)) | set(re.findall(r'return "([a-z-]+)"', text))
     named |= {unserved.value for unserved in Unserved}
     assert named - {"released"} == set(REASONS)

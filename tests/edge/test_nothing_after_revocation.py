@@ -55,6 +55,7 @@ class Viewer:
     number: int = field(default_factory=lambda: next(_numbers))
     urls: dict[str, str] = field(default_factory=dict)
     licence: Licence | None = None
+    own: str = ""
 
     @property
     def device(self) -> WidevineDevice:
@@ -90,6 +91,12 @@ class Viewer:
         status, body, _ = await self.post(challenge)
         assert status == 200
         self.licence = self.device.read(body, challenge)
+        status, body, _ = await self.post(self.own_request())
+        assert status == 200
+        self.own = json.loads(body)["licence"]
+
+    def own_request(self, **members: str) -> str:
+        return json.dumps({"relay": members})
 
     async def get(self, kind: str) -> tuple[int, bytes, str]:
         async with self.world.client.get(self.urls[kind]) as answer:
@@ -152,6 +159,9 @@ WAYS: dict[str, Way] = {
     "events": lambda viewer: viewer.get("events"),
     "clear key": lambda viewer: viewer.post(kids_json(SD)),
     "clear key by token": lambda viewer: viewer.post(kids_json(SD), by_token=True),
+    "own": lambda viewer: viewer.post(viewer.own_request()),
+    "own renewal": lambda viewer: viewer.post(viewer.own_request(licence=viewer.own)),
+    "own renewal by token": lambda viewer: viewer.post(viewer.own_request(licence=viewer.own), by_token=True),
     "playready": lambda viewer: viewer.post(viewer.playready(), SOAP),
     "fairplay": lambda viewer: viewer.post(viewer.fairplay()),
     **BY_WIDEVINE,
