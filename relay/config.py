@@ -19,23 +19,20 @@ from keys.periods import RotationPolicy
 from relay.api_keys import MAX_KEYS, ApiKeyConfig, check_api_keys
 from relay.errors import ConfigError, OriginForeignError
 from relay.exchange.settings import KeyServerConfig, PackagerConfig, check_key_server, check_packagers
-from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.settings import LicenceConfig, LicencesConfig, check_licence, check_licences
 from relay.manifest.dash.mpd import MAX_BYTES as MAX_MPD_BYTES
 from relay.manifest.hls.playlist import MAX_BYTES as MAX_PLAYLIST_BYTES
 from relay.media.init_segment import MAX_INIT_BYTES
 from relay.model import IN_CLEAR, LimitCount, LimitMode, LimitScope, ManifestClass, Signalling, StreamLimit, System
-from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
+from relay.token_settings import TokensConfig, TransmitterConfig, check_tokens, check_transmitters
 from relay.units import Address, Duration, Name, Size
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#@/]+/([^\s?#@]*/)?\Z", max_length=1024)]
-
-
 HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")]
 OptionalHeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")]
 Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+/[0-9]{1,3}\Z")]
@@ -88,54 +85,6 @@ class KeysConfig(_Section, frozen=True):
     """The root keys, oldest first."""
 
     roots: Annotated[tuple[RootKeyConfig, ...], Meta(min_length=1, max_length=8)]
-
-
-class TokenKeyConfig(_Section, frozen=True):
-    """One verification key of an issuer: a hex secret for HMAC algorithms, a PEM public key otherwise.
-
-    ``retire_at`` is when it stops being accepted, in seconds since the epoch; 0: never.
-    """
-
-    kid: NonEmpty
-    alg: Literal["HS256", "ES256", "EdDSA", "PS256"]
-    file: NonEmpty
-    retire_at: Annotated[int, Meta(ge=0)] = 0
-
-
-class IssuerConfig(_Section, frozen=True):
-    """Who may issue tokens, in which dialect, and where requests carry them.
-
-    ``header``, ``cookie``, ``query`` and ``path`` are the names that its tokens travel under; the path form is
-    ``/watch/NAME=TOKEN/STREAM/…``, or the bare token where ``path`` is ``"*"``. ``streams`` limits what it may
-    admit to. ``options`` are the dialect's own. Two keys let one be replaced without a gap. ``status_lists``
-    are those that its tokens may name. With ``proof_nonce``, proofs of possession must hold a nonce of ours
-    (RFC 9449 §9).
-    """
-
-    iss: NonEmpty
-    dialect: Literal["jwt", "cat", "akamai", "uri-signing", "media-cdn", "secure-media", "secure-link", "fastly"] = (
-        "jwt"
-    )
-    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
-    jwks: JwksConfig | None = None
-    status_lists: StatusListsConfig | None = None
-    streams: Annotated[tuple[Name, ...], Meta(max_length=1024)] = ()
-    header: tuple[HeaderName, ...] | None = None
-    cookie: tuple[NonEmpty, ...] | None = None
-    query: tuple[NonEmpty, ...] | None = None
-    path: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_.-]{0,64})\Z")] | None = None
-    options: dict[str, str | int | bool | list[str]] = field(default_factory=dict)
-    proof_nonce: bool = False
-
-
-class TokensConfig(_Section, frozen=True):
-    """Session tokens and the passes they are exchanged for."""
-
-    audience: NonEmpty
-    issuers: Annotated[tuple[IssuerConfig, ...], Meta(min_length=1, max_length=32)]
-    leeway: Duration = Duration.parse("5s")
-    max_lifetime: Duration = Duration.parse("1d")
-    session_lifetime: Duration = Duration.parse("1d")
 
 
 class OriginConfig(_Section, frozen=True):
@@ -249,24 +198,6 @@ class StreamConfig(_Section, frozen=True):
         return ManifestClass(self.scheme, self.signalling, tuple(sorted(set(self.systems))))
 
 
-class TransmitterConfig(_Section, frozen=True):
-    """A Shared Signals transmitter whose security events are obeyed (RFC 8417; pushed, RFC 8935, or polled, RFC 8936).
-
-    ``account_issuer`` is the token issuer whose accounts its users are; ``push_token_file`` holds the bearer token
-    that pushes must carry, ``poll_token_file`` the one to poll ``poll_url`` with.
-    """
-
-    iss: NonEmpty
-    audience: NonEmpty
-    keys: Annotated[tuple[TokenKeyConfig, ...], Meta(max_length=8)] = ()
-    jwks: JwksConfig | None = None
-    account_issuer: Annotated[str, Meta(max_length=512)] = ""
-    push_token_file: str = ""
-    poll_url: Annotated[str, Meta(pattern=r"^(https?://[^\s?#@/]+/[^\s#@]*)?\Z", max_length=1024)] = ""
-    poll_token_file: str = ""
-    poll_every: Duration = Duration.parse("10s")
-
-
 class Config(_Section, frozen=True):
     """The whole file."""
 
@@ -286,7 +217,6 @@ class Config(_Section, frozen=True):
 
 
 MAX_WINDOW_PERIODS = 256
-MAX_LEEWAY = Duration.parse("60s")
 _WRITTEN = {Duration: Duration.parse, Size: Size.parse, Address: Address.parse}
 
 
@@ -308,11 +238,8 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     except msgspec.ValidationError as err:
         located = _located_in_stream(raw) or _located(str(err))
         raise ConfigError(f"{name}: {located}. See deploy/relay.toml for every setting.") from None
-    _check_tokens(f"{name}: tokens", config.tokens, frozenset(config.streams))
-    for number, transmitter in enumerate(config.transmitters):
-        _check_transmitter(f"{name}: transmitters[{number}]", transmitter)
-    if len({transmitter.iss for transmitter in config.transmitters}) != len(config.transmitters):
-        raise ConfigError(f"{name}: transmitters: two have the same 'iss'. Give each its own.")
+    check_tokens(f"{name}: tokens", config.tokens, frozenset(config.streams))
+    check_transmitters(f"{name}: transmitters", config.transmitters)
     check_api_keys(f"{name}: control.keys", config.control.keys)
     check_webhooks(f"{name}: webhooks", config.webhooks, config.streams)
     _check_edge(f"{name}: edge", config.edge)
@@ -413,61 +340,6 @@ def _check_state(where: str, state: StateConfig) -> None:
         raise ConfigError(f"{where}.stale_after: 0 would take every state for stale. Give a duration above it.")
     if state.grace < state.stale_after:
         raise ConfigError(f"{where}.grace: shorter than stale_after. Give that or more.")
-
-
-def _check_tokens(where: str, tokens: TokensConfig, streams: frozenset[str]) -> None:
-    for key in ("max_lifetime", "session_lifetime"):
-        if not getattr(tokens, key):
-            raise ConfigError(f"{where}.{key}: 0 would refuse every viewer. Give a duration above it.")
-    if tokens.leeway > MAX_LEEWAY:
-        raise ConfigError(f"{where}.leeway: more than {MAX_LEEWAY.seconds:.0f}s. Set the clocks right instead.")
-    # Of two alike the verifier would keep one only, without a word.
-    if len({issuer.iss for issuer in tokens.issuers}) != len(tokens.issuers):
-        raise ConfigError(f"{where}.issuers: two have the same 'iss'. Make them one with the keys of both.")
-    for number, issuer in enumerate(tokens.issuers):
-        _check_issuer(f"{where}.issuers[{number}]", issuer)
-        unknown = set(issuer.streams) - streams
-        if unknown:
-            raise ConfigError(f"{where}.issuers[{number}].streams: no stream {min(unknown)!r}. Add it to 'streams'.")
-
-
-def _check_issuer(where: str, issuer: IssuerConfig) -> None:
-    kind = DIALECTS[issuer.dialect]
-    if not issuer.keys and not issuer.jwks:
-        raise ConfigError(f"{where}: nothing would verify its tokens. Give 'keys' or 'jwks'.")
-    if len({key.kid for key in issuer.keys}) != len(issuer.keys):
-        raise ConfigError(f"{where}.keys: two have the same 'kid'. Give each its own.")
-    for at, key in enumerate(issuer.keys):
-        if key.alg not in kind.algorithms:
-            fit = ", ".join(kind.algorithms)
-            raise ConfigError(f"{where}.keys[{at}].alg: {key.alg} does not fit {issuer.dialect}. Choose from {fit}.")
-    if issuer.jwks and not kind.published:
-        raise ConfigError(f"{where}.jwks: {issuer.dialect} has shared secrets, which nobody publishes. Give 'keys'.")
-    if issuer.jwks:
-        check_key_set(f"{where}.jwks", issuer.jwks)
-    if issuer.status_lists:
-        check_status_lists(f"{where}.status_lists", issuer.status_lists, issuer.dialect)
-    if issuer.dialect == "secure-link" and issuer.query and len(issuer.query) != 2:
-        raise ConfigError(f"{where}.query: a secure link has two parts. Give the names of MD5 and expiry.")
-    given = {name: value for name, value in issuer.options.items() if name.removesuffix("_file") not in kind.secrets}
-    for name in kind.secrets:
-        if name in issuer.options:
-            raise ConfigError(f"{where}.options.{name}: a secret. Give a file that holds it as '{name}_file'.")
-    try:
-        options_of(issuer.dialect, given)
-    except ValueError as err:
-        raise ConfigError(f"{where}.options: {err}. See deploy/relay.toml for every option.") from None
-
-
-def _check_transmitter(where: str, transmitter: TransmitterConfig) -> None:
-    if not transmitter.keys and not transmitter.jwks:
-        raise ConfigError(f"{where}: nothing would verify its events. Give 'keys' or 'jwks'.")
-    if len({key.kid for key in transmitter.keys}) != len(transmitter.keys):
-        raise ConfigError(f"{where}.keys: two have the same 'kid'. Give each its own.")
-    if transmitter.jwks:
-        check_key_set(f"{where}.jwks", transmitter.jwks)
-    if not transmitter.push_token_file and not transmitter.poll_url:
-        raise ConfigError(f"{where}: its events cannot come. Give 'push_token_file' or 'poll_url'.")
 
 
 def _check_stream(where: str, stream: StreamConfig) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from keys.seal import Sealer
-from relay.config import IssuerConfig, TokensConfig
 from relay.gate.carriers import DEFAULT_NAMES, Names
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import KeySet
@@ -14,6 +13,7 @@ from relay.gate.status_list import StatusLists
 from relay.jwks import PinnedSet
 from relay.secrets import Secrets
 from relay.status_lists import PinnedList
+from relay.token_settings import IssuerConfig, TokensConfig
 
 
 def issuers_of(

@@ -13,14 +13,7 @@ from keys.exchange.encryption import public_key
 from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
-from relay.config import (
-    Config,
-    IssuerConfig,
-    TokenKeyConfig,
-    TransmitterConfig,
-    read_secret,
-    read_text,
-)
+from relay.config import Config, read_secret, read_text
 from relay.errors import ConfigError
 from relay.exchange.material import KeyServerMaterial
 from relay.exchange.settings import KeyServerConfig, PackagerConfig
@@ -29,6 +22,7 @@ from relay.gate.dialects.registry import DIALECTS, options_of
 from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
 from relay.purchases.signatures import read_secret_text
+from relay.token_settings import IssuerConfig, TokenKeyConfig, TransmitterConfig
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."

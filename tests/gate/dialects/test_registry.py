@@ -4,9 +4,9 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from relay.config import IssuerConfig
 from relay.gate.dialects.akamai import AkamaiOptions
 from relay.gate.dialects.registry import DIALECTS, options_of
+from relay.token_settings import IssuerConfig
 
 
 def test_every_dialect_of_the_configuration_is_there() -> None:
