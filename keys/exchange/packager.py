@@ -9,7 +9,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import sha1
 from typing import Annotated
 
 import msgspec
@@ -17,12 +16,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from msgspec import Meta, Struct
 
 from keys.errors import ExchangeError, SignallingError
 from keys.material import ContentKey
 from keys.model import Scheme, TrackType
+from keys.service_signature import service_signature
 from keys.signalling import systems, widevine
 
 MAX_BYTES = 64 * 1024
@@ -84,9 +83,7 @@ class Signer:
 
     def sign(self, message: bytes) -> bytes:
         """The signature by AES: the SHA-1 of a message, encrypted with AES-CBC and PKCS #7."""
-        digest = sha1(message).digest()  # noqa: S324 - the protocol's choice; the secret key is what protects it
-        encryptor = Cipher(algorithms.AES(self.aes_key), modes.CBC(self.aes_iv)).encryptor()
-        return encryptor.update(digest + bytes([12]) * 12)
+        return service_signature(message, self.aes_key, self.aes_iv)
 
     def signed(self, message: bytes, signature: bytes) -> bool:
         """Whether a signature is of this signer: by AES, or RSASSA-PSS with SHA-1 and a salt of 20 bytes."""

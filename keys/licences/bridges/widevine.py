@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
-from cryptography.hazmat.primitives import padding
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from keys.errors import BridgeError, LicenceRefusedError, LicenceRequestError, SealError
 from keys.licences.devices import pack_device, unpack_device
@@ -27,6 +25,7 @@ from keys.licences.widevine.licence import Policy, hdcp_of, level_of
 from keys.licences.widevine.request import LicenceType, MessageType, Request, RequestType, SignedMessage, Wanted
 from keys.model import Security, TrackType
 from keys.seal import Sealer
+from keys.service_signature import service_signature
 
 SYSTEM = "widevine"
 MAX_SESSION_BYTES = 1024
@@ -60,11 +59,8 @@ class CloudAccount:
 
     def sign(self, message: bytes) -> bytes:
         """The envelope around a message: base64 of it, and of its encrypted SHA-1, as the service wants it."""
-        digest = hashlib.sha1(message, usedforsecurity=False).digest()
-        padder = padding.PKCS7(128).padder()
-        padded = padder.update(digest) + padder.finalize()
-        encrypted = Cipher(algorithms.AES(self.key), modes.CBC(self.iv)).encryptor().update(padded)
-        return msgspec.json.encode({"request": _b64(message), "signature": _b64(encrypted), "signer": self.provider})
+        signature = _b64(service_signature(message, self.key, self.iv))
+        return msgspec.json.encode({"request": _b64(message), "signature": signature, "signer": self.provider})
 
 
 @dataclass(frozen=True, slots=True)
