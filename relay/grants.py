@@ -70,7 +70,10 @@ def grant(
     if not periods:
         raise KeyPendingError("the stream's timeline is not known yet")
     tracks, starts = tracks_of(stream, gate, visitor, cls), [period.start for period in periods]
-    granted = _grants.setdefault(stream, Grants()).get(stream, cls.scheme, tracks, starts, guarded)
+    grants = _grants.get(stream)
+    if grants is None:
+        grants = _grants[stream] = Grants()
+    granted = grants.get(stream, cls.scheme, tracks, starts, guarded)
     stream.expect(granted.slots)
     return granted
 
@@ -92,7 +95,8 @@ def grant_for(
     found = []
     for scheme in SAMPLE_SCHEMES:
         if scheme in stream.config.schemes:
-            granted = grant(stream, gate, visitor, replace(cls, scheme=scheme), now, guarded=guarded)
+            one = cls if cls.scheme is scheme else replace(cls, scheme=scheme)
+            granted = grant(stream, gate, visitor, one, now, guarded=guarded)
             # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
             if not granted.stable.isdisjoint(kids):
                 return granted

@@ -8,6 +8,7 @@ import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -79,6 +80,7 @@ _MEMBERS = {"spc": "ckc", "challenge": "license", "payload": "license"}
 """Form fields and JSON members that hold a challenge, and the JSON member of the answer to each."""
 
 _SPC_MIN_BYTES = 177
+_REMEMBERED_BYTES = 1024
 _BOM = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"(?:spc|challenge|payload)(?:=|%3[Dd])")
 _KEY_MESSAGE = re.compile(r"<Challenge(?:\s[^<>]*)?>([A-Za-z0-9+/=\s]+)</Challenge>")
@@ -130,7 +132,7 @@ def _detect(body: bytes, content_type: str, expected: DrmSystem | None) -> Detec
         return Detected(*found, Wrapping(found[0]))
     text = body.strip()
     if text.startswith(b"{"):
-        return _in_json(text, expected)
+        return (_remembered_json if len(text) <= _REMEMBERED_BYTES else _in_json)(text, expected)
     is_form = content_type.partition(";")[0].strip().lower() == FORM_TYPE
     if (is_form or _FIELD.match(text)) and (field := _form_field(text)):
         return _unwrapped(field, Shape.FORM, "form field", expected)
@@ -204,6 +206,10 @@ def _in_json(text: bytes, expected: DrmSystem | None) -> Detected:
         return _unwrapped(keys[0].spc.encode(), Shape.STREAMING_KEYS, "spc", expected, request_id=keys[0].id)
     ((name, value),) = wrapped.items()
     return _unwrapped(value.encode(), Shape.JSON, name, expected, member=_MEMBERS[name])
+
+
+# All players of a stream ask for Clear Key in the same words.
+_remembered_json = lru_cache(256)(_in_json)
 
 
 def _form_field(text: bytes) -> bytes | None:
