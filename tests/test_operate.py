@@ -148,6 +148,15 @@ async def test_sessions_are_issued_renewed_and_ended(airing: Desk, key: Path) ->
     assert (await told(airing, key, "licences", "status", "s1"))["state"] == "revoked"
 
 
+async def test_entitlements_are_shown_and_taken_back(airing: Desk, key: Path) -> None:
+    event = {"id": "order-1", "type": "purchase", "account_id": "a1", "stream_id": "dated"}
+    _, sold, _ = await airing.call("POST", "/api/v1/purchases", event)
+    (shown,) = await told(airing, key, "entitlements", "list", "a1")
+    assert (shown["id"], shown["state"]) == (sold["entitlement"]["id"], "active")
+    done = await told(airing, key, "entitlements", "withdraw", shown["id"])
+    assert (done["entitlement"]["state"], done["complete"]) == ("returned", True)
+
+
 async def test_webhooks_are_shown(airing: Desk, key: Path) -> None:
     assert await told(airing, key, "webhooks", "list") == []
     status, _, err = await run(airing, key, "webhooks", "test", "crm")

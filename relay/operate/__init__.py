@@ -2,8 +2,8 @@
 
 from relay.operate.nodes import status, streams, webhooks
 from relay.operate.policies import rotation, scenes
-from relay.operate.viewers import licence_status, restore, revoke, sessions
+from relay.operate.viewers import entitlements, licence_status, restore, revoke, sessions
 
-COMMANDS = (revoke, restore, status, scenes, rotation, streams, sessions, webhooks)
+COMMANDS = (revoke, restore, status, scenes, rotation, streams, sessions, entitlements, webhooks)
 
 __all__ = ["COMMANDS", "licence_status"]

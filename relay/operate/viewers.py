@@ -113,6 +113,28 @@ async def sessions_end(relay: "Client", /, session: str, detail: str, wait: "Wai
     return await relay.sessions.end(session, detail, wait=wait)
 
 
+@click.group()
+def entitlements() -> None:
+    """What accounts were sold."""
+
+
+@entitlements.command("list")
+@click.argument("account")
+@click.option("--issuer", default="", help="The token issuer whose account it is, where there are several.")
+@calls_relay
+async def entitlements_list(relay: "Client", /, account: str, issuer: str) -> object:
+    """Show what an account was sold, also what is over or was taken back."""
+    return [one async for one in relay.entitlements.of(account, issuer=issuer)]
+
+
+@entitlements.command("withdraw")
+@click.argument("entitlement")
+@calls_relay
+async def entitlements_withdraw(relay: "Client", /, entitlement: str) -> object:
+    """Take one back, as a refund does: what plays by it is cut on every node."""
+    return await relay.entitlements.withdraw(entitlement)
+
+
 @click.command("status")
 @click.argument("session")
 @click.option("--issuer", default="", help="The token issuer whose session it is.")
