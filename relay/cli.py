@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from math import isfinite
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -24,9 +23,9 @@ from relay.api_keys import MIN_KEY_BYTES, ApiKeyConfig, digest_of
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
 from relay.model import Signalling
-from relay.operate import COMMANDS
+from relay.operate import COMMANDS, licence_status
+from relay.options import Hex, Seconds, Share, Time
 from relay.roles import Role
-from relay.units import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,61 +44,6 @@ def _reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise click.ClickException(f"{err.filename}: {err.strerror}. Choose a path that can be used.") from None
 
     return run
-
-
-class _Seconds(click.FloatRange):
-    """A finite number of seconds: ``nan`` passes every comparison."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds = float(super().convert(value, param, ctx))
-        if not isfinite(seconds):
-            self.fail("not a finite number", param, ctx)
-        return seconds
-
-
-class _Hex(click.ParamType[bytes]):
-    name = "HEX"
-
-    def __init__(self, *sizes: int) -> None:
-        self._sizes = sizes
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        if isinstance(value, bytes):
-            return value
-        try:
-            data = bytes.fromhex(value)
-        except ValueError:
-            self.fail("not hexadecimal", param, ctx)
-        if len(data) not in self._sizes:
-            sizes = " or ".join(str(2 * size) for size in self._sizes)
-            self.fail(f"{len(value)} hex digits, expected {sizes}", param, ctx)
-        return data
-
-
-class _Time(click.ParamType[int]):
-    """Whole seconds, written like durations in the configuration."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            seconds, rest = divmod(Duration.parse(value), 1000)
-        except ValueError as err:
-            self.fail(str(err), param, ctx)
-        if rest:
-            self.fail(f"expected whole seconds, got {value!r}", param, ctx)
-        return seconds
-
-
-class _Share(click.ParamType[tuple[str, float]]):
-    name = "SYSTEM=PERCENT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        system, _, percent = str(value).partition("=")
-        try:
-            return system, float(percent)
-        except ValueError:
-            self.fail(f"expected a system and a number like fairplay=30, got {value!r}", param, ctx)
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -142,9 +86,9 @@ def serve(config_file: Path, log_level: str, workers: int, inherited: str | None
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Player-facing port; 0 takes a free one.")
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="Control port; 0 takes a free one.")
-@click.option("--rotation", type=_Seconds(2), default=10.0, show_default=True, help="Seconds a key lasts.")
-@click.option("--pre-delivery", type=_Seconds(0), default=None, help="Seconds of lead; 4 or half the rotation.")
-@click.option("--duration", type=_Seconds(min=0, min_open=True), default=None, help="Seconds until it ends.")
+@click.option("--rotation", type=Seconds(2), default=10.0, show_default=True, help="Seconds a key lasts.")
+@click.option("--pre-delivery", type=Seconds(0), default=None, help="Seconds of lead; 4 or half the rotation.")
+@click.option("--duration", type=Seconds(min=0, min_open=True), default=None, help="Seconds until it ends.")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
 @_reports_errors
 def demo(
@@ -343,20 +287,20 @@ def licences() -> None:
 
 @licences.command("estimate")
 @click.option("--viewers", type=int, required=True)
-@click.option("--duration", type=_Time(), required=True, help="How long one playing lasts, as 90m.")
+@click.option("--duration", type=Time(), required=True, help="How long one playing lasts, as 90m.")
 @click.option("--titles", type=int, help="Different videos that each viewer plays.")
 @click.option("--plays", type=int, help="How often each of them is played.")
-@click.option("--plays-within", type=_Time(), help="Over how long these are spread; 30d.")
-@click.option("--persistent", type=_Time(), help="How long a stored licence can be used; left out: none is stored.")
+@click.option("--plays-within", type=Time(), help="Over how long these are spread; 30d.")
+@click.option("--persistent", type=Time(), help="How long a stored licence can be used; left out: none is stored.")
 @click.option("--titles-per-key", type=int, help="Titles that share their keys.")
 @click.option("--keys", type=int, help="Keys that a player comes to use, as audio, SD and HD: 3.")
-@click.option("--renewal-interval", type=_Time(), help="How often licences are renewed.")
-@click.option("--rotation-interval", type=_Time(), help="How long a key lasts.")
-@click.option("--pre-delivery", type=_Time(), help="The lead by which the next key is sent or asked for.")
-@click.option("--arrival", type=_Time(), help="Over how long the viewers arrive; 60s.")
-@click.option("--boundary", type=_Time(), help="Over how long players meet a new key that was not sent ahead; 10s.")
+@click.option("--renewal-interval", type=Time(), help="How often licences are renewed.")
+@click.option("--rotation-interval", type=Time(), help="How long a key lasts.")
+@click.option("--pre-delivery", type=Time(), help="The lead by which the next key is sent or asked for.")
+@click.option("--arrival", type=Time(), help="Over how long the viewers arrive; 60s.")
+@click.option("--boundary", type=Time(), help="Over how long players meet a new key that was not sent ahead; 10s.")
 @click.option(
-    "--share", type=_Share(), multiple=True, help="Viewers of a system in per cent, as fairplay=30; repeatable."
+    "--share", type=Share(), multiple=True, help="Viewers of a system in per cent, as fairplay=30; repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
 @_reports_errors
@@ -368,11 +312,31 @@ def licences_estimate(as_json: bool, share: tuple[tuple[str, float], ...], **giv
     click.echo(estimate_json(usage) if as_json else estimate_table(usage))
 
 
+licences.add_command(licence_status)
+
+
+@main.group()
+def policy() -> None:
+    """Protection policies in files."""
+
+
+@policy.command("check")
+@click.argument("file", type=_FILE)
+@_reports_errors
+def policy_check(file: Path) -> None:
+    """Check a protection policy, and show its scenes as a table. Asks nobody."""
+    from relay.scenes import read_file, scenes_table
+
+    with _naming(file):
+        body = read_file(file.read_bytes(), time.time())
+    click.echo(scenes_table(body.scenes))
+
+
 @main.command()
 @click.option("--scheme", type=click.Choice([str(Scheme.CENC), str(Scheme.CBCS)]), required=True)
-@click.option("--key", type=_Hex(16), required=True, help="Content key.")
-@click.option("--kid", type=_Hex(16), required=True, help="Key ID.")
-@click.option("--iv", type=_Hex(8, 16), default=None, help="cenc: IV of the first sample (8 bytes); cbcs: constant IV.")
+@click.option("--key", type=Hex(16), required=True, help="Content key.")
+@click.option("--kid", type=Hex(16), required=True, help="Key ID.")
+@click.option("--iv", type=Hex(8, 16), default=None, help="cenc: IV of the first sample (8 bytes); cbcs: constant IV.")
 @click.option("--init", "init_file", type=_FILE, default=None, help="Init segment; left out: the file holds it, too.")
 @click.option("--out-init", type=click.Path(dir_okay=False, path_type=Path), default=None)
 @click.option("--out-dir", type=click.Path(file_okay=False, path_type=Path), required=True)

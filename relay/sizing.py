@@ -6,6 +6,7 @@ import msgspec
 
 from relay.errors import RequestError
 from relay.licensing.estimate import Estimate, Licences, Usage, estimate
+from relay.tables import aligned
 
 _TIMES = frozenset(name.removesuffix("_s") for name in Usage.__struct_fields__ if name.endswith("_s"))
 _COLUMNS = ["system", "viewers", "requests each", "first", "renewals", "rotation", "total", "next key in"]
@@ -41,7 +42,7 @@ def estimate_table(usage: Usage) -> str:
     for system, one in found.systems.items():
         rows.append([system, f"{one.viewers:,}", f"{one.requests_each}", *_counts(one), one.next_key_in])
     rows.append(["all", f"{usage.viewers:,}", "", *_counts(found.licences), ""])
-    return "\n".join(["Licences", *_aligned(rows), "", "Requests a second, at most", *_aligned(_rates(usage, found))])
+    return "\n".join(["Licences", *aligned(rows), "", "Requests a second, at most", *aligned(_rates(usage, found))])
 
 
 def _counts(of: Licences) -> list[str]:
@@ -61,14 +62,3 @@ def _rates(usage: Usage, found: Estimate) -> list[list[str]]:
     if usage.pre_delivery_s or not usage.rotation_interval_s:
         rates.append(("all together", peak.total_spread))
     return [[name, f"{rate:,.1f}"] for name, rate in rates]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Rows with the first column to the left and numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [f"  {row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in rows
-    ]

@@ -8,8 +8,16 @@ from relay.api.status import Health, NodeStatus, Readiness
 from relay.client.audit import Audit
 from relay.client.blocks import Blocks
 from relay.client.errors import ClientError
+from relay.client.groups import Groups
 from relay.client.http import Http
+from relay.client.licences import Licences
+from relay.client.purchases import Entitlements, Purchases
 from relay.client.revocations import Revocations
+from relay.client.rotation import Rotation
+from relay.client.scenes import Scenes
+from relay.client.sessions import Sessions
+from relay.client.streams import Streams
+from relay.client.webhooks import Webhooks
 
 PATIENCE_S = 30.0
 
@@ -29,6 +37,15 @@ class Client:
         self.revocations = Revocations(http)
         self.blocks = Blocks(http)
         self.audit = Audit(http)
+        self.scenes = Scenes(http)
+        self.rotation = Rotation(http)
+        self.streams = Streams(http)
+        self.groups = Groups(http)
+        self.sessions = Sessions(http)
+        self.licences = Licences(http)
+        self.purchases = Purchases(http)
+        self.entitlements = Entitlements(http)
+        self.webhooks = Webhooks(http)
 
     async def __aenter__(self) -> "Client":
         return self

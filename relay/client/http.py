@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from secrets import token_urlsafe
-from typing import TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -14,6 +14,10 @@ from relay.api.problem import Problem
 from relay.client.errors import ProblemError, UnreachableError
 
 T = TypeVar("T")
+Query = Mapping[str, str | int | None]
+"""Parameters; those that are None are not sent."""
+WaitFor = Literal["local", "quorum", "all"]
+"""Which nodes a change has to be in force on before it is answered, for ``timeout_ms`` at most."""
 MAX_ANSWER = 64 * 1024 * 1024
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -30,6 +34,25 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged(Generic[T]):
+    """A resource as it was read. Its ``tag``, given as ``if_match``, lets a change be made to this or not at all."""
+
+    value: T
+    tag: str
+
+
+class Page(Protocol):
+    """A piece of a list."""
+
+    @property
+    def next(self) -> str | None:
+        """Where to go on; None: that was all."""
+
+
+P = TypeVar("P", bound=Page)
 
 
 class Http:
@@ -50,7 +73,7 @@ class Http:
         self,
         path: str,
         kind: type[T],
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
         answers: tuple[int, ...] = (),
     ) -> T:
         """Read something; ``answers`` are statuses that are no errors here.
@@ -59,6 +82,20 @@ class Http:
         """
         return _read(await self.call("GET", path, query=query, answers=answers), kind)
 
+    async def tagged(self, path: str, kind: type[T], query: Query | None = None) -> Tagged[T]:
+        """Read something that has an entity tag. Raises as :meth:`get` does."""
+        answer = await self.call("GET", path, query=query)
+        return Tagged(_read(answer, kind), answer.headers.get("ETag", ""))
+
+    async def pages(self, path: str, kind: type[P], query: Query) -> AsyncIterator[P]:
+        """Read a list to its end, page by page. Raises as :meth:`get` does."""
+        while True:
+            page = await self.get(path, kind, query)
+            yield page
+            if page.next is None:
+                return
+            query = {**query, "cursor": page.next}
+
     async def change(
         self,
         method: str,
@@ -66,11 +103,19 @@ class Http:
         kind: type[T],
         body: object = None,
         *,
-        query: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] | None = None,
+        query: Query | None = None,
+        if_match: str = "",
+        create: bool = False,
     ) -> T:
-        """Change something, once however often it had to be sent. Raises as :meth:`get` does."""
-        own = {"Idempotency-Key": token_urlsafe(16), **(headers or {})}
+        """Change something, once however often it had to be sent. Raises as :meth:`get` does.
+
+        With ``if_match`` only if it still has that entity tag; with ``create`` only if it is not there yet.
+        """
+        own = {"Idempotency-Key": token_urlsafe(16)}
+        if if_match:
+            own["If-Match"] = if_match
+        if create:
+            own["If-None-Match"] = "*"
         data = None if body is None else msgspec.json.encode(body)
         if data is not None:
             own["Content-Type"] = "application/json"
@@ -81,7 +126,7 @@ class Http:
         method: str,
         path: str,
         data: bytes | None = None,
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         answers: tuple[int, ...] = (),
     ) -> Answer:
@@ -112,7 +157,7 @@ class Http:
         method: str,
         path: str,
         data: bytes | None,
-        query: Mapping[str, str | int] | None,
+        query: Query | None,
         headers: Mapping[str, str] | None,
         timeout_s: float,
     ) -> Answer:
@@ -120,7 +165,7 @@ class Http:
             method,
             self._url + path,
             data=data,
-            params=query,
+            params={name: value for name, value in (query or {}).items() if value is not None},
             headers={**self._headers, **(headers or {})},
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout_s),

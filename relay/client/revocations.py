@@ -1,15 +1,13 @@
 """Revocations: orders, records, previews."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal
 from urllib.parse import quote
 
 from relay.api.revocations import Done, Item, Previewed, Record, RecordPage, RevokeBody, ShortDone
-from relay.client.http import Http
+from relay.client.http import Http, Query, WaitFor
 from relay.gate.targets import TargetType
 
 PATH = "/api/v1/revocations"
-WaitFor = Literal["local", "quorum", "all"]
 
 
 class Revocations:
@@ -41,7 +39,7 @@ class Revocations:
 
     async def order(self, items: Sequence[Item], wait: WaitFor = "local", timeout_ms: int = 2000) -> Done:
         """Revoke or restore many at once. Not ``complete``: ask for :meth:`status` by the ``id``."""
-        query: dict[str, str | int] = {"wait": wait, "timeout_ms": timeout_ms}
+        query = {"wait": wait, "timeout_ms": timeout_ms}
         return await self._http.change("POST", PATH, Done, items, query=query)
 
     async def status(self, name: str) -> Done:
@@ -58,21 +56,14 @@ class Revocations:
 
     async def about(self, kind: TargetType, value: str, issuer: str = "", viewer: str = "") -> RecordPage:
         """What was last ordered about one target, and whether it is revoked now."""
-        query: dict[str, str | int] = {"type": kind, "value": value, "issuer": issuer, "viewer": viewer}
+        query: Query = {"type": kind, "value": value, "issuer": issuer, "viewer": viewer}
         return await self._http.get(PATH, RecordPage, query)
 
     async def records(self, kind: TargetType | None = None, page_size: int = 100) -> AsyncIterator[Record]:
         """Every record, newest first, or those of one type; read page by page."""
-        query: dict[str, str | int] = {"limit": page_size}
-        if kind is not None:
-            query["type"] = kind
-        while True:
-            page = await self._http.get(PATH, RecordPage, query)
+        async for page in self._http.pages(PATH, RecordPage, {"type": kind, "limit": page_size}):
             for record in page.revocations:
                 yield record
-            if page.next is None:
-                return
-            query["cursor"] = page.next
 
     async def preview(self, item: Item) -> Previewed:
         """What an order would stop on the node that is asked; changes nothing."""

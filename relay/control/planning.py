@@ -107,7 +107,7 @@ def stream_of(node: Node, name: str) -> Stream:
     """A configured stream. Raises :class:`NotFoundError`."""
     stream = node.streams.get(name)
     if stream is None:
-        raise NotFoundError(f"no stream {name!r} is configured")
+        raise NotFoundError(f"no stream {name!r} is configured; /api/v1/streams lists those that are")
     return stream
 
 

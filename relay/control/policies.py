@@ -3,13 +3,12 @@
 from functools import partial
 from typing import Annotated
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct, structs
 
 from keys.periods import Clock, CryptoPeriod
 from policies.model import ScenesChange
-from policies.text import SceneError, SceneText, ms_of, read_scenes, scenes_of, write_scenes
+from policies.text import SceneText, ms_of, read_scenes, write_scenes
 from relay.api.plans import Boundary, Moments, PlacedPolicy, PlacedScene, Policy, PolicyBody
 from relay.control.errors import (
     BodyError,
@@ -32,8 +31,9 @@ from relay.control.places import (
     version_of,
 )
 from relay.control.planning import Standing, drafts_of, seen_of, standing_of, stream_of
+from relay.control.policy_body import read_policy
 from relay.control.preconditions import CREATE_ONLY, IF_MATCH, IF_NONE_MATCH, check_preconditions, tag_of, tagged_answer
-from relay.control.requests import WaitQuery, actor_of, decode, json_answer, read_query
+from relay.control.requests import WaitQuery, actor_of, json_answer, read_query
 from relay.errors import RequestError
 from relay.node import NODE, Node
 from relay.operation import IDEMPOTENCY_KEY, Operation
@@ -72,22 +72,13 @@ class MomentQuery(StreamQuery, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=0, le=MAX_BOUNDARIES)] = DEFAULT_BOUNDARIES
 
 
-_body: msgspec.json.Decoder[PolicyBody] = msgspec.json.Decoder(PolicyBody)
-
-
 async def put_policy(request: web.Request) -> web.Response:
     """Set the scenes of a stream, from where nobody has seen it yet."""
     raw = await request.read()
     query = read_query(request, ChangeQuery)
 
     async def act() -> Reply:
-        body = decode(raw, _body)
-        check_scenes(body.scenes)
-        now = request.app[NODE].clock()
-        try:
-            starts_at = None if body.starts_at is None else read_moment(body.starts_at, now)
-        except ValueError as err:
-            raise BodyError([Flaw("/starts_at", str(err))]) from None
+        body, starts_at = read_policy(raw, request.app[NODE].clock())
         name = _named(request.app[NODE], body.stream_id, query.stream_id)
         return await _change(request, name, body.scenes, starts_at, query)
 
@@ -126,14 +117,6 @@ async def get_timeline(request: web.Request) -> web.Response:
     if clock not in standing.edges:
         raise RequestError(f"clock: {stream.name} is not on it, but on {', '.join(sorted(standing.edges))}")
     return json_answer(moments_of(stream, standing, clock, time_at(query.at, stream, standing, clock), query.limit))
-
-
-def check_scenes(scenes: tuple[SceneText, ...]) -> None:
-    """Raise :class:`BodyError` for scenes that contradict themselves or one another."""
-    try:
-        scenes_of(scenes)
-    except SceneError as err:
-        raise BodyError([Flaw(f"/scenes/{err.at}/{err.field}", str(err))]) from None
 
 
 def policy_of(node: Node, stream: Stream, standing: Standing) -> Policy:

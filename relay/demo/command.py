@@ -64,7 +64,7 @@ class _Platform:
     """The part of the customer: it knows viewers, issues their tokens and may revoke their sessions."""
 
     def __init__(self, where: Listening, secret: bytes, api_key: str, rotation_s: float) -> None:
-        self._edge = f"http://{where.edge[0]}:{where.edge[1]}"
+        self.edge = f"http://{where.edge[0]}:{where.edge[1]}"
         self.control = f"http://{where.control[0]}:{where.control[1]}"
         self.api_key = api_key
         self._secret = secret
@@ -85,13 +85,13 @@ class _Platform:
             "ent": [STREAM],
         }
         token = mint_token(claims, "demo", "HS256", self._secret)
-        watch = f"{self._edge}/watch/{STREAM}"
+        watch = f"{self.edge}/watch/{STREAM}"
         return {
             "hls": f"{watch}/index.m3u8?token={token}",
             "dash": f"{watch}/index.mpd?token={token}",
             "hls_aes128": f"{watch}/index.m3u8?scheme=aes-128&token={token}",
-            "license": f"{self._edge}/api/v1/drm/license?stream_id={STREAM}&token={token}",
-            "sdk": f"{self._edge}/sdk/segmentgate.js",
+            "license": f"{self.edge}/api/v1/drm/license?stream_id={STREAM}&token={token}",
+            "sdk": f"{self.edge}/sdk/segmentgate.js",
             "token": token,
             "stream_id": STREAM,
             "session_id": session_id,
@@ -130,7 +130,13 @@ async def run_demo(options: DemoOptions) -> None:
         )
         page = await stack.enter_async_context(_site(page_app, 0))
         session: Mapping[str, object] = await platform.new_session()
-        line = {"page": page, **session, "control": platform.control, "api_key": platform.api_key}
+        line = {
+            "page": page,
+            **session,
+            "edge": platform.edge,
+            "control": platform.control,
+            "api_key": platform.api_key,
+        }
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
         if options.browser:

@@ -1,26 +1,12 @@
 """The client against a node: typed answers, errors that say what is wrong, pages read to their end."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from relay.api.revocations import Item, NamedTarget
 from relay.client import Client, ClientError, ProblemError, UnreachableError
 from relay.gate.targets import TargetType
 from relay.state.events import Action
-from tests.control.desk import API_KEY, Desk, open_desk
-
-
-@pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
-    async with open_desk() as made:
-        yield made
-
-
-@pytest.fixture
-async def relay(desk: Desk) -> AsyncIterator[Client]:
-    async with Client(desk.url + "/", API_KEY, "anna", patience_s=5) as client:
-        yield client
+from tests.control.desk import API_KEY, Desk
 
 
 def session(name: str, reason: str = "") -> Item:
