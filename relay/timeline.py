@@ -20,6 +20,8 @@ RESTART_MS = 120_000
 """An edge this far behind is no lagging rendition: the origin was restarted, or had shown a wrong date before."""
 STALE_S = 20.0
 """Players of some streams never ask for the manifest again; past this the relay has to look by itself."""
+KEPT_MS = 60_000
+"""How long what has left the window still matters: to players that lag, to nodes that saw another window."""
 MAX_PERIODS = 260
 """Most periods whose keys are handed out at once, whatever span a manifest claims to list."""
 
@@ -103,6 +105,13 @@ class StreamTimeline:
         """Whether the key of the period that starts at ``period`` may be handed out now."""
         return any(first_segment_at(period) <= seen.release_until(now) for seen in self._seen.values())
 
+    def may_be_told(self, period: int, now: float) -> bool:
+        """The same, unless it left the window so long ago that its terms may have been forgotten."""
+        return any(
+            first_segment_at(period) <= seen.release_until(now) and seen.keeps(period, now)
+            for seen in self._seen.values()
+        )
+
     def periods(self, now: float) -> list[CryptoPeriod]:
         """The periods of the window and, inside the lead, the next one."""
         return sorted({period for seen in self._seen.values() for period in seen.periods(now)}, key=_start)
@@ -163,6 +172,10 @@ class _Seen:
         if self.observed.clock is Clock.MEDIA:
             return self.observed.first
         return max(self.observed.first, self.edge(now) - self._keep_ms)
+
+    def keeps(self, period: int, now: float) -> bool:
+        end = self._schedule.period_at(period).end
+        return end is None or end > self.tail(now) - KEPT_MS
 
     def coming(self, now: float) -> Iterator[CryptoPeriod]:
         if self.observed.final:
