@@ -58,6 +58,11 @@ class StreamTimeline:
         """What was observed last, on each clock that the stream was seen on."""
         return {clock: seen.observed for clock, seen in self._seen.items()}
 
+    @property
+    def seen_on(self) -> frozenset[Clock]:
+        """The clocks that the stream was seen on."""
+        return frozenset(self._seen)
+
     def edges(self, now: float) -> dict[Clock, int]:
         """The live edge on each clock, in ms of stream time; of what has ended, its end."""
         return {clock: seen.edge(now) for clock, seen in self._seen.items()}
