@@ -112,7 +112,14 @@ def stream_of(node: Node, name: str) -> Stream:
 
 async def standing_of(node: Node, name: str) -> tuple[Stream, Standing]:
     """A stream and where it stands. Raises :class:`TimelineUnknownError`, and :class:`NotFoundError`."""
-    stream, standing = await seen_of(node, name)
+    await seen_of(node, name)
+    return standing_now(node, name)
+
+
+def standing_now(node: Node, name: str) -> tuple[Stream, Standing]:
+    """The same by what was seen before: it is old as soon as something is waited for. Raises the same."""
+    stream = stream_of(node, name)
+    standing = Standing.of(stream, node.clock())
     if not standing.edges:
         raise TimelineUnknownError(f"nobody knows where {name} stands: its origin shows no manifest with segments")
     return stream, standing
