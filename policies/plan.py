@@ -5,7 +5,7 @@ terms. Changes are folded in the order all nodes agree on, whatever the order in
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -124,15 +124,16 @@ class Plan:
         """The scenes on a clock in stream time, in order; between them the stream's own terms hold."""
         return self._by_clock[clock].scenes
 
-    def terms_of(self, track: TrackType, period: int | None) -> Terms | None:
+    def terms_of(self, track: TrackType, period: int | None, seen_on: Collection[Clock] = ()) -> Terms | None:
         """The terms of a track in the crypto period named ``period``; None: nobody gets it.
 
-        Where the stream is on several clocks on which a period may have this name, the strictest. The stable key,
-        named None, encrypts nothing and has the stream's own terms.
+        Where the stream is on several clocks on which a period may have this name, the strictest: those that changes
+        were placed on, and those that it was ``seen_on`` since. The stable key, named None, encrypts nothing and has
+        the stream's own terms.
         """
         found: Terms | None = None
-        for placed in self._by_clock.values():
-            if period is None or not placed.known or not placed.begins(period):
+        for clock, placed in self._by_clock.items():
+            if period is None or not (placed.known or clock in seen_on) or not placed.begins(period):
                 continue
             terms = placed.at(period).terms.get(track, FREE)
             if terms is None:

@@ -121,6 +121,9 @@ class NodeBuilder:
         """What a configuration decides. It goes on from what is known under the one ``before``."""
         tokens, state = config.tokens, config.state
         issuers, pinned = issuers_of(tokens, secrets, self._pinned)
+        await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
+        # Below nothing waits: a policy that is changed meanwhile would be lost with the streams that it is replaced by.
+        self._secrets = secrets
         self._key_servers.configure(secrets.key_servers)
         gate = Gate(
             issuers,
@@ -139,7 +142,7 @@ class NodeBuilder:
             self._proofs_seen,
             self._entitlements,
         )
-        policies = Policies(
+        return Policies(
             config,
             gate,
             self._streams(config, secrets, before),
@@ -149,9 +152,6 @@ class NodeBuilder:
             Sources.of(config.purchases, secrets.purchases),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
         )
-        await self._refresh(pinned, lists_of(tokens, issuers, self._lists))
-        self._secrets = secrets
-        return policies
 
     def replan(self, policies: Policies) -> dict[str, Changed]:
         """Build those streams anew whose policy has changed since; these, by name."""

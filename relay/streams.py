@@ -138,7 +138,7 @@ class Stream:
 
     def terms_of(self, slot: KeySlot) -> Terms | None:
         """What a device must do to get the key of a slot; None: nobody gets it."""
-        return self._terms(slot.track, slot.period)
+        return self._terms(slot.track, slot.period, self.timeline.seen_on)
 
     def best_track(self, cls: ManifestClass, now: float) -> TrackType:
         """The best video that a class may have in all scenes that are listed or to come; see :class:`Plan`."""
@@ -178,7 +178,7 @@ class Stream:
 
     def in_clear(self, slot: KeySlot) -> bool:
         """Whether the key of a slot may go to a player that keeps no terms."""
-        terms = self._terms(slot.track, slot.period)
+        terms = self.terms_of(slot)
         return self.config.in_clear and terms is not None and terms.in_clear
 
     def epoch_of(self, period: int | None) -> int:
@@ -235,7 +235,7 @@ class Stream:
         return self.plan.best_track(cls.meets, {clock: tail * 1000 for clock, tail in tails_s})
 
     def _may_have(self, cls: ManifestClass, track: TrackType, period: int | None) -> bool:
-        terms = self._terms(track, period)
+        terms = self._terms(track, period, self.timeline.seen_on)
         return terms is not None and cls.meets(terms)
 
     def _salt(self, period: int | None) -> bytes | None:

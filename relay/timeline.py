@@ -20,6 +20,8 @@ RESTART_MS = 120_000
 """An edge this far behind is no lagging rendition: the origin was restarted, or had shown a wrong date before."""
 STALE_S = 20.0
 """Players of some streams never ask for the manifest again; past this the relay has to look by itself."""
+KEPT_MS = 60_000
+"""How long what has left the window still matters: to players that lag, to nodes that saw another window."""
 MAX_PERIODS = 260
 """Most periods whose keys are handed out at once, whatever span a manifest claims to list."""
 
@@ -55,6 +57,11 @@ class StreamTimeline:
     def clocks(self) -> dict[Clock, Observed]:
         """What was observed last, on each clock that the stream was seen on."""
         return {clock: seen.observed for clock, seen in self._seen.items()}
+
+    @property
+    def seen_on(self) -> frozenset[Clock]:
+        """The clocks that the stream was seen on."""
+        return frozenset(self._seen)
 
     def edges(self, now: float) -> dict[Clock, int]:
         """The live edge on each clock, in ms of stream time; of what has ended, its end."""
@@ -102,6 +109,13 @@ class StreamTimeline:
     def released(self, period: int, now: float) -> bool:
         """Whether the key of the period that starts at ``period`` may be handed out now."""
         return any(first_segment_at(period) <= seen.release_until(now) for seen in self._seen.values())
+
+    def may_be_told(self, period: int, now: float) -> bool:
+        """The same, unless it left the window so long ago that its terms may have been forgotten."""
+        return any(
+            first_segment_at(period) <= seen.release_until(now) and seen.keeps(period, now)
+            for seen in self._seen.values()
+        )
 
     def periods(self, now: float) -> list[CryptoPeriod]:
         """The periods of the window and, inside the lead, the next one."""
@@ -163,6 +177,10 @@ class _Seen:
         if self.observed.clock is Clock.MEDIA:
             return self.observed.first
         return max(self.observed.first, self.edge(now) - self._keep_ms)
+
+    def keeps(self, period: int, now: float) -> bool:
+        end = self._schedule.period_at(period).end
+        return end is None or end > self.tail(now) - KEPT_MS
 
     def coming(self, now: float) -> Iterator[CryptoPeriod]:
         if self.observed.final:

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from keys.material import RootKey
-from keys.model import Scheme, TrackType
+from keys.model import Scheme, Security, TrackType
 from keys.periods import GUARD_MS, Clock
 from keys.ring import KeyRing
 from keys.seal import Sealer
-from policies.model import Change
+from policies.model import Change, Group, GroupChange, Terms
 from relay.config import StreamConfig, parse_config
 from relay.errors import ContentKeyUnknownError, KeyPendingError, UnknownStreamError, UrlError
 from relay.gate.gate import Gate, GatePolicy, Visitor
 from relay.gate.issuers import Issuers
 from relay.gate.passes import PassCodec
 from relay.gate.revocation import RevocationSet
-from relay.grants import Grant, grant, grant_for
+from relay.grants import Grant, grant, grant_for, slots_of
 from relay.manifest.context import Observed
 from relay.model import ManifestClass, Session
 from relay.sources import Source
@@ -147,3 +147,12 @@ def test_salted_streams_derive_other_keys_and_the_same_ids() -> None:
         slot = plain.slot_of(TrackType.HD, Scheme.CENC, period)
         assert plain.kid(slot) == salted.kid(slot) == salted.content_key(slot).kid
         assert (plain.content_key(slot).key == salted.content_key(slot).key) == (period is None)
+
+
+def test_a_clock_first_seen_after_a_group_was_joined_gives_nothing_in_clear() -> None:
+    strict: dict[TrackType, Terms | None] = {track: Terms(Security.HARDWARE) for track in TrackType}
+    found = stream_of(GroupChange("g", 1, {Clock.WALL: EDGE}, Group("g", strict)))
+    found.timeline.observe(Observed(Clock.WALL, EDGE - INTERVAL, EDGE + 5000, False, VIDEO_AND_AUDIO), NOW)
+    found.timeline.observe(Observed(Clock.SEQUENCE, 0, INTERVAL + 5000, False, VIDEO_AND_AUDIO), NOW)
+    assert slots_of(found, list(TrackType), Scheme.CENC, [0, INTERVAL]) == ()
+    assert len(slots_of(found, list(TrackType), Scheme.CENC, [0, INTERVAL], guarded=True)) == 2 * len(TrackType)

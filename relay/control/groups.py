@@ -1,5 +1,6 @@
 """``/api/v1/drm/groups``: named templates of what streams have in common."""
 
+import asyncio
 from functools import partial
 
 import msgspec
@@ -22,7 +23,7 @@ from relay.control.membership import joining
 from relay.control.notes import NOTES
 from relay.control.pages import NAMES, PageQuery, page_after, place_of
 from relay.control.places import changed_of
-from relay.control.planning import drafts_of, standing_of, stream_of
+from relay.control.planning import drafts_of, standing_now, standing_of, stream_of
 from relay.control.preconditions import (
     CREATE_ONLY,
     IF_MATCH,
@@ -131,9 +132,12 @@ def _streams_in(node: Node, name: str) -> list[str]:
 
 async def _put(request: web.Request, name: str, group: GroupText | None, wait: WaitQuery) -> Reply:
     node, actor = request.app[NODE], actor_of(request)
-    standings = {of: (await standing_of(node, of))[1] for of in _streams_in(node, name)}
-    if standings.keys() != set(_streams_in(node, name)):
+    seen = _streams_in(node, name)
+    await asyncio.gather(*(standing_of(node, of) for of in seen))
+    if seen != _streams_in(node, name):
         raise ConflictError("a stream has joined or left it in the meantime; try again")
+    # Not as each of them stood when it had been seen: the others may have taken a while.
+    standings = {of: standing_now(node, of)[1] for of in seen}
     groups = groups_of(node.registry.documents, node.clock())
     check_preconditions(request, _state(node, name, groups[name]) if name in groups else None)
     if group and name not in groups and len(groups) >= MAX_GROUPS:

@@ -21,11 +21,10 @@ from relay.plans import KIND, name_of
 from relay.state.drafts import DocumentDraft
 from relay.state.events import MAX_DOCUMENT_BYTES
 from relay.streams import Stream
+from relay.timeline import KEPT_MS
 
 MARGIN_MS = 2000
 """Other nodes may have seen the origin a little earlier, and hear of a change a little later."""
-KEPT_MS = 60_000
-"""How far before the window a change may still matter: to players that lag, to nodes that saw another window."""
 SPREAD_SEGMENTS = 2
 """Players hold about this much ahead of what they show, so keys told within it are there before they are needed."""
 LAST = 2**63 - 1
@@ -113,7 +112,14 @@ def stream_of(node: Node, name: str) -> Stream:
 
 async def standing_of(node: Node, name: str) -> tuple[Stream, Standing]:
     """A stream and where it stands. Raises :class:`TimelineUnknownError`, and :class:`NotFoundError`."""
-    stream, standing = await seen_of(node, name)
+    await seen_of(node, name)
+    return standing_now(node, name)
+
+
+def standing_now(node: Node, name: str) -> tuple[Stream, Standing]:
+    """The same by what was seen before: it is old as soon as something is waited for. Raises the same."""
+    stream = stream_of(node, name)
+    standing = Standing.of(stream, node.clock())
     if not standing.edges:
         raise TimelineUnknownError(f"nobody knows where {name} stands: its origin shows no manifest with segments")
     return stream, standing

@@ -64,6 +64,7 @@ async def post_sessions(request: web.Request) -> web.Response:
 async def post_renewal(request: web.Request) -> web.Response:
     """Let a session go on for longer: fresh URLs for the platform to hand on. The old ones hold as long as they did.
 
+    That of a purchase goes on no longer than what was bought.
     It must be live on the node that is asked, or have been issued by one that shares its records.
     """
     node, raw = request.app[NODE], await request.read()
@@ -75,7 +76,7 @@ async def post_renewal(request: web.Request) -> web.Response:
             return denied(request, Deny(Reason.REVOKED, "this session was revoked"))
         raise NotFoundError("this session is not live here, nor was it issued here; issue it again by its id")
     session, names = known
-    session = replace(session, expires_at=max(_end_of(node, body), session.expires_at))
+    session = replace(session, expires_at=max(_renewed_end_of(node, session, body), session.expires_at))
     streams = [node.streams[name] for name in names if name in node.streams]
     if not streams:
         raise NotFoundError("no stream of this session is there any more")
@@ -145,6 +146,15 @@ def _end_of(node: Node, body: SessionBody | RenewBody) -> int:
         member = "expires_at" if body.expires_in is None else "expires_in"
         raise BodyError([Flaw(f"/{member}", f"further ahead than tokens.session_lifetime, {most:.0f} s")])
     return end
+
+
+def _renewed_end_of(node: Node, session: Session, body: RenewBody) -> int:
+    end = _end_of(node, body)
+    if session.voucher is None:
+        return end
+    # Nothing else ends the session of a purchase when the purchase does.
+    sale = node.till.ledger.find(session.sid, node.clock())
+    return min(end, sale.ends_at) if sale else session.expires_at
 
 
 def _refused(

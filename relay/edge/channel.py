@@ -106,8 +106,8 @@ def _hand_over(request: web.Request, response: web.StreamResponse, visit: Visit,
 
 
 async def _keys(visit: Visit) -> Result:
+    visit = await visit.caught_up()
     node, stream, session = visit.node, visit.stream, visit.visitor.session
-    await node.manifests.ensure_timeline(stream)
     now = node.clock()
     granted = grant(stream, node.gate, visit.visitor, visit.cls, now)
     body = keys_body(stream, session, keys_json(stream, granted.slots), granted.newest, now)

@@ -132,21 +132,21 @@ def _admits(visit: Visit, device: Device | None) -> bool:
 
 
 async def _order(visit: Visit, opened: Opened) -> Order | None:
-    stream, session, now = visit.stream, visit.visitor.session, visit.node.clock()
-    licence = stream.licence
+    session, now = visit.visitor.session, visit.node.clock()
     match opened.kind:
         case Kind.RENEWAL:
-            term = renewed_term_of(session, licence, opened.playing_for, now)
-            return Order((), term, visit.cls.scheme, stream.name)
+            term = renewed_term_of(session, visit.stream.licence, opened.playing_for, now)
+            return Order((), term, visit.cls.scheme, visit.stream.name)
         case Kind.NEW:
-            await visit.node.manifests.ensure_timeline(stream)
+            visit = await visit.caught_up()
+            stream = visit.stream
             kids = frozenset(opened.kids)
             granted = _grant(visit, kids, now)
             slots = granted_slots(granted.slots, stream.kid, kids)
             keys = granted_keys(slots, stream.terms_of, stream.content_key)
             await visit.node.salts.settle()
             sealed = _sealed(visit) if opened.system is DrmSystem.WIDEVINE else b""
-            return Order(keys, term_of(session, licence, now), granted.slots[0].scheme, stream.name, sealed)
+            return Order(keys, term_of(session, stream.licence, now), granted.slots[0].scheme, stream.name, sealed)
         case _:
             return None
 

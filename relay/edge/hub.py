@@ -153,7 +153,7 @@ class Hub:
         if stream is None:
             channel.refuse(Deny(Reason.STREAM_UNKNOWN))
             return
-        now = node.clock()
+        now, ceiling = node.clock(), visitor.ceiling
         pushing = now >= channel.push_at
         current = told_by(stream, node.gate, visitor, channel.cls, now) if pushing else None
         try:
@@ -179,6 +179,10 @@ class Hub:
         refused = node.gate.recheck(visitor, channel.facts, node.clock())
         if refused:
             channel.refuse(refused)
+            return
+        if visitor.ceiling is not ceiling:
+            # Some of what was bought has ended: what was made here may go beyond what is left.
+            self._new.append(channel)
             return
         channel.send(b"".join(events) or _ALIVE)
         here = channel.facts()

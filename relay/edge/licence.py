@@ -101,7 +101,6 @@ async def _made(request: web.Request, visit: Visit, expected: DrmSystem | None) 
 
 
 async def _clear_key(visit: Visit, detected: Detected) -> bytes:
-    node, stream = visit.node, visit.stream
     try:
         challenge = parse_request(detected.challenge)
     except LicenceRequestError as err:
@@ -109,7 +108,8 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
     if challenge.type is not SessionType.TEMPORARY:
         # Nothing in a Clear Key licence could make it expire.
         raise RequestError("Clear Key licences are temporary only")
-    await node.manifests.ensure_timeline(stream)
+    visit = await visit.caught_up()
+    node, stream = visit.node, visit.stream
     granted = grant_for(stream, node.gate, visit.visitor, visit.cls, frozenset(challenge.kids), node.clock())
     rendered = _rendered.get(granted)
     if rendered is None:

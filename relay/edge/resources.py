@@ -117,17 +117,20 @@ async def _clear(visit: Visit, ref: ClearRef) -> Result:
 
 
 async def _key(request: web.Request, visit: Visit, ref: KeyRef) -> Result:
-    node, stream = visit.node, visit.stream
     refused = unproven(request, visit) or _check_slot(visit, ref.slot)
     if refused:
         return refused
+    visit = await visit.caught_up()
+    node, stream = visit.node, visit.stream
     slot = stream.slot(ref.slot, visit.cls.scheme)
     if not stream.in_clear(slot):
         return Deny(Reason.SECURITY_LEVEL, f"keys of {ref.slot.track} are given in licences only")
-    await node.manifests.ensure_timeline(stream)
     period = ref.slot.period
-    if period is not None and not stream.timeline.released(period, node.clock()):
+    now = node.clock()
+    if period is not None and not stream.timeline.released(period, now):
         return Deny(Reason.KEY_PENDING, "this key is not released yet")
+    if period is not None and not stream.timeline.may_be_told(period, now):
+        return Deny(Reason.SCOPE_KEY, "what this key is for has left the window")
     key = stream.content_key(slot).key
     return Answer(Whole(key, "", "application/octet-stream"), SECRET)
 

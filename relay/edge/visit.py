@@ -42,6 +42,15 @@ class Visit:
     query: str
     renewed: Mapping[str, str] = field(default_factory=dict)
 
+    async def caught_up(self) -> "Visit":
+        """The same of the stream as it is once it is known where that stands: to be asked for right before keys are.
+
+        What a request waited for may have outlasted a change of policy. Raises the :class:`relay.errors.OriginError`
+        family, and :class:`relay.errors.UnknownStreamError`.
+        """
+        await self.node.manifests.ensure_timeline(self.stream)
+        return replace(self, stream=self.node.stream(self.stream.name))
+
 
 Result = Answer | Deny | web.StreamResponse
 

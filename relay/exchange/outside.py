@@ -33,7 +33,8 @@ RETRY_S = 0.5
 MAX_RETRY_S = 30.0
 _JITTER = 0.25
 _TYPE = "application/xml"
-_Name = tuple[Scheme, int]
+_Name = tuple[Scheme, int, bytes]
+"""A scheme, a period, and one of the key IDs asked for: others after an emergency rotation, which needs other keys."""
 Kids = Callable[[TrackType, Scheme, int], bytes]
 """The key ID that a track type's key of a scheme and period is asked for under."""
 _log = structlog.get_logger()
@@ -69,7 +70,7 @@ class KeyServer:
         self.expect([slot], periods, kids)
         assert slot.period is not None
         with self._lock:
-            found = self._kept.get((slot.scheme, slot.period))
+            found = self._kept.get(_name_of(slot.scheme, slot.period, kids))
         if found is None:
             raise KeyPendingError("the key of this period is being asked for at the key server")
         return found[slot.track]
@@ -101,7 +102,7 @@ class KeyServer:
                     await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads load
 
     def _want(self, scheme: Scheme, period: int, periods: Periods, kids: Kids, *, needed: bool) -> bool:
-        name = scheme, period
+        name = _name_of(scheme, period, kids)
         if name in self._kept:
             # What was used last is forgotten last.
             self._kept[name] = self._kept.pop(name)
@@ -207,6 +208,10 @@ class KeyServers:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _name_of(scheme: Scheme, period: int, kids: Kids) -> _Name:
+    return scheme, period, kids(TrackType.AUDIO, scheme, period)
 
 
 def _tell(task: asyncio.Task[None]) -> None:

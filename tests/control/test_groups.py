@@ -1,5 +1,6 @@
 """DRM groups and streams over HTTP: templates made, taken over by streams, changed, left."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 
 from keys.model import Scheme, Security, TrackType
 from keys.periods import Clock
+from policies.model import GroupChange
 from relay.licensing.terms import term_of
 from relay.model import Session
+from relay.streams import Stream
 from tests.control.desk import ISSUER, Desk, open_desk
 from tests.control.studio import Studio, open_studio
 
@@ -141,6 +144,31 @@ async def test_a_group_in_use_is_changed_in_its_streams_and_cannot_be_removed(de
         assert desk.node.stream(name).licence == stream.config.licence
     status, _, _ = await desk.call("DELETE", f"{GROUPS}/premium")
     assert status == 200
+
+
+async def test_what_is_out_stays_though_one_streams_origin_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [time.time()]
+    async with open_studio(lambda: now[0]) as studio:
+        streams = {name: studio.stream(name) for name in ("dated", "numbered")}
+        async with open_desk(streams=streams, clock=lambda: now[0]) as desk:
+            await put(desk, f"{GROUPS}/premium", PREMIUM)
+            for name in streams:
+                await put(desk, f"{STREAMS}/{name}/group", {"group": "premium"})
+            see = desk.node.manifests.see
+
+            async def see_slowly(stream: Stream) -> None:
+                await see(stream)
+                if stream.name == "numbered":
+                    now[0] += 50
+
+            monkeypatch.setattr(desk.node.manifests, "see", see_slowly)
+            await put(desk, f"{GROUPS}/premium", {**PREMIUM, "drm_level": "Low"})
+            for name in streams:
+                stream = desk.node.stream(name)
+                change = stream.plan.latest(GroupChange)
+                assert change
+                for clock, until in stream.timeline.released_until(now[0]).items():
+                    assert change.since[clock] > until
 
 
 async def test_a_rhythm_that_does_not_fit_the_stream_is_a_conflict(desk: Desk) -> None:

@@ -197,6 +197,16 @@ async def test_what_was_bought_ahead_begins_and_ends_in_time() -> None:
         await until(lambda: desk.cut)
 
 
+async def test_renewed_its_session_ends_with_what_was_bought(desk: Desk) -> None:
+    sold = await tell(desk, valid_for_seconds=100)
+    session = desk.node.gate.session_of(sold["licence"]["sealed"])
+    assert session
+    desk.node.presence.seen(Visitor.of(session, "film"), desk.node.clock(), "192.0.2.1", 0)
+    for body in ({"expires_in": 3600}, {}):
+        status, renewed, _ = await desk.call("POST", f"/api/v1/sessions/{session.sid}/renew", body)
+        assert (status, renewed["expires_at"]) == (200, sold["entitlement"]["valid_until"])
+
+
 async def test_without_an_end_it_holds_for_years_but_no_session_does(desk: Desk) -> None:
     sold = await tell(desk)
     assert sold["entitlement"]["valid_until"] == pytest.approx(desk.node.clock() + MAX_AHEAD_S, abs=3)

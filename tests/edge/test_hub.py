@@ -218,6 +218,25 @@ async def test_a_refused_session_is_told_so_instead_of_its_key(hub: Hub, relay: 
     assert len(relay.open) == 1
 
 
+async def test_keys_beyond_what_is_left_of_a_purchase_are_told_to_no_one(
+    hub: Hub, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate finds out with the question right before the write."""
+
+    def recheck(visitor: Any, facts: Any, now: float) -> None:
+        visitor.ceiling = TrackType.AUDIO
+
+    def may_have(visitor: Any, track: TrackType) -> Deny | None:
+        return None if track.rank <= visitor.ceiling.rank else Deny(Reason.SCOPE_TRACK)
+
+    monkeypatch.setattr(relay, "recheck", recheck)
+    monkeypatch.setattr(relay, "may_have", may_have)
+    wire = join(hub)
+    await until(lambda: wire.sent)
+    (keys,) = wire.events("keys")
+    assert len(keys["keys"]) == 3
+
+
 async def test_a_session_is_ended_when_it_expires(hub: Hub, relay: Relay) -> None:
     wire = join(hub, expires_at=int(time.time()) + 2)
     await until(lambda: wire.sent)

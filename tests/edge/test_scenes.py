@@ -10,7 +10,11 @@ import pytest
 
 from keys import base64url
 from keys.model import Scheme, TrackType
+from policies.model import ScenesChange
+from policies.text import write_scenes
+from relay.control.planning import Standing, drafts_of
 from relay.edge.next_keys import NEXT_KEYS_HEADER
+from relay.streams import Stream
 from tests.edge.stage import INIT, SEGMENT, SEGMENT_S, STRICT, WINDOW_S, Stage, open_stage
 from tests.edge.test_channel import channel, read_event
 from tests.edge.test_licences import PLAIN, WidevineDevice, kids_json, material
@@ -145,6 +149,81 @@ async def test_nor_by_key_urls(stage: Stage) -> None:
         assert set(answers.values()) <= {200, 403}
     sd = {stage.key(SD, moment, Scheme.AES128)[1].hex() for moment in range(25, 44)}
     assert answers.keys() >= sd
+
+
+def scenes_set_while_waiting(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next request wait for its origin until scenes were set and keys of theirs are out."""
+    manifests = stage.node.manifests
+    ensure = manifests.ensure_timeline
+
+    async def wait(stream: Stream) -> None:
+        monkeypatch.setattr(manifests, "ensure_timeline", ensure)
+        await stage.scenes(0, *STRICT)
+        await stage.go(36)
+        assert stage.stream is not stream
+
+    monkeypatch.setattr(manifests, "ensure_timeline", wait)
+
+
+@pytest.mark.parametrize("way", ["keys", "clearkey", "widevine"])
+async def test_scenes_set_while_a_request_waits_hold_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    session = await stage.world.enter("live")
+    device, stream = WidevineDevice(PLAIN), stage.stream
+    stable, lax, strict = (
+        stream.content_key(stream.slot_of(HD, Scheme.CENC, period)) for period in (None, stage.at(10), stage.at(30))
+    )
+    url = f"{stage.world.edge}/api/v1/drm/license?stream_id=live&token={stage.world.token()}"
+    challenge = device.challenge(stable.kid)
+    body = challenge if way == "widevine" else kids_json(stable)
+    scenes_set_while_waiting(stage, monkeypatch)
+    if way == "keys":
+        found = {base64url.decode(key["kid"]) for key in (await stage.keys(session))["keys"]}
+    else:
+        async with stage.world.client.post(url, data=body) as answer:
+            made = await answer.read()
+        if way == "widevine":
+            found = set(device.read(made, challenge).keys)
+        else:
+            found = {base64url.decode(key["kid"]) for key in json.loads(made)["keys"]}
+    assert lax.kid in found
+    assert strict.kid not in found
+
+
+async def key_urls(stage: Stage, session: str) -> dict[int, str]:
+    """The key URLs of the HD playlist of an AES-128 session, by the start of their periods."""
+    playlist = urljoin(session, next(line for line in await stage.lines(session) if "hd" in line))
+    _, body, _ = await stage.world.get(playlist)
+    found = re.findall(r'METHOD=AES-128,URI="([^"]+?\.(\d{10,})[^"]*)"', body.decode())
+    return {int(start): urljoin(playlist, uri) for uri, start in found}
+
+
+async def test_key_urls_heed_scenes_set_while_they_wait(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await stage.world.enter("live", query="&scheme=aes-128")
+    await stage.go(36)
+    urls = await key_urls(stage, session)
+    scenes_set_while_waiting(stage, monkeypatch)
+    assert (await stage.world.get(urls[stage.at(30)]))[0] == 403
+
+
+async def test_key_urls_do_not_outlive_what_is_known_of_their_scenes(stage: Stage) -> None:
+    """What no longer matters to a stream's policy is forgotten; its keys must not be free then."""
+    session = await stage.world.enter("live", query="&scheme=aes-128")
+    await stage.scenes(0, *STRICT)
+    await stage.go(50)
+    urls = await key_urls(stage, session)
+    strict, lax = urls[stage.at(30)], urls[stage.at(20)]
+    assert [(await stage.world.get(url))[0] for url in (strict, lax)] == [403, 200]
+    await stage.go(200)
+    put = stage.node.registry.put
+    for moment in (200, 400):
+        await stage.go(moment)
+        standing = Standing.of(stage.stream, stage.time.now)
+        body = write_scenes(standing.since, standing.since, ())
+        await put(drafts_of(stage.node, stage.stream, standing, [body], "api"))
+    assert not any(change.scenes for change in stage.stream.plan.changes if isinstance(change, ScenesChange))
+    assert (await stage.world.get(strict))[0] == 403
 
 
 async def test_devices_get_what_they_meet_with_what_the_scene_asks_of_outputs(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from keys.periods import RotationPolicy, Schedule
 from relay.errors import KeyPendingError
 from relay.exchange.material import KeyServerMaterial
 from relay.exchange.naming import Periods
-from relay.exchange.outside import AHEAD, KeyServer, KeyServers
+from relay.exchange.outside import AHEAD, KeyServer, KeyServers, Kids
 from relay.exchange.settings import KeyServerConfig
 from tests.exchange.vendor import RING, Vendor, running_vendor, vendor_key
 from tests.keys.exchange.material import CERTIFICATE, recipient_key
@@ -62,7 +62,7 @@ def slot(period: int, track: TrackType = TrackType.SD, scheme: Scheme = Scheme.C
     return KeySlot("film", track, scheme, 1, period)
 
 
-async def key(server: KeyServer, wanted: KeySlot, periods: Periods = TURNING) -> tuple[bytes, bytes]:
+async def key(server: KeyServer, wanted: KeySlot, periods: Periods = TURNING, kids: Kids = kids) -> tuple[bytes, bytes]:
     """Ask until the key is there."""
     for _ in range(500):
         with suppress(KeyPendingError):
@@ -93,6 +93,23 @@ async def test_a_key_is_pending_until_it_is_there(vendor: Vendor) -> None:
             kids(TrackType.AUDIO, Scheme.CENC, 8000),
             theirs(2, TrackType.AUDIO),
         )
+
+
+async def test_an_emergency_asks_anew_for_what_was_asked_ahead(vendor: Vendor) -> None:
+    def rekeyed(track: TrackType, scheme: Scheme, period: int) -> bytes:
+        return RING.kid(RING.slot("ours", track, scheme, period, epoch=1))
+
+    async with server_of(vendor) as server:
+        await key(server, slot(8000))
+        await settled(vendor, 1 + AHEAD)
+        with pytest.raises(KeyPendingError):
+            server.of(slot(12_000), TURNING, rekeyed)
+        assert await key(server, slot(12_000), kids=rekeyed) == (
+            rekeyed(TrackType.SD, Scheme.CENC, 12_000),
+            theirs(3),
+        )
+        # What is encrypted under the old ones is still under them.
+        assert server.of(slot(8000), TURNING, kids).kid == kids(TrackType.SD, Scheme.CENC, 8000)
 
 
 async def test_each_period_is_asked_for_once_and_ahead(vendor: Vendor) -> None:

@@ -65,6 +65,15 @@ def test_a_track_that_nobody_gets_in_a_scene() -> None:
     assert plan.best_track(lambda _: True, {}) is TrackType.HD
 
 
+def test_a_clock_that_was_first_seen_after_a_stream_joined_its_group_is_under_its_terms() -> None:
+    """Periods there may have the names of long past ones on the clock that the group was placed on."""
+    joined = GroupChange("g", 1, {WALL: 10_000 * S}, Group("g", video(STRICT)))
+    plan = Plan(POLICY, changes=(joined,))
+    assert plan.terms_of(TrackType.HD, 600 * S) == FREE
+    assert plan.terms_of(TrackType.HD, 600 * S, {WALL}) == FREE
+    assert plan.terms_of(TrackType.HD, 600 * S, {WALL, Clock.SEQUENCE}) == STRICT
+
+
 def test_players_that_cannot_change_renditions_get_what_every_scene_allows() -> None:
     plan = Plan(POLICY, changes=(scenes_at(0, replace(MAIN, terms=video(STRICT) | {TrackType.SD: FREE})),))
 
