@@ -228,6 +228,28 @@ async def test_the_header_heeds_scenes_set_while_a_segment_waits(stage: Stage, m
     assert [kids[track] in found for track in (SD, HD)] == [True, False]
 
 
+async def test_a_playlist_that_waited_lists_what_came_after_an_emergency_under_new_keys(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await stage.world.enter("live")
+    playlist = urljoin(session, next(line for line in await stage.lines(session) if "sd" in line))
+    before = set(await stage.lines(playlist))
+    manifests = stage.node.manifests
+    get = manifests.get
+
+    async def wait(*asked: Any) -> Any:
+        monkeypatch.setattr(manifests, "get", get)
+        await stage.rekey(0)
+        await stage.go(6)
+        return await get(*asked)
+
+    monkeypatch.setattr(manifests, "get", wait)
+    listed = await stage.lines(playlist)
+    assert any(line in before for line in listed)
+    assert all(".65537." in line for line in listed if line not in before)
+    assert not all(line in before for line in listed)
+
+
 async def test_key_urls_do_not_outlive_what_is_known_of_their_scenes(stage: Stage) -> None:
     """What no longer matters to a stream's policy is forgotten; its keys must not be free then."""
     session = await stage.world.enter("live", query="&scheme=aes-128")
