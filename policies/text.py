@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from keys.model import Hdcp, Outputs, Scheme, Security, TrackType
-from keys.periods import Clock
+from keys.periods import Clock, RotationPolicy
 from policies.model import (
     Change,
     Group,
@@ -256,6 +256,8 @@ def read_change(name: str, order: int, body: bytes) -> Change:
         case _Scenes(since, zero, scenes):
             return ScenesChange(name, order, since, zero, scenes_of(scenes))
         case _Rotation(since, interval_ms, pre_delivery_ms, rekeys, scheme):
+            # Here, where it concerns this change alone: later it would keep all others from holding.
+            RotationPolicy(interval_ms, pre_delivery_ms)
             return RotationChange(name, order, since, interval_ms, pre_delivery_ms, rekeys, scheme)
         case _Group(since, group, text):
             return GroupChange(name, order, since, None if text is None else text.group(group))

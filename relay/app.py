@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,10 +153,10 @@ class NodeBuilder:
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
         )
 
-    def replan(self, policies: Policies) -> dict[str, Changed]:
-        """Build those streams anew whose policy has changed since; these, by name."""
+    def replan(self, policies: Policies, streams: Set[str] | None = None) -> dict[str, Changed]:
+        """Build those of ``streams`` (None: of all) anew whose policy has changed since; these, by name."""
         assert self._secrets is not None
-        fresh = self._streams(policies.config, self._secrets, policies)
+        fresh = dict(policies.streams) | self._streams(policies.config, self._secrets, policies, streams)
         changed = {}
         for name, stream in policies.streams.items():
             if fresh[name] is not stream:
@@ -185,11 +185,16 @@ class NodeBuilder:
         await self.close()
         self._pinned, self._lists, self._refreshers = pinned, lists, refreshers
 
-    def _streams(self, config: Config, secrets: Secrets, before: Policies | None) -> dict[str, Stream]:
+    def _streams(
+        self, config: Config, secrets: Secrets, before: Policies | None, only: Set[str] | None = None
+    ) -> dict[str, Stream]:
         mac_keys, sealer = secrets.ring.service_keys("url"), Sealer(secrets.ring.service_keys("origin query"))
         streams = {}
-        plans = changes_by_stream(self._replica.state.documents, self._clock())
+        documents = self._replica.state.documents
+        plans = changes_by_stream(documents, self._clock(), config.streams if only is None else only)
         for name, settings in config.streams.items():
+            if only is not None and name not in only:
+                continue
             old = before.streams.get(name) if before else None
             changes = plans.get(name, ())
             if (
@@ -255,8 +260,8 @@ async def running_node(
         changed: Broadcast[Mapping[str, Changed]] = Broadcast()
 
         def replan(events: Sequence[Event], _: str) -> Cut:
-            if streams_in(events):
-                anew = builder.replan(policies)
+            if named := streams_in(events):
+                anew = builder.replan(policies, named)
                 salts.configure(_salted(policies))
                 changed.send(anew)
             return Cut()

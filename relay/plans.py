@@ -1,6 +1,6 @@
 """Streams' policies as documents that all nodes know: each change of a stream is one."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import structlog
 
@@ -18,16 +18,18 @@ def name_of(stream: str, change: str) -> str:
     return f"{stream}/{change}"
 
 
-def changes_of(documents: Documents, stream: str, now: float) -> tuple[Change, ...]:
-    """All changes of a stream's policy that still matter, in order."""
-    return changes_by_stream(documents, now).get(stream, ())
+def changes_by_stream(
+    documents: Documents, now: float, streams: Container[str] | None = None
+) -> dict[str, tuple[Change, ...]]:
+    """All changes of policy that still matter, in order, by stream; only those of ``streams``, if given.
 
-
-def changes_by_stream(documents: Documents, now: float) -> dict[str, tuple[Change, ...]]:
-    """The same of every stream."""
+    To read all of a large deployment's takes a second.
+    """
     found: dict[str, list[Change]] = {}
     for name, document in documents.of(KIND, now):
         stream, _, change = name.partition("/")
+        if streams is not None and stream not in streams:
+            continue
         try:
             found.setdefault(stream, []).append(read_change(change, document.order, document.body))
         except ValueError as err:

@@ -25,8 +25,9 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
 
     To be asked for at the end of a request's work, so that a revocation meanwhile still withholds it.
     """
-    stream, cls = visit.stream, visit.cls
-    if now < stream.ahead.quiet_until:
+    # Not the visit's own: its policy may have changed while the request's work was done.
+    stream, cls = visit.node.streams.get(visit.stream.name), visit.cls
+    if stream is None or now < stream.ahead.quiet_until:
         return _NONE
     coming = stream.timeline.coming(now)
     if not coming:

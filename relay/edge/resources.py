@@ -58,12 +58,20 @@ async def _playlist(request: web.Request, visit: Visit, ref: PlaylistRef) -> Res
     if "_HLS_msn" not in held:
         return await _manifest(request, visit, wanted)
     wanted = replace(wanted, hold="&".join(f"{name}={value}" for name, value in held.items()))
-    manifest = await visit.node.manifests.get_held(visit.stream, wanted, int(held["_HLS_msn"]))
-    return await _answer(request, visit, wanted, manifest)
+    return await _manifest(request, visit, wanted, int(held["_HLS_msn"]))
 
 
-async def _manifest(request: web.Request, visit: Visit, wanted: ManifestRequest) -> Result:
-    return await _answer(request, visit, wanted, await visit.node.manifests.get(visit.stream, wanted))
+async def _manifest(request: web.Request, visit: Visit, wanted: ManifestRequest, held: int | None = None) -> Result:
+    manifests = visit.node.manifests
+    while True:
+        visit = visit.current
+        if held is None:
+            manifest = await manifests.get(visit.stream, wanted)
+        else:
+            manifest = await manifests.get_held(visit.stream, wanted, held)
+        # Above all one that was held tells of segments that came after a change: they must not be under old keys.
+        if visit.current is visit:
+            return await _answer(request, visit, wanted, manifest)
 
 
 async def _answer(request: web.Request, visit: Visit, wanted: ManifestRequest, manifest: Manifest) -> Answer:

@@ -42,6 +42,12 @@ class Visit:
     query: str
     renewed: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def current(self) -> "Visit":
+        """The same of the stream as it is now. Raises :class:`relay.errors.UnknownStreamError`."""
+        stream = self.node.stream(self.stream.name)
+        return self if stream is self.stream else replace(self, stream=stream)
+
     async def caught_up(self) -> "Visit":
         """The same of the stream as it is once it is known where that stands: to be asked for right before keys are.
 
@@ -49,7 +55,7 @@ class Visit:
         family, and :class:`relay.errors.UnknownStreamError`.
         """
         await self.node.manifests.ensure_timeline(self.stream)
-        return replace(self, stream=self.node.stream(self.stream.name))
+        return self.current
 
 
 Result = Answer | Deny | web.StreamResponse

@@ -207,6 +207,49 @@ async def test_key_urls_heed_scenes_set_while_they_wait(stage: Stage, monkeypatc
     assert (await stage.world.get(urls[stage.at(30)]))[0] == 403
 
 
+async def test_the_header_heeds_scenes_set_while_a_segment_waits(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await stage.world.enter("live")
+    own = base64url.decode((await stage.keys(session))["channel_key"]["k"])
+    manifests, strict = stage.node.manifests, stage.at(40)
+    kids = {track: stage.stream.kid(stage.stream.slot_of(track, Scheme.CENC, strict)) for track in (SD, HD)}
+    get = manifests.get
+
+    async def wait(*asked: Any) -> Any:
+        monkeypatch.setattr(manifests, "get", get)
+        found = await get(*asked)
+        await stage.scenes(0, *STRICT)
+        await stage.go(37)
+        return found
+
+    monkeypatch.setattr(manifests, "get", wait)
+    _, _, headers = await stage.world.get(session)
+    told = json.loads(unseal(headers[NEXT_KEYS_HEADER], own, b"live")[1])["keys"]
+    found = {base64url.decode(key["kid"]) for key in told}
+    assert [kids[track] in found for track in (SD, HD)] == [True, False]
+
+
+async def test_a_playlist_that_waited_lists_what_came_after_an_emergency_under_new_keys(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await stage.world.enter("live")
+    playlist = urljoin(session, next(line for line in await stage.lines(session) if "sd" in line))
+    before = set(await stage.lines(playlist))
+    manifests = stage.node.manifests
+    get = manifests.get
+
+    async def wait(*asked: Any) -> Any:
+        monkeypatch.setattr(manifests, "get", get)
+        await stage.rekey(0)
+        await stage.go(6)
+        return await get(*asked)
+
+    monkeypatch.setattr(manifests, "get", wait)
+    listed = await stage.lines(playlist)
+    assert any(line in before for line in listed)
+    assert all(".65537." in line for line in listed if line not in before)
+    assert not all(line in before for line in listed)
+
+
 async def test_key_urls_do_not_outlive_what_is_known_of_their_scenes(stage: Stage) -> None:
     """What no longer matters to a stream's policy is forgotten; its keys must not be free then."""
     session = await stage.world.enter("live", query="&scheme=aes-128")

@@ -135,6 +135,13 @@ def test_what_is_no_change_is_refused(body: bytes) -> None:
         assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize(("interval_ms", "pre_delivery_ms"), [(1000, 0), (10_000, 10_000), (-1, 0), (0, -1)])
+def test_a_rotation_that_contradicts_itself_is_refused(interval_ms: int, pre_delivery_ms: int) -> None:
+    body = write_rotation({Clock.WALL: 5}, interval_ms, pre_delivery_ms)
+    with pytest.raises(ValueError, match="rotation: "):
+        read_change("x", 1, body)
+
+
 def test_only_a_change_of_scenes_has_scenes() -> None:
     with pytest.raises(ValueError, match="not a change of scenes"):
         read_scenes(write_rekeying(SINCE, 1, 0))
