@@ -34,7 +34,6 @@ from relay.gate.presence import Presence
 from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
-from relay.jwks import PinnedSet
 from relay.licensing.issuers import Issuers
 from relay.licensing.own import OwnLicences
 from relay.licensing.repeats import Repeats
@@ -44,10 +43,12 @@ from relay.model import Cut
 from relay.node import TELL_OVER_S, Changed, Node, Policies
 from relay.origin.client import Origin
 from relay.plans import changes_by_stream, streams_in
+from relay.published.jwks import PinnedSet
+from relay.published.refresh import Refresher
+from relay.published.status_lists import PinnedList
 from relay.purchases.ledger import Ledger
 from relay.purchases.sources import Sources
 from relay.purchases.till import Till
-from relay.refresh import Refresher
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
 from relay.sessions.lease_store import LeaseStore
@@ -67,7 +68,6 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
-from relay.status_lists import PinnedList
 from relay.streams import Stream
 
 CONTROL_DRAIN_S = 2.0

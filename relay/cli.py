@@ -20,11 +20,11 @@ import msgspec
 from keys.errors import KeysError
 from keys.model import Scheme, TrackType
 from relay.api_keys import MIN_KEY_BYTES, ApiKeyConfig, digest_of
+from relay.commands.operate import COMMANDS, licence_status
+from relay.commands.options import Hex, Seconds, Share, Time
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
 from relay.model import Signalling
-from relay.operate import COMMANDS, licence_status
-from relay.options import Hex, Seconds, Share, Time
 from relay.roles import Role
 
 P = ParamSpec("P")
@@ -160,8 +160,8 @@ def token_mint(
     private_key: Path | None,
 ) -> None:
     """Mint a token in the issuer's dialect as the platform would, for trying things out."""
+    from relay.commands.minting import mint
     from relay.config import read_secret
-    from relay.minting import mint
     from relay.secrets import read_options
 
     config = load_config(config_file)
@@ -306,7 +306,7 @@ def licences() -> None:
 @_reports_errors
 def licences_estimate(as_json: bool, share: tuple[tuple[str, float], ...], **given: int | None) -> None:
     """Estimate how many licences an audience asks for, and how fast."""
-    from relay.sizing import estimate_json, estimate_table, usage_of
+    from relay.commands.sizing import estimate_json, estimate_table, usage_of
 
     usage = usage_of(given, dict(share))
     click.echo(estimate_json(usage) if as_json else estimate_table(usage))
@@ -325,7 +325,7 @@ def policy() -> None:
 @_reports_errors
 def policy_check(file: Path) -> None:
     """Check a protection policy, and show its scenes as a table. Asks nobody."""
-    from relay.scenes import read_file, scenes_table
+    from relay.commands.scenes import read_file, scenes_table
 
     with _naming(file):
         body = read_file(file.read_bytes(), time.time())
@@ -394,7 +394,7 @@ def rewrite(
     file: Path, url: str, config_file: Path | None, scheme: str | None, signalling: str | None, track: str | None
 ) -> None:
     """Print a manifest as the relay would serve it."""
-    from relay.preview import PreviewOptions, preview
+    from relay.commands.preview import PreviewOptions, preview
 
     options = PreviewOptions(
         Scheme(scheme) if scheme else None,

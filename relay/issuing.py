@@ -10,9 +10,9 @@ from relay.gate.dialects.keys import KeySet
 from relay.gate.issuers import Issuers, IssuerSpec, build_issuers
 from relay.gate.nonces import Nonces
 from relay.gate.status_list import StatusLists
-from relay.jwks import PinnedSet
+from relay.published.jwks import PinnedSet
+from relay.published.status_lists import PinnedList
 from relay.secrets import Secrets
-from relay.status_lists import PinnedList
 from relay.token_settings import IssuerConfig, TokensConfig
 
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, field
 
 from relay.errors import ConfigError
 from relay.gate.dialects.registry import DIALECTS, options_of
-from relay.published import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
+from relay.published.settings import JwksConfig, StatusListsConfig, check_key_set, check_status_lists
 from relay.units import Duration, Name
 
 NonEmpty = Annotated[str, Meta(min_length=1, max_length=512)]

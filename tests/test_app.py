@@ -7,7 +7,7 @@ import pytest
 
 from policies.model import Change
 from policies.text import read_change
-from relay.refresh import Refresher
+from relay.published.refresh import Refresher
 from tests.control.desk import Desk, desk_secrets, open_desk
 from tests.control.studio import Studio, open_studio
 

@@ -17,7 +17,7 @@ from relay.control.orders import MAX_ITEMS
 from relay.control.requests import MAX_BATCH_BODY, MAX_WAIT_MS, json_answer
 from relay.node import NODE, Node
 from relay.operation import Media, Operation
-from relay.refresh import show_ages
+from relay.published.refresh import show_ages
 from relay.roles import ADMINS, EVERYONE, READERS
 from relay.state.snapshot import save_snapshot
 from relay.telemetry import metrics

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from relay.config import Config
 from relay.gate.dialects.keys import KeySet
-from relay.jwks import PinnedSet
+from relay.published.jwks import PinnedSet
 from relay.secrets import Secrets
 
 

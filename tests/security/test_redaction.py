@@ -32,7 +32,7 @@ from relay.gate.dialects.keys import KeySet, Signer, TokenKey
 from relay.gate.dialects.uri_signing import UriSigningOptions
 from relay.gate.passes import PassCodec
 from relay.gate.renewal import RenewalAnswer
-from relay.jwks import PinnedSet
+from relay.published.jwks import PinnedSet
 from relay.secrets import Secrets, TransmitterSecrets
 from relay.state.log import LogSettings
 from tests.e2e.local import Server

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from relay.operate.call import calls_relay
+from relay.commands.operate.call import calls_relay
 
 if TYPE_CHECKING:
     from relay.client import Client

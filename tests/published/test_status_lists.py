@@ -8,7 +8,7 @@ import pytest
 from relay.gate.dialects.jws import seal
 from relay.gate.dialects.keys import Signer
 from relay.gate.status_list import StatusList, StatusLists
-from relay.status_lists import MIN_REFRESH_S, PinnedList
+from relay.published.status_lists import MIN_REFRESH_S, PinnedList
 from tests.gate.platform import NOW, SIGNERS, TERMS, keys
 
 URL = "https://platform.example/lists/1?key=query-secret"

@@ -10,11 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from relay import refresh
 from relay.gate.dialects.jwk import public_key
 from relay.gate.dialects.keys import KeySet, TokenKey
-from relay.jwks import PinnedSet
-from relay.refresh import Refresher, show_ages
+from relay.published import refresh
+from relay.published.jwks import PinnedSet
+from relay.published.refresh import Refresher, show_ages
 from relay.telemetry.metrics import KEY_SET_AGE
 from tests.gate.dialects.test_jwk import EC, OKP
 

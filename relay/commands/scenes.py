@@ -7,10 +7,10 @@ from msgspec import structs
 
 from policies.text import OutputsText, SceneText, TermsText, ms_of, write_scenes
 from relay.api.plans import PolicyBody
+from relay.commands.tables import aligned
 from relay.control.errors import BodyTooLargeError
 from relay.control.policy_body import read_policy
 from relay.state.events import MAX_DOCUMENT_BYTES
-from relay.tables import aligned
 
 _COLUMNS = ("label", "from", "to", "level", "HDCP", "exceptions")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from relay.commands.tables import aligned
 from relay.errors import RequestError
 from relay.licensing.estimate import Estimate, Licences, Usage, estimate
-from relay.tables import aligned
 
 _TIMES = frozenset(name.removesuffix("_s") for name in Usage.__struct_fields__ if name.endswith("_s"))
 _COLUMNS = ["system", "viewers", "requests each", "first", "renewals", "rotation", "total", "next key in"]

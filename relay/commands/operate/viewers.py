@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keys.model import TrackType
-from relay.operate.call import WAIT, calls_relay
-from relay.options import Time
+from relay.commands.operate.call import WAIT, calls_relay
+from relay.commands.options import Time
 
 if TYPE_CHECKING:
     from relay.client import Client

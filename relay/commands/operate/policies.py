@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 import msgspec
 
+from relay.commands.operate.call import WAIT, calls_relay
+from relay.commands.options import Time
 from relay.errors import RelayError
-from relay.operate.call import WAIT, calls_relay
-from relay.options import Time
 
 if TYPE_CHECKING:
     from relay.client import Client
@@ -42,7 +42,7 @@ async def scenes_set(
     relay: "Client", /, file: BinaryIO, stream: str | None, starts_at: str | None, wait: "WaitFor"
 ) -> object:
     """Set the scenes of a file, as `segmentgate policy check` reads it, in place of those that are not over."""
-    from relay.scenes import read_file
+    from relay.commands.scenes import read_file
 
     try:
         body = read_file(file.read(), time.time())
