@@ -9,8 +9,9 @@ from keys.periods import GUARD_MS, Clock, first_segment_at
 from policies.model import ScenesChange
 from policies.text import write_rekeying, write_rotation, write_scenes
 from relay.control.errors import BodyTooLargeError, ConflictError
-from relay.control.planning import KEPT_MS, MARGIN_MS, Standing, drafts_of, spread_of, standing_of
+from relay.control.planning import MARGIN_MS, Standing, drafts_of, spread_of, standing_of
 from relay.state.events import MAX_DOCUMENT_BYTES
+from relay.timeline import KEPT_MS
 from tests.control.desk import open_desk
 from tests.control.studio import SEGMENT_S, open_studio
 
