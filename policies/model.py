@@ -72,6 +72,11 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableChange(Change):
+    """A change that cannot be read here, of a newer version of the relay perhaps: nobody knows what it asks for."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScenesChange(Change):
     """Scenes replace those of before. ``zero`` is, by clock, the stream time that their times count from."""
 

@@ -23,6 +23,7 @@ from policies.model import (
     ScenesChange,
     Terms,
     TermsByTrack,
+    UnreadableChange,
 )
 
 Meets = Callable[[Terms], bool]
@@ -70,7 +71,11 @@ class Plan:
 
     def knows(self, clock: Clock) -> bool:
         """Whether it is known what holds when on a clock: where there are scenes, they must have been placed on it."""
-        return not self.has_scenes or self._by_clock[clock].has_scenes
+        return not self._unreadable and (not self.has_scenes or self._by_clock[clock].has_scenes)
+
+    @cached_property
+    def _unreadable(self) -> bool:
+        return self.latest(UnreadableChange) is not None
 
     @cached_property
     def has_scenes(self) -> bool:
@@ -81,10 +86,13 @@ class Plan:
     def schedule(self, clock: Clock) -> Schedule:
         """The crypto periods on a clock: every scene edge and every change begins one.
 
-        Raises :class:`ClockUnknownError` where there are scenes, and nobody knows where they lie on this clock.
+        Raises :class:`ClockUnknownError` where there are scenes, and nobody knows where they lie on this clock, and
+        where a change cannot be read: what it asks for must not be given away.
         """
+        if self._unreadable:
+            raise ClockUnknownError("a change of its policy cannot be read here: is this node of an older version?")
         if not self.knows(clock):
-            raise ClockUnknownError(f"the scenes were not placed on the {clock} clock")
+            raise ClockUnknownError(f"its scenes were not placed on the {clock} clock, which this manifest is on")
         return self._by_clock[clock].schedule
 
     @cached_property
@@ -187,7 +195,8 @@ class Plan:
         return [
             change
             for at, change in enumerate(self._ordered)
-            if any(
+            if not isinstance(change, UnreadableChange)
+            and any(
                 type(later) is type(change)
                 and all(
                     since <= later.since.get(clock, -1) <= before.get(clock, 0) for clock, since in change.since.items()

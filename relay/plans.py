@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable
 
 import structlog
 
-from policies.model import Change
+from policies.model import Change, UnreadableChange
 from policies.text import read_change
 from relay.state.documents import Documents
 from relay.state.events import DocumentPut, Event
@@ -23,6 +23,8 @@ def changes_by_stream(
 ) -> dict[str, tuple[Change, ...]]:
     """All changes of policy that still matter, in order, by stream; only those of ``streams``, if given.
 
+    A stream with one that cannot be read is not served: a scene that nobody here knows of may be a strict one.
+
     To read all of a large deployment's takes a second.
     """
     found: dict[str, list[Change]] = {}
@@ -31,10 +33,11 @@ def changes_by_stream(
         if streams is not None and stream not in streams:
             continue
         try:
-            found.setdefault(stream, []).append(read_change(change, document.order, document.body))
+            read = read_change(change, document.order, document.body)
         except ValueError as err:
-            # Written by a newer version of the relay, perhaps: the others still hold.
             _log.error("plan_unreadable", stream=stream, change=change, error=str(err))
+            read = UnreadableChange(change, document.order, {})
+        found.setdefault(stream, []).append(read)
     return {name: tuple(sorted(changes, key=_place)) for name, changes in found.items()}
 
 

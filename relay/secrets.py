@@ -98,10 +98,7 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             hook.name: _webhook_secrets(base, hook.secret_files, f"webhooks[{number}]")
             for number, hook in enumerate(config.webhooks)
         },
-        purchases={
-            source.name: _webhook_secrets(base, source.secret_files, f"purchases.sources[{number}]")
-            for number, source in enumerate(config.purchases.sources)
-        },
+        purchases=_shops(base, config),
     )
 
 
@@ -138,6 +135,19 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
         transmitter.push_token_file and _bearer(base, transmitter.push_token_file, f"{where}.push_token_file"),
         _text(base, transmitter.poll_token_file, f"{where}.poll_token_file"),
     )
+
+
+def _shops(base: Path, config: Config) -> dict[str, tuple[bytes, ...]]:
+    shops: dict[str, tuple[bytes, ...]] = {}
+    for number, source in enumerate(config.purchases.sources):
+        where = f"purchases.sources[{number}]"
+        secrets = _webhook_secrets(base, source.secret_files, where)
+        for name, others in shops.items():
+            if set(secrets) & set(others):
+                # A signature is all that tells one shop from another.
+                raise ConfigError(f"{where}.secret_files: has a secret of source {name!r}. Give each its own.")
+        shops[source.name] = secrets
+    return shops
 
 
 def _webhook_secrets(base: Path, files: Sequence[str], where: str) -> tuple[bytes, ...]:

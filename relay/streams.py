@@ -112,7 +112,7 @@ class Stream:
         try:
             return self.plan.schedule(clock)
         except ClockUnknownError as err:
-            raise ManifestError(f"stream {self.name}: {err}, which this manifest is on") from None
+            raise ManifestError(f"stream {self.name}: {err}") from None
 
     def following(self, period: int) -> Iterator[int]:
         """The periods after the one of this name, on the clock that it is on."""
@@ -196,7 +196,7 @@ class Stream:
     @property
     def periods(self) -> Periods:
         """The stream's crypto periods as key exchange names them."""
-        known = [clock for clock in Clock if self.plan.knows(clock)]
+        known = [clock for clock in Clock if self.plan.knows(clock)] or [Clock.WALL]
         # Those of a finished title with scenes are all there is.
         finished = Clock.MEDIA if Clock.MEDIA in known else known[0]
         return Periods(self.schedule_of(known[0]), self.schedule_of(finished))

@@ -181,3 +181,14 @@ def test_a_recipients_key_that_is_not_of_its_certificate_is_named(base: Path) ->
 def test_a_push_token_that_could_be_guessed_is_refused(base: Path) -> None:
     with pytest.raises(ConfigError, match=r"transmitters\[0\]\.push_token_file: shorter than 32 characters"):
         read(base, FASTLY, transmitters=[{**SIGNALS, "push_token_file": "poll"}])
+
+
+def test_shops_are_told_apart_by_their_secrets(base: Path) -> None:
+    def shop(name: str, *files: str) -> dict[str, Any]:
+        return {"name": name, "issuer": "i", "streams": ["news"], "secret_files": list(files)}
+
+    issuer = {"keys": [{"kid": "k", "alg": "HS256", "file": "long"}]}
+    found = read(base, issuer, purchases={"sources": [shop("one", "long"), shop("two", "root.hex")]}).purchases
+    assert found == {"one": (b"\xcd" * 32,), "two": (b"\xab" * 32,)}
+    with pytest.raises(ConfigError, match=r"purchases.sources\[1\].secret_files: has a secret of source 'one'"):
+        read(base, issuer, purchases={"sources": [shop("one", "long"), shop("two", "root.hex", "long")]})
