@@ -102,14 +102,14 @@ class Group:
     """What streams of a DRM group have in common: terms of some track types, and what their licences allow.
 
     Licences hold for ``duration_ms`` and are renewed every ``renew_ms``; 0: without an end of their own, never.
-    ``interval_ms`` is that of rotation; None: each stream has its own.
+    ``interval_ms`` is that of rotation. None, of all three: each stream has its own.
     """
 
     name: str
     terms: TermsByTrack
     persistent: bool = False
-    duration_ms: int = 0
-    renew_ms: int = 0
+    duration_ms: int | None = None
+    renew_ms: int | None = None
     interval_ms: int | None = None
 
 

@@ -116,13 +116,14 @@ class GroupText(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, o
     """What the streams of a DRM group have in common.
 
     Licences hold for ``duration_minutes`` and are renewed every ``renew_minutes`` (0: without an end of their own,
-    never); a ``persistent`` one may be stored and needs an end. Keys rotate every ``rotation_minutes`` (0: never).
-    Level, HDCP, outputs and ``tracks`` are as in scenes. What is not given stays as the stream's configuration has it.
+    never); a ``persistent`` one may be stored and needs an end, others may not. Keys rotate every ``rotation_minutes``
+    (0: never). Level, HDCP, outputs and ``tracks`` are as in scenes. What is not given stays as the stream's
+    configuration has it.
     """
 
     persistent: bool = False
-    duration_minutes: Minutes = 0
-    renew_minutes: Minutes = 0
+    duration_minutes: Minutes | None = None
+    renew_minutes: Minutes | None = None
     rotation_minutes: Minutes | None = None
     drm_level: Level | None = None
     hdcp: HdcpText | bool = False
@@ -137,9 +138,10 @@ class GroupText(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, o
             name,
             by_track(video, self.tracks),
             self.persistent,
-            ms_in(self.duration_minutes),
-            ms_in(self.renew_minutes),
-            None if self.rotation_minutes is None else ms_in(self.rotation_minutes),
+            *(
+                None if minutes is None else ms_in(minutes)
+                for minutes in (self.duration_minutes, self.renew_minutes, self.rotation_minutes)
+            ),
         )
 
 

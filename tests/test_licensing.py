@@ -21,7 +21,7 @@ from keys.licences.widevine import Model
 from keys.material import ContentKey, RootKey
 from keys.model import Hdcp, KeySlot, Outputs, Scheme, Security, TrackType
 from keys.ring import KeyRing
-from policies.model import FREE, Terms
+from policies.model import FREE, Group, Terms
 from relay.app import running_node
 from relay.config import Config, parse_config
 from relay.errors import ConfigError
@@ -39,6 +39,7 @@ from relay.licensing.terms import MAX_KEYS, granted_keys, granted_slots, renewed
 from relay.licensing.workers import Lane, LicenceFailedError, LicencesBusyError
 from relay.model import Session
 from relay.secrets import Secrets, read_secrets
+from relay.units import Duration
 from tests.keys.licences import fairplay_device, playready_client
 from tests.keys.licences.fairplay_device import FairPlayDevice
 from tests.keys.licences.widevine_client import certificate, made_key, pkcs1
@@ -451,6 +452,23 @@ def test_devices_are_let_in_by_their_kind(devices: dict[str, Any], admitted: boo
     # Whoever is not told passes no list, and gets no key without a licence.
     assert licence.devices.admits(None) is (not devices)
     assert licence.devices.asks is bool(devices)
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        (Group("g", {}), ("1h", "5m", False)),
+        (Group("g", {}, persistent=True, duration_ms=60_000), ("1m", "1m", True)),
+        (Group("g", {}, duration_ms=0, renew_ms=0), ("0s", "0s", False)),
+        (Group("g", {}, renew_ms=30_000), ("1h", "30s", False)),
+    ],
+)
+def test_a_group_decides_what_it_says_and_leaves_the_rest(group: Group, expected: tuple[str, str, bool]) -> None:
+    found = licence_of(duration="1h", renew_every="5m", persistent=True).under(group)
+    duration, renew_every, persistent = expected
+    assert found.duration == Duration.parse(duration)
+    assert found.renew_every == Duration.parse(renew_every)
+    assert found.persistent is persistent
 
 
 def test_a_system_id_is_none_where_a_system_has_none() -> None:

@@ -94,7 +94,7 @@ def check_group(group: GroupText) -> None:
     """Raise :class:`BodyError` for a group that contradicts itself."""
     if group.persistent and not group.duration_minutes:
         raise BodyError([Flaw("/duration_minutes", "a stored licence needs an end")])
-    if group.duration_minutes and group.renew_minutes > group.duration_minutes:
+    if group.duration_minutes and (group.renew_minutes or 0) > group.duration_minutes:
         raise BodyError([Flaw("/renew_minutes", "longer than duration_minutes: the licence would have ended")])
     if group.drm_level is None and (group.hdcp not in (False, "none") or group.outputs != OutputsText()):
         raise BodyError([Flaw("/drm_level", "goes with hdcp and outputs")])

@@ -187,15 +187,15 @@ class LicenceConfig(_Section, frozen=True):
         return {track: terms if track in self.allowed else None for track, terms in given.items()}
 
     def under(self, group: Group | None) -> "LicenceConfig":
-        """The same for a stream in a group, which decides whether licences are stored, how long, and how renewed."""
+        """The same for a stream in a group, which decides whether licences are stored, and how long if it says so."""
         if group is None:
             return self
-        return structs.replace(
-            self,
-            persistent=group.persistent,
-            duration=Duration(group.duration_ms),
-            renew_every=Duration(group.renew_ms),
-        )
+        duration = self.duration if group.duration_ms is None else Duration(group.duration_ms)
+        renew_every = self.renew_every if group.renew_ms is None else Duration(group.renew_ms)
+        if duration:
+            # One of the two may be the stream's own.
+            renew_every = min(renew_every, duration)
+        return structs.replace(self, persistent=group.persistent, duration=duration, renew_every=renew_every)
 
 
 def whole_seconds(duration: Duration) -> int:
