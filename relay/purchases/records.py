@@ -65,6 +65,11 @@ class Sale(Struct, frozen=True, array_like=True, kw_only=True):
         return _name("event", self.channel, self.source, self.event_id)
 
     @property
+    def usual_purchase_event(self) -> str:
+        """The name of the event by which its purchase was told of, where that had the purchase's id, as is usual."""
+        return _name("event", self.channel, self.source, self.purchase_id)
+
+    @property
     def purchase(self) -> str:
         """The name of the purchase that it is about."""
         return _name("purchase", self.channel, self.issuer, self.account, self.purchase_id)

@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 
 
 class SoldOtherwiseError(Exception):
-    """An event of this source and id is known, and says something else."""
+    """What is known says something else: of this event, or of whose purchase it takes back."""
 
 
 class NotCaughtUpError(RefusedError):
@@ -82,6 +82,7 @@ class Till:
     async def _take(self, accept: Callable[[float], Sale], sale: Sale, actor: str) -> Taken:
         known = self.ledger.find(sale.name, self._clock())
         if known is None:
+            self._check_owner(sale)
             sale, repeated = await self._claim(accept, sale), False
             # Another node may have been first, and told of it meanwhile.
             known = self.ledger.find(sale.name, self._clock())
@@ -93,6 +94,14 @@ class Till:
         if not repeated:
             _log.info("purchase_taken", type=sale.type, channel=sale.channel, id=sale.name, complete=put.complete)
         return Taken(sale, put, repeated)
+
+    def _check_owner(self, sale: Sale) -> None:
+        bought = self.ledger.find(sale.usual_purchase_event, self._clock())
+        if bought is None or sale.type is EventType.PURCHASE:
+            return
+        if (bought.issuer, bought.account) != (sale.issuer, sale.account):
+            # Taken, it would take nothing back, and nobody would notice.
+            raise SoldOtherwiseError("the purchase that it takes back is another account's")
 
     async def _claim(self, accept: Callable[[float], Sale], sale: Sale) -> Sale:
         """The event as the first node accepted it that was told of it: all answer alike, though all at once."""

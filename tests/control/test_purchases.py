@@ -151,7 +151,8 @@ async def test_a_refund_that_comes_first_wins(desk: Desk) -> None:
 
 async def test_a_refund_takes_back_what_it_names_and_nothing_else(desk: Desk) -> None:
     first, second = await tell(desk, track="uhd"), await tell(desk, id="event-9", track="sd")
-    await tell(desk, **{**REFUND, "account_id": "account-2"})
+    status, body, _ = await desk.call("POST", PATH, {**REFUND, "account_id": "account-2"})
+    assert (status, "another account's" in body["detail"]) == (409, True)
     assert shown(desk, first["licence"]) is None
     await tell(desk, **{**REFUND, "id": "event-3"})
     assert verdict(desk) is None
