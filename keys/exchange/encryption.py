@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -18,6 +17,7 @@ from cryptography.x509 import load_der_x509_certificate
 
 from keys.errors import ExchangeError
 from keys.exchange.model import Document, EncryptedKey, KeyEntry, Recipient
+from keys.rsa import OAEP
 
 Entropy = Callable[[int], bytes]
 """Gives so many random bytes."""
@@ -29,7 +29,6 @@ MAX_RSA_BITS = 8192
 """Beyond it a certificate costs more work than a request may ask for."""
 _BLOCK = 16
 # RSA-OAEP-MGF1P is defined with SHA-1, which is sound there; the name of the algorithm leaves no choice.
-_OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class DocumentSecrets:
     def to(self, certificate: bytes) -> Recipient:
         """These for one recipient. Raises :class:`ExchangeError` for a certificate that cannot be encrypted to."""
         public = public_key(certificate)
-        return Recipient(certificate, public.encrypt(self.document_key, _OAEP), public.encrypt(self.mac_key, _OAEP))
+        return Recipient(certificate, public.encrypt(self.document_key, OAEP), public.encrypt(self.mac_key, OAEP))
 
     def encrypt(self, key: bytes, entropy: Entropy) -> EncryptedKey:
         """A content key."""
@@ -115,7 +114,7 @@ def decrypt_as(document: Document, certificate: bytes, private_key: RSAPrivateKe
         raise ExchangeError("DeliveryDataList: holds no document key for this recipient")
     try:
         secrets = DocumentSecrets(
-            private_key.decrypt(mine[0].document_key, _OAEP), private_key.decrypt(mine[0].mac_key, _OAEP)
+            private_key.decrypt(mine[0].document_key, OAEP), private_key.decrypt(mine[0].mac_key, OAEP)
         )
     except ValueError:
         raise ExchangeError("DeliveryData: does not open with this recipient's key") from None

@@ -12,15 +12,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from msgspec import Meta, Struct
 
 from keys.errors import ExchangeError, SignallingError
 from keys.material import ContentKey
 from keys.model import Scheme, TrackType
+from keys.rsa import verifies
 from keys.service_signature import service_signature
 from keys.signalling import systems, widevine
 
@@ -37,7 +35,6 @@ _TRACKS = {
     "UHD1": TrackType.UHD,
     "UHD2": TrackType.UHD,
 }
-_SHA1 = hashes.SHA1()  # noqa: S303 - the protocol's choice
 
 
 class Status(StrEnum):
@@ -89,11 +86,7 @@ class Signer:
         """Whether a signature is of this signer: by AES, or RSASSA-PSS with SHA-1 and a salt of 20 bytes."""
         if self.rsa_key is None:
             return hmac.compare_digest(self.sign(message), signature)
-        try:
-            self.rsa_key.verify(signature, message, padding.PSS(padding.MGF1(_SHA1), 20), _SHA1)
-        except InvalidSignature:
-            return False
-        return True
+        return verifies(self.rsa_key, signature, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import getdoc
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -170,7 +170,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _name_of(operation: Operation) -> str:
-    return cast(str, getattr(operation.handler, "__name__"))  # noqa: B009  a Handler need not have one, to mypy
+    return str(getattr(operation.handler, "__name__", operation.path))
 
 
 def _path_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[str, Any]]:

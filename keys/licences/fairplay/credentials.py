@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from keys.errors import LicenceRequestError
+from keys.rsa import OAEP
 
 WRAPPED_KEY_BYTES = 128
 
@@ -51,10 +51,8 @@ class FairPlayCredentials:
 
     def unwrap(self, wrapped: bytes) -> bytes:
         """The AES key that an SPC's payload is encrypted with. Raises :class:`LicenceRequestError`."""
-        # Fixed by the container format, as are the hashes.
-        oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303
         try:
-            key = self.key.decrypt(wrapped, oaep)
+            key = self.key.decrypt(wrapped, OAEP)
         except ValueError:
             raise LicenceRequestError("SPC: its key does not decrypt") from None
         if len(key) != 16:
@@ -75,4 +73,4 @@ def encrypt_cbc(key: bytes, iv: bytes, data: bytes) -> bytes:
 def encrypt_block(key: bytes, block: bytes) -> bytes:
     """AES-128 of one block of 16 bytes."""
     # A single block that is itself a key or a seed: the format asks for the bare cipher.
-    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(block)  # noqa: S305
+    return Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(block)  # noqa: S305 - see above

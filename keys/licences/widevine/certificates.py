@@ -6,14 +6,14 @@ from enum import IntEnum
 from functools import lru_cache
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from keys.encoding import encode_fields
 from keys.errors import LicenceRequestError
 from keys.licences.protobuf import Message
+from keys.rsa import SHA1, verifies
 
 MAX_TOKEN_BYTES = 16 * 1024
 """One device's whole chain; real ones stay under 4 KiB."""
@@ -23,8 +23,7 @@ _KEY_BITS = range(2048, 4097)
 _RSA = 1
 _DIGEST_LABEL = b"segmentgate/1 widevine device"
 # The Widevine format fixes SHA-1 where nothing else is named; forging with it takes a second preimage.
-_SHA1 = hashes.SHA1()  # noqa: S303
-_HASHES: dict[int, hashes.HashAlgorithm] = {0: _SHA1, 1: _SHA1, 2: hashes.SHA256(), 3: hashes.SHA384()}
+_HASHES: dict[int, hashes.HashAlgorithm] = {0: SHA1, 1: SHA1, 2: hashes.SHA256(), 3: hashes.SHA384()}
 
 
 class CertificateType(IntEnum):
@@ -172,20 +171,6 @@ class Roots:
 def device_digest(system_id: int, serial: bytes) -> bytes:
     """16 bytes that stand for the device with a certificate of this serial number."""
     return sha256(encode_fields(_DIGEST_LABEL, system_id.to_bytes(8, "big"), serial)).digest()[:16]
-
-
-def verifies(key: RSAPublicKey, signature: bytes, message: bytes, algorithm: hashes.HashAlgorithm = _SHA1) -> bool:
-    """Whether ``signature`` is ``key``'s over ``message``: RSASSA-PSS (RFC 8017), salt of 20 bytes."""
-    try:
-        key.verify(signature, message, padding.PSS(padding.MGF1(algorithm), salt_length=20), algorithm)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def oaep() -> padding.OAEP:
-    """How session and privacy keys are wrapped: RSAES-OAEP (RFC 8017) with SHA-1 and an empty label."""
-    return padding.OAEP(padding.MGF1(_SHA1), _SHA1, None)
 
 
 def load_key(der: bytes, name: str) -> RSAPublicKey:

@@ -9,9 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from keys.errors import LicenceRequestError
 from keys.licences.protobuf import Message
-from keys.licences.widevine.certificates import Certificate, CertificateType, oaep
+from keys.licences.widevine.certificates import Certificate, CertificateType
 from keys.licences.widevine.derivation import decrypt
 from keys.licences.widevine.devices import ClientId
+from keys.rsa import OAEP
 
 _PRIVACY_KEY_BYTES = 16
 
@@ -54,7 +55,7 @@ def decrypt_client_id(encoded: bytes, identities: Sequence[ServiceIdentity]) -> 
     if identity is None:
         raise LicenceRequestError("Widevine encrypted client ID: made for a service certificate not held here")
     try:
-        privacy_key = identity.key.decrypt(message.blob(5), oaep())
+        privacy_key = identity.key.decrypt(message.blob(5), OAEP)
         if len(privacy_key) != _PRIVACY_KEY_BYTES:
             raise ValueError("not an AES-128 key")
         return ClientId.decode(decrypt(privacy_key, message.blob(4), message.blob(3)))

@@ -11,7 +11,7 @@ from typing import Self
 from keys.errors import LicenceRefusedError, LicenceRequestError
 from keys.licences.protobuf import Value, encode
 from keys.licences.terms import Device, GrantedKey, Platform, Term
-from keys.licences.widevine.certificates import DeviceCertificate, Roots, oaep, verifies
+from keys.licences.widevine.certificates import DeviceCertificate, Roots
 from keys.licences.widevine.derivation import ExchangeKeys, MacKeys, derive
 from keys.licences.widevine.devices import Candidate, ClientId, DeviceStatus, Model, StatusList, Unserved
 from keys.licences.widevine.licence import (
@@ -33,6 +33,7 @@ from keys.licences.widevine.request import (
 )
 from keys.licences.widevine.state import MAX_SESSION_BYTES, State
 from keys.model import Security
+from keys.rsa import OAEP, verifies
 from keys.seal import Sealer
 
 SYSTEM = "widevine"
@@ -191,7 +192,7 @@ class WidevineServer:
             _containers(exchange, state.mac, usable, entropy),
             challenge.time or int(now),
         )
-        wrapped = challenge.certificate.encryption_key.encrypt(session_key, oaep())
+        wrapped = challenge.certificate.encryption_key.encrypt(session_key, OAEP)
         return _signed(body, exchange.mac, (4, wrapped))
 
     def renew(self, challenge: ExistingLicenceRequest, term: Term, *, now: float) -> bytes:
