@@ -88,7 +88,7 @@ class Visitor:
     @classmethod
     def of(cls, session: Session, stream: str) -> "Visitor":
         """A visitor not yet cleared."""
-        names = (session.sid, session.account, session.device, session.token_id, session.watermark)
+        names = (session.sid, session.account, session.device, session.token_id, session.watermark_id)
         bounds = session.bounds
         bounded = bool(bounds.methods or bounds.networks or bounds.countries or bounds.revalidate)
         subject = subject_of(session, stream)
