@@ -18,6 +18,7 @@ CASES = [
     *(("live-timeline", cls) for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD)),
     *(("live-number", cls) for cls in (CENC, CENC_PERIOD)),
     *(("vod-lists", cls) for cls in (CENC, CENC_PERIOD)),
+    ("watermark-ingest", CENC),
 ]
 
 

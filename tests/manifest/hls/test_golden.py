@@ -28,7 +28,9 @@ from tests.manifest.hls.world import (
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hls"
 VECTORS = Path(__file__).parents[2] / "vectors"
-SIBLINGS = Siblings({Source("audio/a.m3u8"): TrackType.AUDIO}, {"auth": "secret"})
+SIBLINGS = Siblings(
+    {Source("audio/a.m3u8"): TrackType.AUDIO}, {"auth": "secret"}, {Source("watermark-media.m3u8"): "a"}
+)
 
 CASES: list[tuple[str, ManifestClass, TrackType | None]] = [
     *(("live", cls, TrackType.HD) for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD, AES)),
@@ -40,6 +42,8 @@ CASES: list[tuple[str, ManifestClass, TrackType | None]] = [
     ("subtitles", CENC, None),
     ("variables", CENC_PERIOD, TrackType.AUDIO),
     *(("multivariant", cls, TrackType.HD) for cls in (CENC, CENC_DRM, CBCS, AES)),
+    ("watermark-multivariant", CENC, TrackType.HD),
+    ("watermark-media", CENC, TrackType.HD),
     ("multivariant", ManifestClass(Scheme.CENC, ceiling=TrackType.SD), TrackType.SD),
 ]
 
