@@ -31,6 +31,7 @@ from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
 from relay.watermark.code import Selector
+from relay.watermark.inquiries import Inquiries
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
 
@@ -80,6 +81,7 @@ class Node:
     positions: Positions
     selector: Selector
     servings: Servings
+    inquiries: Inquiries
     replica: Replica
     registry: Registry
     journal: Journal

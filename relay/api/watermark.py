@@ -33,3 +33,10 @@ class Candidate(Struct, frozen=True, kw_only=True):
     stream_id: str
     node: str
     intervals: list[ServedInterval]
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """The last line of an answer: whether every node that is there has answered, and which have not."""
+
+    complete: bool
+    missing: list[str]

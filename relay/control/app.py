@@ -29,6 +29,7 @@ from relay.control import (
     status,
     streams,
     taas,
+    watermark,
     webhooks,
 )
 from relay.control.errors import ApiKeyError, RoleError
@@ -63,6 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *blocks.OPERATIONS,
     *session_issue.OPERATIONS,
     *sessions.OPERATIONS,
+    *watermark.OPERATIONS,
     *licence_status.OPERATIONS,
     *webhooks.OPERATIONS,
     *audit.OPERATIONS,

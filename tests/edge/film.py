@@ -1,9 +1,11 @@
 """A watermarked film at an origin that holds each video segment in two variants, and what its sessions should get."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urljoin
 
@@ -17,7 +19,7 @@ from relay.media.model import Protection
 from relay.model import Session
 from relay.watermark.code import AssetCode, number_of
 from relay.watermark.sidecar import ByteRanges, Discrete, Segment
-from tests.edge.world import KEY_RING, VECTORS, World, running_world
+from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world
 from tests.media.decrypt import read_samples
 
 CLEAR = VECTORS / "clear"
@@ -72,7 +74,7 @@ def files() -> dict[str, bytes]:
     for letter, whole in zip("ab", SINGLE, strict=True):
         found[f"/single/{letter}/film.mp4"] = whole
     edges = [*STARTS, len(SINGLE[0])]
-    ranges = [(end - start, start) for start, end in zip(edges, edges[1:], strict=False)]
+    ranges = [(end - start, start) for start, end in pairwise(edges)]
     found["/single/film.m3u8"] = single_playlist(*ranges).encode()
     found["/single/WMPaceInfo/film.mp4"] = ByteRanges(
         len(SINGLE[0]), (0, *STARTS), (-1, *(100 + number for number in range(COUNT)))
@@ -97,6 +99,16 @@ class Film:
             url = urljoin(session, _uris(body)[0])
             body = (await self.world.get(url))[1].decode()
         return [urljoin(url, uri) for uri in _uris(body)]
+
+    async def served(self) -> dict[str, list[tuple[int, int, bool]]]:
+        """By session what the relay says that it was served of the film: first, last, and whether marked."""
+        url = f"{self.world.control}/api/v1/drm/watermark/candidates"
+        headers = {"Authorization": f"Bearer {API_KEY}"}
+        async with self.world.client.get(url, params={"asset": "the film"}, headers=headers) as answer:
+            *rows, _ = [json.loads(line) for line in (await answer.text()).splitlines()]
+        return {
+            row["session_id"]: [(one["first"], one["last"], one["marked"]) for one in row["intervals"]] for row in rows
+        }
 
     def bit(self, sid: str, position: int) -> int:
         """What the code says a session gets there."""

@@ -8,22 +8,24 @@ from urllib.parse import urljoin
 import pytest
 from aiohttp import web
 
+from relay.model import Session
 from relay.watermark.inband import find, with_wmpi
 from relay.watermark.pace import PaceInfo
 from relay.watermark.sidecar import EGRESS_HEADER, Discrete, Segment, encode_egress
-from tests.media.decrypt import read_entries
 from tests.edge.film import (
     COUNT,
-    INIT,
     SINGLE,
     STARTS,
     TS_VARIANTS,
     VARIANTS,
     Film,
+    Handler,
     showing,
     single_playlist,
     variant_of,
 )
+from tests.edge.world import API_KEY
+from tests.media.decrypt import read_entries
 
 SESSIONS = [f"session-{number}" for number in range(6)]
 
@@ -83,7 +85,7 @@ async def test_dash_is_the_same(film: Film) -> None:
 async def test_parts_ranges_and_growing_segments_are_all_of_one_variant(film: Film) -> None:
     """Many sessions at the same time, each by another way: every body is wholly the variant of its code."""
 
-    def slowly(body: bytes) -> web.Request:
+    def slowly(body: bytes) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse()
             await response.prepare(request)
@@ -193,6 +195,7 @@ async def test_without_variant_b_everybody_has_variant_a(film: Film) -> None:
     del film.files["/film/b/v_3.m4s"]
     assert (await bits(film, other))[2] == 0
     film.files["/film/b/v_3.m4s"] = VARIANTS[2][1]
+    assert await film.served() == {other: [(100, 101, True), (102, 102, False), (103, 105, True)]}
     # Nor a little later: who has some of the segment goes on with the same.
     assert (await bits(film, other))[2] == 0
     assert [
@@ -223,6 +226,9 @@ async def test_without_pace_information_everybody_has_variant_a(film: Film, side
         film.files[path] = sidecar
     assert [(await bits(film, sid))[2] for sid in SESSIONS] == [0] * len(SESSIONS)
     assert film.asked.count(f"GET {path}") == 1
+    # It is told that something was served there which nobody can be told by.
+    kept = [(100, 101, True), (-2, -2, False), (103, 105, True)]
+    assert await film.served() == dict.fromkeys(SESSIONS, kept)
 
 
 async def test_what_has_neither_pace_nor_variants_plays(film: Film) -> None:
@@ -252,7 +258,7 @@ async def test_a_byte_range_over_two_positions_is_refused(film: Film) -> None:
 async def test_positions_from_a_header_of_the_origin() -> None:
     async with showing(pace="egress") as film:
 
-        def telling(number: int) -> web.Request:
+        def telling(number: int) -> Handler:
             async def answer(_: web.Request) -> web.Response:
                 return web.Response(body=VARIANTS[number][0], headers={EGRESS_HEADER: encode_egress(500 + number)})
 
@@ -305,3 +311,43 @@ async def test_pace_information_in_media_is_overwritten(film: Film, query: str, 
     else:
         assert find(body) is None
         assert variant_of(body, url, "film", VARIANTS[0]) == 1
+
+
+async def test_what_was_served_is_kept_by_session_and_seen_from_the_leak(film: Film) -> None:
+    await asyncio.gather(*(bits(film, sid) for sid in ("one", "two")))
+    urls = await film.segments("three")
+    for number in (0, 1, 4, 1):
+        await film.world.get(urls[number])
+    whole = [(100, 105, True)]
+    assert await film.served() == {"one": whole, "two": whole, "three": [(100, 101, True), (104, 104, True)]}
+    # Audio is not watermarked, and so is no sign of what was seen.
+    session = await film.world.enter("film", sid="listener")
+    master = (await film.world.get(session))[1].decode()
+    audio = urljoin(session, re.findall(r'URI="(m/audio/[^"]+)"', master)[0])
+    text = (await film.world.get(audio))[1].decode()
+    status, _, _ = await film.world.get(urljoin(audio, re.findall(r"^\.\./\.\./s/audio.+$", text, re.MULTILINE)[0]))
+    assert status == 200
+    assert "listener" not in await film.served()
+
+
+async def test_a_leaker_is_stopped_by_his_watermark_id(film: Film) -> None:
+    urls = {sid: await film.segments(sid) for sid in ("leaker", "other")}
+    leaker = Session("leaker", "account-1", "https://platform.example", 0).watermark_id
+    await film.world.revoke(watermark_id=leaker)
+    assert [(await film.world.get(urls[sid][0]))[0] for sid in urls] == [403, 200]
+
+
+async def test_logs_and_metrics_name_no_session(film: Film, capsys: pytest.CaptureFixture[str]) -> None:
+    del film.files["/film/b/v_3.m4s"], film.files["/film/WMPaceInfo/v_4.m4s"]
+    for sid in SESSIONS:
+        await bits(film, sid)
+    out = capsys.readouterr().out
+    assert "watermark_position_unknown" in out
+    assert "watermark_variant_unusable" in out
+    assert not any(sid in out for sid in SESSIONS)
+    _, body, _ = await film.world.get(f"{film.world.control}/metrics", Authorization=f"Bearer {API_KEY}")
+    counted = {line.split()[0] for line in body.decode().splitlines() if "watermark_unmarked_total{" in line}
+    assert counted == {
+        'segmentgate_watermark_unmarked_total{missing="position"}',
+        'segmentgate_watermark_unmarked_total{missing="variant"}',
+    }
