@@ -31,7 +31,7 @@ ERASURES: Final = (0.03, 0.4)
 """Equally weighted: a plain copy, and two copies averaged, which erases the mark wherever they differ."""
 WINDOW_ERASURE: Final = 0.1
 
-SINGLE_WEIGHT: Final = 0.8
+SINGLE_WEIGHT: Final = 0.6
 """Of all that may be tried on a leak, for sessions on their own; the rest is for pairs."""
 WINDOW_WEIGHT: Final = 0.1
 """Of the former, what windows get where there are any."""

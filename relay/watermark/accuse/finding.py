@@ -1,8 +1,8 @@
 """Who leaked, if that can be said: the decision, with the probability that it is wrong.
 
-Nobody is named whose bound is above the probability asked for. The bound counts every candidate, every alignment
-that was tried, and everything that is tried here: sessions on their own, over the whole leak or a window of it, and
-pairs. It holds for whatever was done to the picture.
+No session is named alone whose bound is above the probability asked for, and no pair whose bound, that both are
+innocent, is. The bound counts every candidate, every alignment that was tried, and everything that is tried here:
+sessions on their own, over the whole leak or a window of it, and pairs. It holds for whatever was done to the picture.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from relay.watermark.accuse.candidates import Candidates
 from relay.watermark.accuse.evidence import ERASURES, Mixture, scan
 from relay.watermark.accuse.further import further_segments
-from relay.watermark.accuse.pairs import best_pair, score_pairs
+from relay.watermark.accuse.pairs import PARTNER_BOUND, score_pairs
 from relay.watermark.accuse.readings import Floats, Integers, Readings
 
 CLOSER: Final = 200
@@ -35,7 +35,8 @@ class Status(StrEnum):
 class Match:
     """A session that is named. ``candidate`` is its place among the candidates.
 
-    Of a pair, the evidence is what is against both together; the bound is each one's own.
+    Of a pair, the evidence is what is against both together; the bound is each one's own, and may be well above that
+    of the pair (see :mod:`relay.watermark.accuse.pairs`).
     """
 
     candidate: int
@@ -49,6 +50,8 @@ class Finding:
 
     status: Status
     matches: tuple[Match, ...]
+    pair_bound: float | None
+    """Of a pair, the probability that both are innocent."""
     needed_bits: float
     """What one session must have against it to be named."""
     best_bits: float
@@ -62,8 +65,8 @@ class Finding:
     segments_erased: int
     """Positions of the leak that did not."""
     estimated_further_seconds: float | None
-    """Of a leak of the same quality, until somebody can be named; 0 where that is so, ``None`` where nothing points
-    to any candidate although a single leaker among them would have been found."""
+    """Of a leak of the same quality, until somebody can be expected to be named; 0 where that is so. ``None`` where
+    it cannot be said: no mark is seen, or a single leaker would have been found and nothing points to any candidate."""
     quality: float
     """The median strength of the scores: 0.7 is unmarked, 48 the most there is."""
 
@@ -95,10 +98,10 @@ def accuse(
         for who, bits in zip(closer, evidence, strict=True)
         if bits >= needed
     )
-    status = Status.IDENTIFIED
-    if not matches:
-        matches = _pair(readings, suspects, closer, eligible, hypotheses, false_accusation)
-        status = Status.PAIR_IDENTIFIED if matches else Status.INSUFFICIENT_EVIDENCE
+    status = Status.IDENTIFIED if matches else Status.INSUFFICIENT_EVIDENCE
+    pair = None if matches else _pair(readings, suspects, closer, eligible, hypotheses, false_accusation)
+    if pair:
+        status, (_, matches) = Status.PAIR_IDENTIFIED, pair
     named = {match.candidate for match in matches}
     ranked = sorted(evidence[[who not in named for who in closer]], reverse=True)
     best = float(evidence.max(initial=0.0))
@@ -109,6 +112,7 @@ def accuse(
     return Finding(
         status=status,
         matches=tuple(sorted(matches, key=lambda match: match.false_accusation_bound)),
+        pair_bound=pair and pair[0],
         needed_bits=needed,
         best_bits=best,
         runner_up_bits=float(next(iter(ranked[0 if named else 1 :]), 0.0)),
@@ -133,15 +137,18 @@ def _exact(readings: Readings, suspects: Candidates) -> Floats:
 
 def _pair(
     readings: Readings, suspects: Candidates, places: Integers, eligible: int, hypotheses: int, false_accusation: float
-) -> tuple[Match, ...]:
+) -> tuple[float, tuple[Match, Match]] | None:
     if len(suspects) < 2:
-        return ()
+        return None
     scores = score_pairs(readings, suspects)
-    bounds = scores.bounds(eligible, hypotheses)
-    pair = best_pair(bounds)
-    if max(bounds[pair], bounds[pair[::-1]]) > false_accusation:
-        return ()
-    return tuple(
-        Match(int(places[one]), float(scores.joint[other, one]), float(bounds[other, one]))
-        for other, one in (pair, pair[::-1])
+    joint, own = scores.joint_bounds(eligible, hypotheses), scores.bounds(eligible, hypotheses)
+    worse = np.where(joint <= false_accusation, np.maximum(own, own.T), np.inf)
+    one, other = divmod(int(np.argmin(worse)), len(suspects))
+    if worse[one, other] > PARTNER_BOUND:
+        return None
+    bits = float(scores.joint[one, other])
+    matches = (
+        Match(int(places[one]), bits, float(own[other, one])),
+        Match(int(places[other]), bits, float(own[one, other])),
     )
+    return float(joint[one, other]), matches

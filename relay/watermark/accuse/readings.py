@@ -65,10 +65,12 @@ class Readings:
     def likelihoods(self, erasure: float) -> Floats:
         """How likely each score makes variant b, against variant a: between the symbol error and one minus it.
 
-        The strength of the mark is unknown, uniform up to twice the median; with probability ``erasure`` there is
-        none. Made from the leak alone, so whatever it is, it favours no session over another.
+        The strength of the mark is unknown, uniform up to twice the mean of the scores; with probability ``erasure``
+        there is none. Made from the leak alone, so whatever it is, it favours no session over another. (The mean, as
+        half of the scores and more are noise where copies were averaged; by their median, that takes 134 segments
+        instead of 118.)
         """
-        strongest = max(2 * self.quality, 1.0)
+        strongest = max(2 * float(np.abs(self.z).mean()), 1.0) if self.z.size else 1.0
         marked = np.log((1 - erasure) / strongest)
         erased = np.log(erasure) + _LOG_PHI_0 - self.z**2 / 2
         b = np.logaddexp(marked + log_ndtr(-self.z), erased)
