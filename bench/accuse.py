@@ -8,7 +8,7 @@ cutting did to real pictures. Everything else is the code that runs on real leak
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -118,3 +118,49 @@ def needed(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def innocents_reaching(
+    thresholds: Sequence[float],
+    profile: int,
+    make: Callable[[Floats, Generator], Floats],
+    *,
+    leaks: int,
+    sessions: int,
+    segments: int,
+    seed: int,
+) -> tuple[int, list[int]]:
+    """Score innocent sessions on leaks; how many were scored, and how many had evidence for each probability.
+
+    ``make`` gives the scores of a leak, of the bits of three sessions that are not among the innocent ones.
+    """
+    random = np.random.default_rng(seed)
+    positions = np.arange(segments)
+    reached = [0] * len(thresholds)
+    for _ in range(leaks):
+        code = AssetCode(random.bytes(32), profile)
+        guilty = DerivedCandidates(code, random.integers(2**64, size=3, dtype=np.uint64)).bits(0, 3, positions)
+        innocent = DerivedCandidates(code, random.integers(2**64, size=sessions, dtype=np.uint64))
+        evidence, _ = scan(Readings.of(positions, make(guilty.astype(np.float64), random)), innocent)
+        reached = [
+            count + int(np.sum(evidence >= -log2(stated))) for count, stated in zip(reached, thresholds, strict=True)
+        ]
+    return leaks * sessions, reached
+
+
+def partners_named(
+    thresholds: Sequence[float], profile: int, *, leaks: int, sessions: int, segments: int, seed: int
+) -> tuple[int, list[int]]:
+    """Leaks that one candidate switched with somebody unknown; in how many an innocent one's own bound was passed."""
+    random = np.random.default_rng(seed)
+    positions = np.arange(segments)
+    named = [0] * len(thresholds)
+    for _ in range(leaks):
+        code = AssetCode(random.bytes(32), profile)
+        numbers = random.integers(2**64, size=sessions + 1, dtype=np.uint64)
+        share = switching(DerivedCandidates(code, numbers[:2]).bits(0, 2, positions), random)
+        readings = Readings.of(positions, STRENGTH * (1 - 2 * share) + random.normal(size=segments))
+        bounds = score_pairs(readings, DerivedCandidates(code, numbers[1:])).bounds(sessions, 1)
+        least = bounds[:, 1:].min()  # the first candidate is the guilty one
+        named = [count + int(least <= stated) for count, stated in zip(named, thresholds, strict=True)]
+    return leaks, named

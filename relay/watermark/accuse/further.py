@@ -22,7 +22,7 @@ def further_segments(readings: Readings, shares: Floats, best: float, needed: fl
     ``None`` where neither says anything: no mark is seen, or nothing points to any candidate.
     """
     size = readings.z.size
-    if not size or np.mean(readings.z**2) - 1 < SIGN_OF_MARK * np.sqrt(2 / size):
+    if not candidates or not size or np.mean(readings.z**2) - 1 < SIGN_OF_MARK * np.sqrt(2 / size):
         return None
     least = needed - log2((SINGLE_WEIGHT - WINDOW_WEIGHT) * THETAS[1.0])
     missing = ceil(least * readings.segments / information(readings, shares)) - readings.segments
