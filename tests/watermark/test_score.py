@@ -6,7 +6,7 @@ import pytest
 
 from relay.watermark.picture.grid import Chips, Grid, chips
 from relay.watermark.picture.mark import Marker, variant_of, window
-from relay.watermark.picture.planes import Luma, Plane, shrunk
+from relay.watermark.picture.planes import BytePlane, Plane, shrunk
 from relay.watermark.score import evidence, score, scored_frames, unexplained
 
 KEY = bytes(range(32))
@@ -14,7 +14,7 @@ GRID = Grid(36, 64)
 N = 50
 
 
-def scene(k: int) -> Luma:
+def scene(k: int) -> BytePlane:
     """A textured picture that moves: smooth shapes with detail over half of it."""
     rng = np.random.default_rng(11)
     shapes = cv2.GaussianBlur(rng.uniform(0, 255, (400, 800)).astype(np.float32), (0, 0), 25)

@@ -134,7 +134,7 @@ def _made(
     yield from _shown(encoder.encode(None))
 
 
-def _shown(packets: Iterable[Packet[AudioStream]]) -> Iterator[Timed]:
+def _shown(packets: "Iterable[Packet[AudioStream]]") -> Iterator[Timed]:
     """Packets that last beyond the start: the encoder's first is its own priming."""
     return ((packet.pts, bytes(packet)) for packet in packets if packet.pts is not None and packet.pts >= 0)
 

@@ -18,7 +18,7 @@ from av.video.plane import VideoPlane
 from relay.media.nal import nal_units
 from relay.watermark.embed.errors import EmbedError
 from relay.watermark.embed.source import Colour
-from relay.watermark.picture.planes import Luma
+from relay.watermark.picture.planes import BytePlane
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 DELAY = 2
@@ -66,7 +66,7 @@ class Encoded:
 
 
 def encode(
-    pictures: Sequence[VideoFrame], encoding: Encoding, types: Sequence[int] = (), lumas: Sequence[Luma] = ()
+    pictures: Sequence[VideoFrame], encoding: Encoding, types: Sequence[int] = (), lumas: Sequence[BytePlane] = ()
 ) -> Encoded:
     """Encode the frames of one segment.
 
@@ -116,7 +116,7 @@ def decode(encoded: Encoded) -> list[VideoFrame]:
     return shown
 
 
-def luma_of(frame: VideoFrame) -> Luma:
+def luma_of(frame: VideoFrame) -> BytePlane:
     """A view of a planar frame's luma: no copy, and it may be written to."""
     return view_of(frame.planes[0])
 
@@ -127,7 +127,7 @@ def view_of(plane: VideoPlane) -> npt.NDArray[np.uint8]:
     return rows[: plane.height, : plane.width]
 
 
-def _frame(picture: VideoFrame, luma: Luma | None) -> VideoFrame:
+def _frame(picture: VideoFrame, luma: BytePlane | None) -> VideoFrame:
     """A frame of the encoder's own: it may keep it, and must not see one that another encoder holds."""
     frame = VideoFrame(picture.width, picture.height, picture.format.name)
     for number, (into, plane) in enumerate(zip(frame.planes, picture.planes, strict=True)):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from relay.watermark.picture.grid import Chips
 from relay.watermark.picture.mask import mask_of
-from relay.watermark.picture.planes import Luma, Plane
+from relay.watermark.picture.planes import BytePlane, Plane
 
 VARIANTS = ("a", "b")
 """Names of the variants; a symbol of a session's code is the place in here."""
@@ -43,7 +43,7 @@ class Marker:
         self._carrier = carrier(chips, width, height)
         self._dither = _dither(width, height)
 
-    def offset(self, luma: Luma, k: int, n: int, gain: float) -> Offset:
+    def offset(self, luma: BytePlane, k: int, n: int, gain: float) -> Offset:
         """The offset of frame ``k`` of ``n``, whose luma this is, at strength ``gain``."""
         height, width = luma.shape
         marked = cv2.multiply(mask_of(luma, width, height), self._carrier, scale=gain * window(k, n))
@@ -52,7 +52,7 @@ class Marker:
         return (dithered.astype(np.uint8) - np.uint8(_LIFT)).view(np.int8)
 
 
-def variant_of(luma: Luma, offset: Offset, variant: int) -> Luma:
+def variant_of(luma: BytePlane, offset: Offset, variant: int) -> BytePlane:
     """The luma of variant 0 (a) or 1 (b), clipped to what 8 bits hold."""
     shifted = np.negative(offset) if variant else offset
     more, less = np.maximum(shifted, 0).view(np.uint8), np.maximum(np.negative(shifted), 0).view(np.uint8)
