@@ -28,6 +28,7 @@ _NORMAL_MAD = 1.4826
 _RESIDUAL_CLIP = 6.0
 _CELL_CLIP = 4.0
 _NOISE_FLOOR = 0.15
+_LEAST_SCALE = 0.5  # code values: of a clean copy most residuals are zero, and their median would clip the mark away
 
 Inside = npt.NDArray[np.bool_]
 """Where the copy shows the original: False where it was cropped away."""
@@ -66,11 +67,11 @@ def unexplained(original: Plane, copy: Plane, inside: Inside | None = None) -> R
         terms = _fit(sample, wanted, weights)
         if left:
             residual = wanted - terms @ sample
-            weights = 1 / (1 + np.square(residual / (_CAUCHY * _scale(residual))))
+            weights = 1 / (1 + np.square(residual / (_CAUCHY * _noise(residual))))
     plane = (target - terms.astype(np.float32) @ columns).reshape(height, width)
     if inside is not None:
         plane *= inside
-    return Residual(plane, _scale(wanted - terms @ sample))
+    return Residual(plane, _noise(wanted - terms @ sample))
 
 
 def evidence(residual: Residual, original: Plane, strength: float, grid: Grid, inside: Inside | None = None) -> Plane:
@@ -94,10 +95,12 @@ def evidence(residual: Residual, original: Plane, strength: float, grid: Grid, i
 
 def score(chips: Chips, gathered: Plane) -> float:
     """How a segment's evidence agrees with its chips: above zero is variant a, below is b; N(0, 1) without a mark."""
-    limit = _CELL_CLIP * _scale(gathered)
+    seen = gathered[gathered != 0]
+    if not seen.size:
+        return 0.0
+    limit = _CELL_CLIP * _deviation(seen)
     clipped = np.clip(gathered, -limit, limit).astype(np.float64)
-    norm = float(np.sqrt(np.square(clipped).sum()))
-    return float((chips * clipped).sum() / norm) if norm > 0 else 0.0
+    return float((chips * clipped).sum() / np.sqrt(np.square(clipped).sum()))
 
 
 def _columns(original: Plane) -> Plane:
@@ -142,9 +145,13 @@ def _fit(
     return np.asarray(np.linalg.solve(normal, weighted @ wanted), np.float64)
 
 
-def _scale(values: npt.NDArray[np.floating]) -> float:
-    """The standard deviation that the median of absolute values tells, never zero."""
-    return max(_NORMAL_MAD * float(np.median(np.abs(values))), 1e-3)
+def _noise(residuals: npt.NDArray[np.floating]) -> float:
+    return max(_deviation(residuals), _LEAST_SCALE)
+
+
+def _deviation(values: npt.NDArray[np.floating]) -> float:
+    """The standard deviation that the median of absolute values tells."""
+    return _NORMAL_MAD * float(np.median(np.abs(values)))
 
 
 def _mean(plane: Plane, size: int, known: Plane | None) -> Plane:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from relay.watermark.picture.grid import Chips, Grid, chips
-from relay.watermark.picture.mark import Marker, window
+from relay.watermark.picture.mark import Marker, variant_of, window
 from relay.watermark.picture.planes import BytePlane, Plane, shrunk
 from relay.watermark.score import evidence, score, scored_frames, unexplained
 
@@ -30,7 +30,7 @@ def gathered(variant: int, copy_of: object = None, gain: float = 0.45, position:
     total = np.zeros((36, 64), np.float32)
     for k in scored_frames(N):
         picture = scene(k)
-        shown = picture if variant < 0 else marker.variants(picture, k, N, gain)[variant]
+        shown = picture if variant < 0 else variant_of(picture, marker.offset(picture, k, N, gain), variant)
         leak = shrunk(shown, 480, 270) * 0.8 + 20 + rng.normal(0, noise, (270, 480)).astype(np.float32)
         if callable(copy_of):
             leak = copy_of(leak)
@@ -71,7 +71,8 @@ def test_the_mean_of_both_variants_says_nothing() -> None:
     total = np.zeros((36, 64), np.float32)
     for k in scored_frames(N):
         picture = scene(k)
-        a, b = marker.variants(picture, k, N, 0.45)
+        offset = marker.offset(picture, k, N, 0.45)
+        a, b = (variant_of(picture, offset, variant) for variant in range(2))
         leak = np.asarray((shrunk(a, 480, 270) + shrunk(b, 480, 270)) / 2 + rng.normal(0, 2, (270, 480)), np.float32)
         original = shrunk(picture, 480, 270)
         total += evidence(unexplained(original, leak), original, window(k, N), GRID)
@@ -110,7 +111,7 @@ def test_what_was_cropped_away_is_left_out() -> None:
     total = np.zeros((36, 64), np.float32)
     for k in scored_frames(N):
         picture = scene(k)
-        leak = shrunk(marker.variants(picture, k, N, 0.45)[1], 480, 270)
+        leak = shrunk(variant_of(picture, marker.offset(picture, k, N, 0.45), 1), 480, 270)
         leak[~inside] = 0
         original = shrunk(picture, 480, 270)
         found = evidence(unexplained(original, leak, inside), original, window(k, N), GRID, inside)
