@@ -1,0 +1,174 @@
+"""Following the picture from frame to frame: small moves of a camera, found from all of the picture at once.
+
+A frame of the copy is explained by the original's tone, and by the original's gradients times a homography's eight
+small parameters (Lucas and Kanade 1981, inverse composition); solved robustly and repeated. Only every seventh pixel
+is looked at.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from relay.watermark.analyse.warp import Warp
+from relay.watermark.picture.planes import BytePlane, Plane
+
+_SAMPLED = 7
+_DETAIL = 15
+_CAUCHY = 2.385
+_GEOMETRY = 8
+_LONGEST_STEP = 0.06  # of half the width: beyond, the gradients say nothing
+LEAST_AGREEMENT = 0.25
+"""Correlation of fine detail below which two pictures are not the same: 0 +- 0.03 between different ones."""
+FLAT = 0.8
+"""Deviation of fine detail, in code values, below which a picture has nothing to align."""
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A frame of the original, as aligning needs it: at sampled pixels, smoothed once and a lot."""
+
+    fine: Samples
+    detail: Samples
+    levels: tuple[tuple[Samples, Samples, Samples], ...]
+    """For each level of smoothing, from fine to coarse: luma, and its gradients per half width."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether it shows nothing that could be aligned."""
+        return float(self.detail.std()) < FLAT
+
+
+_SMOOTHING = (1.0, 3.5)
+
+
+def original_of(luma: BytePlane) -> Original:
+    """Prepare a frame of the proxy."""
+    real = luma.astype(np.float32)
+    taken = _taken(*luma.shape)
+    half = luma.shape[1] / 2
+    levels = []
+    for sigma in _SMOOTHING:
+        smooth = np.asarray(cv2.GaussianBlur(real, (0, 0), sigma), np.float32)
+        across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 * half).reshape(-1)[taken]
+        down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 * half).reshape(-1)[taken]
+        levels.append((smooth.reshape(-1)[taken], np.asarray(across, np.float32), np.asarray(down, np.float32)))
+    return Original(real.reshape(-1)[taken], _detail(real).reshape(-1)[taken], tuple(levels))
+
+
+class Copy:
+    """A frame of the copy, smoothed as far as it is asked for."""
+
+    def __init__(self, luma: BytePlane) -> None:
+        self.luma = luma
+        real = luma.astype(np.float32)
+        self._detail = _detail(real)
+        self._real = real
+        self._smooth: dict[int, Plane] = {}
+
+    def agreement(self, original: Original, warp: Warp) -> float:
+        """The correlation of fine detail where both are seen; 0 where too little is."""
+        seen, inside = _sampled(self._detail, warp)
+        if inside.sum() < 500:
+            return 0.0
+        a, b = original.detail[inside], seen[inside]
+        # Captions and logos are outliers of a correlation; three deviations bound what they say.
+        a, b = _clipped(a), _clipped(b)
+        norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
+        return float((a * b).sum()) / norm if norm > 0 else 0.0
+
+    def level(self, index: int) -> Plane:
+        """The luma smoothed like that level of the original."""
+        if index not in self._smooth:
+            self._smooth[index] = np.asarray(cv2.GaussianBlur(self._real, (0, 0), _SMOOTHING[index]), np.float32)
+        return self._smooth[index]
+
+
+def refined(original: Original, copy: Copy, warp: Warp, level: int, rounds: int) -> Warp:
+    """The warp after ``rounds`` of small corrections at one level of smoothing; as it was where nothing can be said."""
+    o, across, down = original.levels[level]
+    x, y = _normal_places(*warp.shape)
+    scaled = o / 128 - 1
+    tone = np.stack((np.ones_like(o), scaled, scaled**2, x, y, x * scaled, y * scaled, (x * x + y * y) * scaled))
+    picture = copy.level(level)
+    slope: Samples | None = None
+    for _ in range(rounds):
+        seen, inside = _sampled(picture, warp)
+        if inside.sum() < 1000:
+            return warp
+        if slope is None:
+            slope = _slope(_solved(tone[:, inside], seen[inside], np.ones(int(inside.sum()), np.float32)), scaled, x, y)
+        gx, gy = across * slope, down * slope
+        moves = np.stack((gx, gx * x, gx * y, gy, gy * x, gy * y, gx * x * x + gy * x * y, gx * x * y + gy * y * y))
+        columns = np.concatenate((tone, moves))[:, inside]
+        target = seen[inside]
+        terms = _solved(columns, target, np.ones_like(target))
+        left = target - terms @ columns
+        spread = max(1.4826 * float(np.median(np.abs(left))), 1e-3)
+        terms = _solved(columns, target, np.asarray(1 / (1 + np.square(left / (_CAUCHY * spread))), np.float32))
+        slope = _slope(terms[:-_GEOMETRY], scaled, x, y)
+        p = terms[-_GEOMETRY:]
+        if not np.isfinite(p).all():
+            return warp
+        largest = float(np.abs(p).max())
+        p = p * min(1.0, _LONGEST_STEP / max(largest, 1e-9))
+        moved = np.array([[1 + p[1], p[2], p[0]], [p[4], 1 + p[5], p[3]], [-p[6], -p[7], 1.0]], np.float64)
+        warp = warp.after(np.linalg.inv(moved))
+        if largest < 2e-5:
+            break
+    return warp
+
+
+def _slope(terms: Samples, scaled: Samples, x: Samples, y: Samples) -> Samples:
+    """How much the copy's luma changes with the original's, at each sample."""
+    _, one, two, _, _, ox, oy, around = terms
+    slope = (one + 2 * two * scaled + ox * x + oy * y + around * (x * x + y * y)) / 128
+    return np.asarray(np.maximum(slope, 0.05), np.float32)
+
+
+def _solved(columns: Samples, target: Samples, weights: Samples) -> Samples:
+    weighted = columns * weights
+    normal = (weighted @ columns.T).astype(np.float64)
+    normal[np.diag_indices_from(normal)] *= 1 + 1e-5
+    normal[np.diag_indices_from(normal)] += 1e-3
+    return np.asarray(np.linalg.solve(normal, (weighted @ target).astype(np.float64)), np.float32)
+
+
+def _sampled(picture: Plane, warp: Warp) -> tuple[Samples, npt.NDArray[np.bool_]]:
+    x, y = _pixels(*warp.shape)
+    u, v = warp.places(x, y)
+    height, width = picture.shape
+    inside = (u >= 2) & (u <= width - 3) & (v >= 2) & (v <= height - 3)
+    seen = cv2.remap(picture, u.reshape(-1, 1), v.reshape(-1, 1), cv2.INTER_LINEAR)
+    return np.asarray(seen, np.float32).reshape(-1), inside
+
+
+def _detail(plane: Plane) -> Plane:
+    smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
+    return np.asarray(smooth - cv2.blur(plane, (_DETAIL, _DETAIL)), np.float32)
+
+
+def _clipped(values: Samples) -> Samples:
+    limit = 3 * float(values.std())
+    return np.asarray(np.clip(values, -limit, limit), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _taken(rows: int, columns: int) -> npt.NDArray[np.intp]:
+    # OpenCV takes at most 32767 places at a time.
+    return np.arange(0, rows * columns, max(_SAMPLED, -(-rows * columns // 30_000)))
+
+
+@lru_cache(maxsize=4)
+def _pixels(rows: int, columns: int) -> tuple[Samples, Samples]:
+    y, x = np.divmod(_taken(rows, columns), columns)
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _normal_places(rows: int, columns: int) -> tuple[Samples, Samples]:
+    return Warp(np.eye(3), (rows, columns)).normalised(*_pixels(rows, columns))

@@ -1,0 +1,240 @@
+"""One passage followed through asset and copy: segment by segment from where it was found, until it is lost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, original_of, refined
+from relay.watermark.analyse.features import Finder
+from relay.watermark.analyse.leak import Leak
+from relay.watermark.analyse.proxy import Proxy
+from relay.watermark.analyse.warp import Warp, oriented
+from relay.watermark.picture.grid import Chips
+from relay.watermark.picture.mark import window
+from relay.watermark.picture.planes import BytePlane, Plane
+from relay.watermark.score import evidence, score, unexplained
+
+FRAMES = 6
+MORE_FRAMES = 12
+_WEAK = 10.0
+_EDGE_FRAMES = 2
+_LOST_S = 5.0
+_FARTHEST_SHIFT = 3
+_BETTER = 0.01
+_SURE = 0.5
+
+
+@dataclass(slots=True)
+class Clock:
+    """The asset's time for the copy's, kept right while a passage is followed."""
+
+    start_s: float
+    speed: float
+    late_s: float = 0.0
+    """The correction that frames so far ask for."""
+
+    def asset_s(self, leak_s: float) -> float:
+        """When the asset shows what the copy shows at ``leak_s``."""
+        return self.start_s + self.speed * leak_s + self.late_s
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The evidence of one position so far."""
+
+    evidence: npt.NDArray[np.float64]
+    silent: bool
+    leak_s: float
+    frames: int = 0
+    agreements: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame of the copy that was aligned: when, and how."""
+
+    leak_s: float
+    asset_s: float
+    segment: int
+    kept: int
+    warp: Warp
+    agreement: float
+
+
+class Follower:
+    """Gathers evidence of an asset's positions from passages of a copy. Positions shown twice add up."""
+
+    def __init__(self, leak: Leak, proxy: Proxy, finder: Finder, chips_of: Callable[[int], Chips]) -> None:
+        self._leak, self._proxy, self._finder, self._chips_of = leak, proxy, finder, chips_of
+        self.positions: dict[int, Gathered] = {}
+        """By the segment's index."""
+
+    def follow(self, clock: Clock, warp: Warp, anchor_s: float, between: tuple[float, float]) -> list[Seen]:
+        """Score all segments of the passage around ``anchor_s``, within two times of the copy. Aligned frames, in order."""
+        index = self._proxy.asset.segment_at(clock.asset_s(anchor_s))
+        if index is None:
+            return []
+        seen: list[Seen] = []
+        for direction, first in ((1, index), (-1, index - 1)):
+            current, time = warp, Clock(clock.start_s, clock.speed, clock.late_s)
+            lost_s = 0.0
+            at = first
+            while 0 <= at < len(self._proxy.asset.segments) and lost_s < _LOST_S:
+                frames, flat = self._segment(at, time, current, between)
+                if frames is None:
+                    break
+                if frames:
+                    seen += frames
+                    current = frames[-1].warp if direction > 0 else frames[0].warp
+                if frames or flat:
+                    lost_s = 0.0
+                else:
+                    lost_s += float(self._proxy.asset.segments[at].frames / self._proxy.asset.fps)
+                at += direction
+        return sorted(seen, key=lambda frame: frame.leak_s)
+
+    def z(self, at: int) -> float:
+        """The score of a segment that was gathered."""
+        chips = self._chips_of(self._proxy.asset.segments[at].position)
+        return score(chips, self.positions[at].evidence.astype(np.float32))
+
+    def _segment(
+        self, at: int, clock: Clock, warp: Warp, between: tuple[float, float]
+    ) -> tuple[list[Seen] | None, bool]:
+        """Score one segment. None where the copy shows none of it; whether it is too flat to tell."""
+        segment = self._proxy.asset.segments[at]
+        fps = float(self._proxy.asset.fps)
+        kept = self._leak.kept
+        numbers = (clock.asset_s(kept) - segment.start_s) * fps  # type: ignore[arg-type]  # an array of times, as well
+        inner = min(_EDGE_FRAMES, max(0, (segment.frames - 1) // 2))
+        usable = np.flatnonzero(
+            (kept >= between[0]) & (kept < between[1]) & (numbers >= inner - 0.4) & (numbers <= segment.frames - 1 - inner + 0.4)
+        )
+        if not usable.size:
+            return None, False
+        originals = Originals(self._proxy.segment(at))
+        gathered = self.positions.get(at)
+        if gathered is None:
+            shape = (self._proxy.asset.grid.rows, self._proxy.asset.grid.columns)
+            gathered = Gathered(np.zeros(shape), segment.silent, float(kept[usable[0]]))
+        seen: list[Seen] = []
+        flat = 0
+        order = _spread(usable)
+        for count, index in enumerate(order):
+            if count == FRAMES and gathered.frames and abs(score(self._chips_of(segment.position), gathered.evidence.astype(np.float32))) > _WEAK:
+                break
+            if count >= FRAMES and not seen:
+                break
+            # The nearest frame in time that was aligned is the best start.
+            start = min(seen, key=lambda other: abs(other.kept - index)).warp if seen else warp
+            number = round((clock.asset_s(float(kept[index])) - segment.start_s) * fps)
+            aligned = self._aligned(originals, number, int(index), start)
+            if aligned is None:
+                continue
+            number, found, agreement, was_flat = aligned
+            flat += was_flat
+            shown = segment.start_s + number / fps
+            if not was_flat:
+                clock.late_s += 0.25 * float(np.clip(shown - clock.asset_s(float(kept[index])), -1.5 / fps, 1.5 / fps))
+            self._gather(gathered, originals, number, int(index), found, segment.frames)
+            gathered.agreements.append(agreement)
+            seen.append(Seen(float(kept[index]), shown, at, int(index), found, agreement))
+        if gathered.frames:
+            self.positions[at] = gathered
+        seen.sort(key=lambda frame: frame.leak_s)
+        return seen, flat > 0 or all(originals[k].flat for k in (inner, segment.frames // 2) if k < len(originals))
+
+    def _aligned(
+        self, originals: "Originals", number: int, kept: int, warp: Warp
+    ) -> tuple[int, Warp, float, bool] | None:
+        """Which frame of the original this is, how it lies, how well they agree, whether it is too flat to tell."""
+        number = min(max(number, 0), len(originals) - 1)
+        if originals[number].flat:
+            return number, warp, 0.0, True
+        picture = oriented(self._leak.picture(kept), warp.mirrored)
+        copy = Copy(picture)
+        best = copy.agreement(originals[number], warp)
+        if best < _SURE:
+            moved = refined(originals[number], copy, warp, level=1, rounds=6)
+            better = copy.agreement(originals[number], moved)
+            if better > best:
+                best, warp = better, moved
+        if best < LEAST_AGREEMENT:
+            again = self._found_again(originals, number, picture, warp)
+            if again is not None:
+                moved = refined(originals[number], copy, again, level=1, rounds=3)
+                better = copy.agreement(originals[number], moved)
+                if better > best:
+                    best, warp = better, moved
+        number, best = self._in_time(originals, number, copy, warp, best)
+        moved = refined(originals[number], copy, warp, level=0, rounds=3)
+        better = copy.agreement(originals[number], moved)
+        if better > best - _BETTER:
+            best, warp = better, moved
+        return (number, warp, best, False) if best >= LEAST_AGREEMENT else None
+
+    def _in_time(
+        self, originals: "Originals", number: int, copy: Copy, warp: Warp, best: float
+    ) -> tuple[int, float]:
+        for step in (1, -1):
+            for other in range(number + step, number + step * (_FARTHEST_SHIFT + 1), step):
+                if not 0 <= other < len(originals):
+                    break
+                agreement = copy.agreement(originals[other], warp)
+                # In a picture that stands still all frames agree alike: the clock is right then.
+                if agreement < best + 0.002:
+                    break
+                number, best = other, agreement
+        return number, best
+
+    def _found_again(self, originals: "Originals", number: int, picture: BytePlane, warp: Warp) -> Warp | None:
+        features = self._finder.features
+        found = self._finder.homography(
+            [(features(originals.luma(number)), features(picture))], warp.shape, warp.mirrored, 3.0
+        )
+        if found is None:
+            return None
+        return Warp(found.warp.homography, warp.shape, warp.mirrored, warp.bend)
+
+    def _gather(
+        self, gathered: Gathered, originals: "Originals", number: int, kept: int, warp: Warp, frames: int
+    ) -> None:
+        seen, inside = warp.laid_over(oriented(self._leak.picture(kept), warp.mirrored))
+        original = originals.luma(number).astype(np.float32)
+        try:
+            residual = unexplained(original, seen, inside)
+        except ValueError:
+            return
+        gathered.evidence += evidence(residual, original, window(number, frames), self._proxy.asset.grid, inside)
+        gathered.frames += 1
+
+
+class Originals:
+    """The frames of one segment, prepared as they are asked for."""
+
+    def __init__(self, frames: list[BytePlane]) -> None:
+        self._frames = frames
+        self._prepared: dict[int, Original] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, number: int) -> Original:
+        if number not in self._prepared:
+            self._prepared[number] = original_of(self._frames[number])
+        return self._prepared[number]
+
+    def luma(self, number: int) -> BytePlane:
+        """The frame itself."""
+        return self._frames[number]
+
+
+def _spread(usable: npt.NDArray[np.intp]) -> list[int]:
+    """Six of them evenly spread, in order, then more in between."""
+    first = np.unique(np.linspace(0, len(usable) - 1, FRAMES).round().astype(int))
+    others = [k for k in range(len(usable)) if k not in set(first.tolist())]
+    if len(others) > MORE_FRAMES - FRAMES:
+        others = [others[k] for k in np.linspace(0, len(others) - 1, MORE_FRAMES - FRAMES).round().astype(int)]
+    return [int(usable[k]) for k in [*first.tolist(), *others]]
