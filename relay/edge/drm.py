@@ -152,13 +152,13 @@ async def _order(visit: Visit, opened: Opened) -> Order | None:
 
 
 def _grant(visit: Visit, kids: frozenset[bytes], now: float) -> Grant:
-    stream, gate = visit.stream, visit.node.gate
+    stream = visit.stream
     if kids:
-        return grant_for(stream, gate, visit.visitor, visit.cls, kids, now, guarded=True)
+        return grant_for(stream, visit.visitor, visit.cls, kids, now, guarded=True)
     # The challenge names its content in another way: the session's own stream is what it gets.
     if visit.cls.scheme not in SAMPLE_SCHEMES:
         raise ContentKeyUnknownError("this session's keys are not for licences")
-    return grant(stream, gate, visit.visitor, visit.cls, now, guarded=True)
+    return grant(stream, visit.visitor, visit.cls, now, guarded=True)
 
 
 def _holder(visit: Visit, opened: Opened) -> Visitor | Deny:

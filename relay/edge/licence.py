@@ -110,7 +110,7 @@ async def _clear_key(visit: Visit, detected: Detected) -> bytes:
         raise RequestError("Clear Key licences are temporary only")
     visit = await visit.caught_up()
     node, stream = visit.node, visit.stream
-    granted = grant_for(stream, node.gate, visit.visitor, visit.cls, frozenset(challenge.kids), node.clock())
+    granted = grant_for(stream, visit.visitor, visit.cls, frozenset(challenge.kids), node.clock())
     rendered = _rendered.get(granted)
     if rendered is None:
         keys = [stream.content_key(slot) for slot in granted.slots]

@@ -34,7 +34,7 @@ async def next_keys_header(visit: Visit, now: float) -> Mapping[str, str]:
         release = stream.timeline.next_release(now)
         stream.ahead.rest(min(now + LOOK_AGAIN_S, inf if release is None else release))
         return _NONE
-    current = told_by(stream, visit.node.gate, visit.visitor, cls, now)
+    current = told_by(stream, visit.visitor, cls, now)
     if current is None or cls.scheme is Scheme.AES128 or IN_CLEAR.isdisjoint(cls.systems):
         return _NONE
     session = visit.visitor.session
