@@ -109,9 +109,9 @@ async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | N
     signals = node.presence.played(
         visit.visitor,
         now,
-        client_address(request),
+        client_address(node.config.edge, request),
         request.headers.get("User-Agent", ""),
-        client_asn(request),
+        client_asn(node.config.edge, request),
         # Of video alone: the audio that goes with it is no faster watching.
         duration_s=0.0 if slot.track is TrackType.AUDIO else visit.stream.timeline.segment_s,
     )
