@@ -44,7 +44,7 @@ def content_key(name: str, track: TrackType, scheme: Scheme = Scheme.CENC) -> Co
     return KEY_RING.content_key(KEY_RING.slot(name, track, scheme, None))
 
 
-@dataclass
+@dataclass(frozen=True)
 class WidevineDevice:
     """A device under the test's root."""
 
@@ -52,7 +52,9 @@ class WidevineDevice:
     serial: bytes = b"serial"
     files: bytes = b""
 
+    @cache
     def identity(self) -> bytes:
+        """Its certificate, made once as real ones are."""
         root, model, device = (made_key(name) for name in ("root", "model", "device"))
         parts = (2, b"model"), (5, self.system_id)
         above = widevine_client.certificate(model, root, (1, 1), *parts)
