@@ -83,6 +83,10 @@ class Delivery:
         found = self.cache.get(key) or self._growing.get(key)
         return found or await self._flights.join(key, lambda: self._make_segment(key, stream, scheme, ref))
 
+    def at_hand(self, stream: Stream, scheme: Scheme, ref: SegmentRef) -> Whole | None:
+        """A protected media segment, if it is in memory."""
+        return self.cache.get((stream.name, scheme, ref))
+
     async def init(self, stream: Stream, scheme: Scheme, ref: InitRef) -> Whole:
         """A protected init segment."""
         init = await self._init(stream, ref.source, ref.range)

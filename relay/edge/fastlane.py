@@ -1,14 +1,16 @@
 """The fast lane: requests whose answer is at hand are answered straight from the parser.
 
-It stands behind aiohttp's C parser (see :class:`relay.listener.Connection`) and asks the same gate, the same grants
-and the same records as the ordinary path; what it saves are the task, the request and the response objects. Nothing
-is put down before it is certain of its answer. Whatever it does not know at a glance takes the ordinary path, which
+It stands behind aiohttp's C parser (see :class:`relay.listener.Connection`) and asks the same gate, the same leases and
+the same caches as the ordinary path; what it saves are the tasks, the request and the response objects. It changes
+nothing before it is certain of its answer. Whatever it does not know at a glance takes the ordinary path, which
 answers in the same bytes.
 """
 
+import re
+from collections.abc import Mapping
 from functools import partial
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -20,7 +22,9 @@ from relay.edge.connection import discard_when_sent, reset, unsent
 from relay.edge.cors import ANYBODY, READABLE
 from relay.edge.facts import client_address, client_asn, facts_of, peer_address
 from relay.edge.licensed import note_in_clear
-from relay.edge.respond import SECRET
+from relay.edge.next_keys import next_keys_at_hand
+from relay.edge.resources import may_play, note_played
+from relay.edge.respond import MEDIA, SECRET
 from relay.edge.visit import Visit, note_presence
 from relay.errors import RelayError
 from relay.facts import Facts
@@ -30,97 +34,146 @@ from relay.model import ManifestClass
 from relay.node import Node
 from relay.sessions.open_responses import OpenResponse
 from relay.telemetry.metrics import SERVED
+from relay.urls import SegmentRef
 from relay.verdict import Deny
 
 _LICENCE = f"{LICENCE_PATH}?session="
-_LICENCES = SERVED.labels("licence")
-_HEAD = "\r\n".join(
-    [
-        "HTTP/1.1 200 OK",
-        *(f"{name}: {value}" for name, value in SECRET.items()),
-        f"Content-Type: {JSON_TYPE}",
-        "Content-Length: %d",
-        "Date: %s",
-        f"Server: {SERVER}",
-        *(f"{name}: {value}" for name, value in {**READABLE, **ANYBODY}.items()),
-        "\r\n",
-    ]
-)
+_LICENCES, _SEGMENTS = SERVED.labels("licence"), SERVED.labels("segment")
+_TAIL = "".join(f"{name}: {value}\r\n" for name, value in {"Server": SERVER, **READABLE, **ANYBODY}.items()) + "\r\n"
+_ESCAPED = re.compile("[%+&]")
+_CONDITIONAL = (hdrs.RANGE, hdrs.IF_NONE_MATCH, hdrs.IF_RANGE)
 
 
 class FastLane:
-    """Answers Clear Key challenges that come with a session URL of a manifest."""
+    """Answers requests for segments in memory, and Clear Key challenges, that come with the session in their URL."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def __call__(self, message: RawRequestMessage, payload: StreamReader, body: bytes, connection: Connection) -> bool:
         """Answer a request that is there whole, or say that it has to take the ordinary path."""
-        if message.method != hdrs.METH_POST or not message.path.startswith(_LICENCE):
-            return False
+        asked = _Asked(self._node, message, payload, connection)
         try:
-            return self._licence(message, payload, body, connection)
+            if message.method == hdrs.METH_GET and message.path.startswith("/p/"):
+                return not body and self._segment(asked)
+            if message.method == hdrs.METH_POST and message.path.startswith(_LICENCE):
+                return self._licence(asked, body)
         except (RelayError, LicenceRequestError):
-            return False
+            # Told on the ordinary path.
+            pass
+        return False
 
-    def _licence(self, message: RawRequestMessage, payload: StreamReader, body: bytes, connection: Connection) -> bool:
-        node, headers, edge = self._node, message.headers, self._node.config.edge
-        parts = message.path.removeprefix(_LICENCE).split("/")
-        if len(parts) != 3 or len(body) > edge.max_challenge or _is_special(message, edge.credentialed_origins):
+    def _segment(self, asked: "_Asked") -> bool:
+        node, headers = self._node, asked.message.headers
+        path, _, query = asked.message.path.partition("?")
+        parts = path.split("/", 5)
+        if len(parts) != 6 or asked.is_special or any(name in headers for name in _CONDITIONAL):
             return False
-        text, name, cls = parts
-        stream, now = node.stream(name), node.clock()
-        detected = detect(body, headers.get(hdrs.CONTENT_TYPE, ""))
+        _, _, text, stream, cls, rest = parts
+        visit = asked.visit(text, stream, cls, rest, query)
+        if visit is None:
+            return False
+        visit.stream.check_class(visit.cls)
+        if node.gate.may_have(visit.visitor, visit.cls.ceiling):
+            return False
+        ref, now = visit.stream.read_url(visit.cls, visit.rest, query), node.clock()
+        if not isinstance(ref, SegmentRef) or may_play(visit, ref):
+            return False
+        found = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref)
+        keys = next_keys_at_hand(visit, now)
+        if found is None or keys is None or node.leases.beat(visit.visitor, now, visit.stream.timeline.segment_s):
+            return False
+        address, asn = asked.client()
+        note_played(visit, ref, address, headers.get(hdrs.USER_AGENT, ""), asn)
+        _SEGMENTS.inc()
+        tag = {"ETag": found.etag} if found.etag else {}
+        asked.answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.content_type, found.data)
+        return True
+
+    def _licence(self, asked: "_Asked", body: bytes) -> bool:
+        node = self._node
+        session = asked.message.path.removeprefix(_LICENCE)
+        parts = session.split("/")
+        if (
+            len(parts) != 3
+            or _ESCAPED.search(session)
+            or len(body) > node.config.edge.max_challenge
+            or asked.is_special
+        ):
+            return False
+        detected = detect(body, asked.message.headers.get(hdrs.CONTENT_TYPE, ""))
         if detected.system is not DrmSystem.CLEARKEY or detected.wrapping.shape is not Shape.RAW:
             return False
-
-        def request() -> web.BaseRequest:
-            return connection.request_of(message, payload)
-
-        def facts() -> Facts:
-            return facts_of(edge, request())
-
-        visitor = node.gate.visit(text, name, facts, now)
-        if isinstance(visitor, Deny) or visitor.session.bounds.proof_key:
+        text, stream, cls = parts
+        visit = asked.visit(text, stream, cls, "", "")
+        if visit is None or visit.visitor.session.bounds.proof_key or visit.stream.timeline.stale(node.clock()):
             return False
-        if node.leases.refused(visitor, now) or stream.timeline.stale(now):
-            return False
-        visit = Visit(node, stream, visitor, facts, ManifestClass.parse(cls), "", "")
         granted = granted_in_clear(visit, kids_asked_for(detected.challenge))
         licence = made_before(granted)
         if licence is None:
             return False
         note_in_clear(visit, DrmSystem.CLEARKEY, granted)
-        if edge.trusted_proxies:
-            asked = request()
-            note_presence(visit, client_address(edge, asked), client_asn(edge, asked))
-        else:
-            note_presence(visit, peer_address(connection.remote), 0)
+        note_presence(visit, *asked.client())
         _LICENCES.inc()
-        _send(visit, connection, (_HEAD % (len(licence), rfc822_formatted_time())).encode() + licence)
+        asked.answer(visit, SECRET, JSON_TYPE, licence)
         return True
 
 
-def _is_special(message: RawRequestMessage, credentialed: tuple[str, ...]) -> bool:
-    """Whether there is more to a request, or to its answer, than to a plain one."""
-    headers = message.headers
-    return (
-        "%" in message.path
-        or "&" in message.path
-        or "+" in message.path
-        or "#" in message.path
-        or "SOAPAction" in headers
-        or hdrs.EXPECT in headers
-        or (bool(credentialed) and headers.get(hdrs.ORIGIN) in credentialed)
-    )
+class _Asked:
+    """One request, and the connection that it came by."""
 
+    __slots__ = ("_connection", "_node", "_payload", "message")
 
-def _send(visit: Visit, connection: Connection, answer: bytes) -> None:
-    transport = connection.transport
-    assert transport is not None
-    transport.write(answer)
-    if unsent(transport):
-        # Not all of it has left: until then it can be cut.
-        entry = OpenResponse(visit.visitor, visit.facts, partial(reset, transport))
-        visit.node.open_responses.add(entry)
-        discard_when_sent(visit.node.open_responses, entry, transport)
+    def __init__(self, node: Node, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> None:
+        self.message = message
+        self._node = node
+        self._payload = payload
+        self._connection = connection
+
+    @property
+    def is_special(self) -> bool:
+        """Whether there is more to the request, or to its answer, than to a plain one."""
+        headers, trusted = self.message.headers, self._node.config.edge.credentialed_origins
+        return (
+            "#" in self.message.path
+            or hdrs.EXPECT in headers
+            or "SOAPAction" in headers
+            or (bool(trusted) and headers.get(hdrs.ORIGIN) in trusted)
+        )
+
+    def visit(self, text: str, stream: str, cls: str, rest: str, query: str) -> Visit | None:
+        """The request as one of a session that may go on; None for what is refused."""
+        node = self._node
+        found, now = node.stream(stream), node.clock()
+        visitor = node.gate.visit(text, stream, self.facts, now)
+        if isinstance(visitor, Deny) or node.leases.refused(visitor, now):
+            return None
+        return Visit(node, found, visitor, self.facts, ManifestClass.parse(cls), rest, query)
+
+    def facts(self) -> Facts:
+        """What the request shows of itself."""
+        return facts_of(self._node.config.edge, self._connection.request_of(self.message, self._payload))
+
+    def client(self) -> tuple[str, int]:
+        """The client's address and its AS number."""
+        edge = self._node.config.edge
+        if not edge.trusted_proxies:
+            return peer_address(self._connection.remote), 0
+        request = self._connection.request_of(self.message, self._payload)
+        return client_address(edge, request), client_asn(edge, request)
+
+    def answer(self, visit: Visit, headers: Mapping[str, str], content_type: str, body: bytes) -> None:
+        """Write an answer; until all of it has left, it can be cut."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = (
+            f"HTTP/1.1 200 OK\r\n{lines}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+            f"Date: {rfc822_formatted_time()}\r\n{_TAIL}"
+        )
+        transport = self._connection.transport
+        assert transport is not None
+        transport.writelines((head.encode(), body))
+        if unsent(transport):
+            registry = visit.node.open_responses
+            entry = OpenResponse(visit.visitor, visit.facts, partial(reset, transport))
+            registry.add(entry)
+            discard_when_sent(registry, entry, transport)
