@@ -143,7 +143,7 @@ async def _storm(segment: str, url: str, rounds: Sequence[Path]) -> None:
     calm, stormy, ratios, rates = Tail(), Tail(), [], []
     for file in rounds:
         _, *times = await _run(segment, None, HITS, 1)
-        storm = asyncio.create_task(_run(url, file, WIDEVINE, nice=10))
+        storm = asyncio.create_task(_run(url, file, WIDEVINE, idle=True))
         under = []
         while not storm.done():
             _, *some = await _run(segment, None, HITS // 10, 1)
@@ -206,11 +206,18 @@ async def _bare(body: bytes, content_type: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _run(url: str, bodies: Path | None, count: int, connections: int = CONNECTIONS, nice: int = 0) -> list[float]:
-    """Seconds that so many requests took, then those of each."""
+async def _run(
+    url: str, bodies: Path | None, count: int, connections: int = CONNECTIONS, idle: bool = False
+) -> list[float]:
+    """Seconds that so many requests took, then those of each. An ``idle`` client takes what processors others leave."""
     arguments = (url, str(bodies or "-"), str(count), str(connections))
     client = await asyncio.create_subprocess_exec(
-        "nice", "-n", str(nice), sys.executable, "-c", CLIENT, *arguments, stdout=asyncio.subprocess.PIPE
+        *(("chrt", "--idle", "0") if idle else ()),
+        sys.executable,
+        "-c",
+        CLIENT,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await client.communicate()
     assert client.returncode == 0

@@ -147,7 +147,9 @@ def _exposures(source: Path, fps: float) -> Iterator[tuple[Bgr, Bgr, float]]:
     with av.open(source) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 25)
-        frames = ((index / rate, frame.to_ndarray(format="bgr24")) for index, frame in enumerate(container.decode(stream)))
+        frames = (
+            (index / rate, frame.to_ndarray(format="bgr24")) for index, frame in enumerate(container.decode(stream))
+        )
         _, before = next(frames)
         for time, after in frames:
             first = int(np.ceil((time - 1 / rate) * fps - 1e-6))
@@ -177,8 +179,12 @@ ATTACKS: dict[str, Attack] = {
     "x264_800k": Attack(encode=x264(*kbit(800))),
     "x264_500k": Attack(encode=x264(*kbit(500))),
     "x264_300k": Attack(encode=x264(*kbit(300))),
-    "hevc_500k": Attack(encode=("-c:v", "libx265", "-preset", "superfast", "-x265-params", "log-level=error", "-b:v", "500k")),
-    "hevc_crf28": Attack(encode=("-c:v", "libx265", "-preset", "superfast", "-x265-params", "log-level=error", "-crf", "28")),
+    "hevc_500k": Attack(
+        encode=("-c:v", "libx265", "-preset", "superfast", "-x265-params", "log-level=error", "-b:v", "500k")
+    ),
+    "hevc_crf28": Attack(
+        encode=("-c:v", "libx265", "-preset", "superfast", "-x265-params", "log-level=error", "-crf", "28")
+    ),
     "av1_600k": Attack(encode=("-c:v", "libsvtav1", "-preset", "10", "-b:v", "600k")),
     "vp9_600k": Attack(encode=("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "7", "-b:v", "600k")),
     "mpeg4_800k": Attack(encode=("-c:v", "mpeg4", "-b:v", "800k")),

@@ -25,6 +25,7 @@ from relay.control.transmitters import obeyed
 from relay.control.webhooks import endpoints_of
 from relay.delivery import Delivery
 from relay.edge.app import create_edge
+from relay.edge.fastlane import FastLane
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.exchange.outside import KeyServers
@@ -461,7 +462,7 @@ async def listening(
         application = create_control(node, trusted.transmitters, LICENCE_OPERATIONS, endpoints_of(config, secrets))
         control = await open_listener(application, at_control, control_limits)
         stack.push_async_callback(control.close, CONTROL_DRAIN_S)
-        edge = await open_listener(create_edge(node), at_edge, edge_limits, tls)
+        edge = await open_listener(create_edge(node), at_edge, edge_limits, tls, FastLane(node))
         stack.push_async_callback(lambda: edge.close(node.config.edge.drain.seconds))
 
         async def reload(config: Config, secrets: Secrets) -> None:

@@ -96,6 +96,11 @@ class Delivery:
         placed = replace(ref, source=marking.variant(ref.source, variant))
         return await self._flights.join(key, lambda: self._make_segment(key, stream, scheme, placed))
 
+    def at_hand(self, stream: Stream, scheme: Scheme, ref: SegmentRef, variant: int | None = None) -> Whole | None:
+        """A protected media segment, or a variant of it, if it is in memory."""
+        key = (stream.name, scheme, ref) if variant is None else (stream.name, scheme, ref, variant)
+        return self.cache.get(key)
+
     async def init(self, stream: Stream, scheme: Scheme, ref: InitRef) -> Whole:
         """A protected init segment."""
         init = await self.parsed_init(stream, ref.source, ref.range)

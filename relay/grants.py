@@ -4,20 +4,19 @@ Keys ``guarded`` by a DRM system's licence may be of scenes and track types that
 not. None goes beyond what the manifests of the session's class list.
 """
 
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from keys.model import KeySlot, Scheme, TrackType
 from relay.errors import ContentKeyUnknownError, KeyPendingError
-from relay.gate.gate import Gate, Visitor
+from relay.gate.gate import Visitor
 from relay.model import ManifestClass
 from relay.streams import Stream
+from relay.timeline import Window
 
 SAMPLE_SCHEMES = (Scheme.CENC, Scheme.CBCS)
-MAX_GRANTS = 64
-"""Of one stream: schemes times best track types, for the periods of now and of a moment ago."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,49 +37,47 @@ class Grant:
 
 
 class Grants:
-    """The grants of one stream that were asked for lately: for all viewers there are few."""
+    """The grants of one stream as of now, for all viewers: one for each scheme and best track type."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Grant] = {}
+        self._known: dict[tuple[Scheme, TrackType, bool], tuple[Window, Grant]] = {}
 
-    def get(
-        self, stream: Stream, scheme: Scheme, tracks: Sequence[TrackType], starts: Sequence[int], guarded: bool
-    ) -> Grant:
-        """The grant of track types over periods that start there."""
-        key = scheme, tuple(tracks), tuple(starts), guarded
-        granted = self._known.get(key)
-        if granted is None:
-            slots = slots_of(stream, tracks, scheme, [None, *starts], guarded=guarded)
+    def get(self, stream: Stream, scheme: Scheme, best: TrackType, window: Window, guarded: bool) -> Grant:
+        """The grant of what is handed out now, up to a track type."""
+        key = scheme, best, guarded
+        known = self._known.get(key)
+        # By identity first: windows of recordings are long.
+        if known is not None and known[0] is window:
+            return known[1]
+        if known is not None and known[0] == window:
+            granted = known[1]
+        else:
+            starts = [period.start for period in window.periods]
+            slots = slots_of(stream, tracks_up_to(best, window.tracks), scheme, [None, *starts], guarded=guarded)
             stable = frozenset(stream.kid(slot) for slot in slots if slot.period is None)
             granted = Grant(slots, starts[-1], stable)
-            if len(self._known) >= MAX_GRANTS:
-                del self._known[next(iter(self._known))]
-            self._known[key] = granted
+        self._known[key] = window, granted
         return granted
 
 
 _grants: WeakKeyDictionary[Stream, Grants] = WeakKeyDictionary()
 
 
-def grant(
-    stream: Stream, gate: Gate, visitor: Visitor, cls: ManifestClass, now: float, *, guarded: bool = False
-) -> Grant:
+def grant(stream: Stream, visitor: Visitor, cls: ManifestClass, now: float, *, guarded: bool = False) -> Grant:
     """Everything the session may hold of a stream as one class of viewers. Raises :class:`KeyPendingError`."""
-    periods = stream.timeline.periods(now)
-    if not periods:
+    window = stream.timeline.window(now)
+    if not window.periods:
         raise KeyPendingError("the stream's timeline is not known yet")
-    tracks, starts = tracks_of(stream, gate, visitor, cls), [period.start for period in periods]
     grants = _grants.get(stream)
     if grants is None:
         grants = _grants[stream] = Grants()
-    granted = grants.get(stream, cls.scheme, tracks, starts, guarded)
+    granted = grants.get(stream, cls.scheme, best_of(visitor, cls), window, guarded)
     stream.expect(granted.slots)
     return granted
 
 
 def grant_for(
     stream: Stream,
-    gate: Gate,
     visitor: Visitor,
     cls: ManifestClass,
     kids: Set[bytes],
@@ -96,7 +93,7 @@ def grant_for(
     for scheme in SAMPLE_SCHEMES:
         if scheme in stream.config.schemes:
             one = cls if cls.scheme is scheme else replace(cls, scheme=scheme)
-            granted = grant(stream, gate, visitor, one, now, guarded=guarded)
+            granted = grant(stream, visitor, one, now, guarded=guarded)
             # Nearly every player asks for a stable key: no need to derive a window of IDs to know the scheme.
             if not granted.stable.isdisjoint(kids):
                 return granted
@@ -115,13 +112,17 @@ def slots_of(
     return tuple(slot for slot in slots if (stream.terms_of(slot) is not None if guarded else stream.in_clear(slot)))
 
 
-def tracks_of(stream: Stream, gate: Gate, visitor: Visitor, cls: ManifestClass) -> list[TrackType]:
-    """The track types that a stream has, as far as is known, and a session may have in its class."""
-    seen = stream.timeline.tracks
+def best_of(visitor: Visitor, cls: ManifestClass) -> TrackType:
+    """The best track type that a session may have in its class."""
+    return min(visitor.ceiling, cls.ceiling, key=_rank)
+
+
+def tracks_up_to(best: TrackType, seen: frozenset[TrackType]) -> list[TrackType]:
+    """The track types that a stream has, as far as is known, up to one."""
     # Muxed renditions carry audio that no manifest names.
     there = {TrackType.AUDIO, *seen} if seen else set(TrackType)
-    return [
-        track
-        for track in TrackType
-        if track in there and track.rank <= cls.ceiling.rank and not gate.may_have(visitor, track)
-    ]
+    return [track for track in TrackType if track in there and track.rank <= best.rank]
+
+
+def _rank(track: TrackType) -> int:
+    return track.rank

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
@@ -76,14 +77,25 @@ class Limits:
     max_connections: int = 10_000
 
 
+class Lane(Protocol):
+    """Answers some requests at once, before they take the ordinary path through tasks and handlers."""
+
+    def __call__(
+        self, message: RawRequestMessage, payload: StreamReader, body: bytes, connection: "Connection"
+    ) -> bool:
+        """Answer a request that is there whole, or leave it untouched and say that it was not answered."""
+
+
 class Connection(RequestHandler):
-    """One connection of a peer.
+    """One connection of a peer, whose address is ``remote``.
 
     Its timer runs while a head or a body is awaited. Of one that is ``_deaf`` nothing more is read, of one that
     ``_upgrades`` no further request; both end after the last answer that is due.
     """
 
-    __slots__ = ("_body", "_body_bytes", "_deaf", "_head_bytes", "_listener", "_timer", "_upgrades", "endless")
+    __slots__ = (
+        "_body", "_body_bytes", "_deaf", "_head_bytes", "_listener", "_timer", "_upgrades", "endless", "remote",
+    )  # fmt: skip
 
     def __init__(self, listener: "_Connections", **settings: Any) -> None:
         super().__init__(listener, **settings)
@@ -95,6 +107,7 @@ class Connection(RequestHandler):
         self._deaf = False
         self._upgrades = False
         self.endless = False
+        self.remote = ""
 
     @property
     def last_answer(self) -> bool:
@@ -128,6 +141,8 @@ class Connection(RequestHandler):
             peer.close()
             return
         super().connection_made(transport)
+        peer_name = self.peername
+        self.remote = str(peer_name[0] if isinstance(peer_name, tuple) else peer_name or "")
         self._await(self._head_due)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -141,7 +156,13 @@ class Connection(RequestHandler):
         if self._deaf or (self._upgrades and not in_body):
             return
         seen = self._request_count
+        waiter = self._waiter if self._listener.lane is not None else None
+        if waiter is not None:
+            # Whoever waits for requests is not woken before the lane has seen this one.
+            self._waiter = None
         super().data_received(data)
+        if waiter is not None:
+            self._waiter = waiter
         # Kept for the protocol upgraded to, of which there is none; else read as requests after the answer.
         self._message_tail = b""
         if self._request_count > seen:
@@ -154,6 +175,44 @@ class Connection(RequestHandler):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 self._refuse(_ErrInfo(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, ValueError(), ""))
+        if waiter is not None and self._messages and not waiter.done() and not self._answered_at_once():
+            waiter.set_result(None)
+
+    def _answered_at_once(self) -> bool:
+        """Whether the lane has answered the one request that is there."""
+        message, payload = self._messages[0]
+        transport = self.transport
+        if (
+            len(self._messages) != 1
+            or isinstance(message, _ErrInfo)
+            or message.version != HttpVersion11
+            or message.should_close
+            or message.chunked
+            or not payload.is_eof()
+            or self._deaf
+            or self._upgrades
+            or self._listener.draining
+            or transport is None
+            or transport.is_closing()
+            # Whoever does not take his answers waits on the ordinary path for room.
+            or transport.get_write_buffer_size()
+        ):
+            return False
+        body = b"" if payload is EMPTY_PAYLOAD else b"".join(payload._buffer)  # noqa: SLF001 - reading would take it
+        assert self._listener.lane is not None
+        if not self._listener.lane(message, payload, body, self):
+            return False
+        self._messages.clear()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._listener.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
+
+    def request_of(self, message: RawRequestMessage, payload: StreamReader) -> web.BaseRequest:
+        """A request to look at, for a lane."""
+        assert self._task_handler is not None
+        return web.BaseRequest(message, payload, self, StreamWriter(self, self._loop), self._task_handler, self._loop)
 
     def _heads_read(self, count: int, in_body: bool) -> None:
         self._head_bytes = self._body_bytes = 0
@@ -257,7 +316,7 @@ class Connection(RequestHandler):
 class _Connections(Server):
     """Makes the connections of one listener and knows them all."""
 
-    def __init__(self, app: Server, limits: Limits, **settings: Any) -> None:
+    def __init__(self, app: Server, limits: Limits, lane: Lane | None, **settings: Any) -> None:
         super().__init__(
             app.request_handler,
             request_factory=app.request_factory,
@@ -265,6 +324,7 @@ class _Connections(Server):
             handler_cancellation=True,
         )
         self.limits = limits
+        self.lane = lane
         self.draining = False
         self._settings = settings
 
@@ -344,9 +404,16 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 async def open_listener(
-    app: web.Application, at: socket.socket, limits: Limits, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    at: socket.socket,
+    limits: Limits,
+    tls: ssl.SSLContext | None = None,
+    lane: Lane | None = None,
 ) -> Listener:
-    """Serve an application on a bound socket, which the listener owns from now on."""
+    """Serve an application on a bound socket, which the listener owns from now on.
+
+    ``lane`` is asked first for every request that is read whole while none other waits.
+    """
     app.on_response_prepare.append(_end_with)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -354,6 +421,7 @@ async def open_listener(
     connections = _Connections(
         runner.server,
         limits,
+        lane,
         access_log=None,
         max_line_size=MAX_REQUEST_LINE,
         lingering_time=LINGER_S,

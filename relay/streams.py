@@ -178,6 +178,8 @@ class Stream:
 
     def scene_label(self, now: float) -> str:
         """The name of the scene at the live edge; empty where there is none."""
+        if not self.plan.changes:
+            return ""
         current, _ = self.scenes_at_edge(now)
         return current.scene.label if current and current.scene else ""
 

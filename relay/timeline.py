@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from math import inf
+from typing import NamedTuple
 
 from keys.model import TrackType
 from keys.periods import Clock, CryptoPeriod, Schedule, first_segment_at
@@ -29,6 +31,17 @@ Heads = tuple[tuple[Clock, int], ...]
 """The start of the newest released period on each clock, sorted."""
 
 
+class Window(NamedTuple):
+    """What of a stream is handed out now: the periods of its window and, inside the lead, the next one.
+
+    ``tracks`` and ``clocks`` are those that it was seen with. While nothing changes it is one and the same object.
+    """
+
+    periods: tuple[CryptoPeriod, ...]
+    tracks: frozenset[TrackType]
+    clocks: frozenset[Clock]
+
+
 class StreamTimeline:
     """What has been observed of one stream. ``now`` is always seconds of the node's clock.
 
@@ -40,6 +53,8 @@ class StreamTimeline:
         self._keep_ms = keep_ms
         self._seen: dict[Clock, _Seen] = {}
         self._looked_at = 0.0
+        self._window = Window((), frozenset(), frozenset())
+        self._window_from, self._window_until = inf, -inf
         self.tracks: frozenset[TrackType] = frozenset()
         self.segment_s = 0.0
         """How long a segment plays, 0 where that is not known."""
@@ -47,6 +62,7 @@ class StreamTimeline:
     def configure(self, schedule_of: Callable[[Clock], Schedule], keep_ms: int) -> None:
         """Read what was observed under other schedules from now on."""
         self._schedule_of, self._keep_ms = schedule_of, keep_ms
+        self._window_until = -inf
         seen, self._seen = self._seen, {}
         for clock, one in seen.items():
             # Where it is not known what holds on a clock, nothing of it is served any more.
@@ -88,6 +104,7 @@ class StreamTimeline:
     def observe(self, observed: Observed, now: float) -> None:
         """Take note of a manifest. Renditions lag one another, so the furthest edge counts."""
         self.tracks |= observed.tracks
+        self._window_until = -inf
         self.segment_s = observed.segment_ms / 1000
         self._looked_at = now
         seen = self._seen.get(observed.clock)
@@ -105,6 +122,7 @@ class StreamTimeline:
     def note_tracks(self, tracks: frozenset[TrackType]) -> None:
         """Take note of track types that a multivariant playlist lists."""
         self.tracks |= tracks
+        self._window_until = -inf
 
     def released(self, period: int, now: float) -> bool:
         """Whether the key of the period that starts at ``period`` may be handed out now."""
@@ -117,9 +135,18 @@ class StreamTimeline:
             for seen in self._seen.values()
         )
 
-    def periods(self, now: float) -> list[CryptoPeriod]:
+    def window(self, now: float) -> Window:
+        """What is handed out now."""
+        if not self._window_from <= now < self._window_until:
+            seen = self._seen.values()
+            periods = sorted({period for one in seen for period in one.periods(now)}, key=_start)
+            self._window = Window(tuple(periods), self.tracks, self.seen_on)
+            self._window_from, self._window_until = now, now + min((one.steady_s(now) for one in seen), default=inf)
+        return self._window
+
+    def periods(self, now: float) -> tuple[CryptoPeriod, ...]:
         """The periods of the window and, inside the lead, the next one."""
-        return sorted({period for seen in self._seen.values() for period in seen.periods(now)}, key=_start)
+        return self.window(now).periods
 
     def next_release(self, now: float) -> float | None:
         """When (node clock, s) the next key is released; None where no further key will come."""
@@ -172,6 +199,16 @@ class _Seen:
 
     def periods(self, now: float) -> Iterator[CryptoPeriod]:
         return islice(self._schedule.between(self.tail(now), self.release_until(now)), MAX_PERIODS)
+
+    def steady_s(self, now: float) -> float:
+        """For how long :meth:`periods` stays the same, at least."""
+        if self.observed.final:
+            return inf
+        tail, release = self.tail(now), self.next_release(now)
+        leaves = self._schedule.period_of(tail).segments_until
+        # Both are whole milliseconds, rounded down.
+        steady_ms = min(inf if leaves is None else leaves - tail, inf if release is None else (release - now) * 1000)
+        return max(0.0, steady_ms - 2) / 1000
 
     def tail(self, now: float) -> int:
         if self.observed.clock is Clock.MEDIA:

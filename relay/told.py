@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from keys.model import KeySlot, Scheme, TrackType
 from keys.periods import Clock
-from relay.gate.gate import Gate, Visitor
-from relay.grants import slots_of, tracks_of
+from relay.gate.gate import Visitor
+from relay.grants import best_of, slots_of, tracks_up_to
 from relay.model import ManifestClass
 from relay.streams import Stream
 from relay.timeline import Heads
@@ -60,13 +60,13 @@ class Told:
         return max(start for _, start in self.heads)
 
 
-def told_by(stream: Stream, gate: Gate, visitor: Visitor, cls: ManifestClass, now: float) -> Told | None:
+def told_by(stream: Stream, visitor: Visitor, cls: ManifestClass, now: float) -> Told | None:
     """What a player knows that has just been told everything; None while the stream's timeline is unknown."""
     heads = stream.timeline.heads(now)
     if not heads:
         return None
     epoch = max(stream.epoch_of(start) for _, start in heads)
-    return _shared(cls.scheme, tuple(tracks_of(stream, gate, visitor, cls)), epoch, heads)
+    return _shared(cls.scheme, tuple(tracks_up_to(best_of(visitor, cls), stream.timeline.tracks)), epoch, heads)
 
 
 def lacking(stream: Stream, told: Told | None, current: Told, now: float) -> tuple[KeySlot, ...]:

@@ -13,10 +13,7 @@ from keys.seal import Sealer
 from policies.model import Change, Group, GroupChange, Terms
 from relay.config import StreamConfig, parse_config
 from relay.errors import ContentKeyUnknownError, KeyPendingError, UnknownStreamError, UrlError
-from relay.gate.gate import Gate, GatePolicy, Visitor
-from relay.gate.issuers import Issuers
-from relay.gate.passes import PassCodec
-from relay.gate.revocation import RevocationSet
+from relay.gate.gate import Visitor
 from relay.grants import Grant, grant, grant_for, slots_of
 from relay.manifest.context import Observed
 from relay.model import ManifestClass, Session
@@ -33,7 +30,6 @@ NOW = 500.0
 INTERVAL = 60_000
 EDGE = 10 * INTERVAL
 LEAD = 10_000
-GATE = Gate(Issuers([]), PassCodec(Sealer([bytes(32)])), RevocationSet(), GatePolicy(100))
 VIDEO_AND_AUDIO = frozenset({TrackType.AUDIO, TrackType.SD, TrackType.HD})
 SESSION = Session("s", "a", "i", 10_000)
 CENC = ManifestClass(Scheme.CENC)
@@ -66,7 +62,7 @@ def held(granted: Grant) -> set[tuple[TrackType, int | None]]:
 
 
 def test_the_stable_keys_and_those_of_the_window(stream: Stream) -> None:
-    granted = grant(stream, GATE, visitor(), CENC, NOW)
+    granted = grant(stream, visitor(), CENC, NOW)
     periods = {None, EDGE - INTERVAL, EDGE}
     assert held(granted) == {(track, period) for track in VIDEO_AND_AUDIO for period in periods}
     assert granted.newest == EDGE
@@ -75,38 +71,38 @@ def test_the_stable_keys_and_those_of_the_window(stream: Stream) -> None:
 
 def test_the_next_keys_once_released(stream: Stream) -> None:
     release = NOW + (INTERVAL - GUARD_MS - LEAD - 5000) / 1000
-    before, after = (grant(stream, GATE, visitor(), CENC, now) for now in (release - 0.01, release))
+    before, after = (grant(stream, visitor(), CENC, now) for now in (release - 0.01, release))
     assert (before.newest, after.newest) == (EDGE, EDGE + INTERVAL)
     assert held(after) - held(before) == {(track, EDGE + INTERVAL) for track in VIDEO_AND_AUDIO}
 
 
 @pytest.mark.parametrize("ceiling", TrackType)
 def test_nothing_above_the_sessions_ceiling(stream: Stream, ceiling: TrackType) -> None:
-    tracks = {slot.track for slot in grant(stream, GATE, visitor(ceiling), CENC, NOW).slots}
+    tracks = {slot.track for slot in grant(stream, visitor(ceiling), CENC, NOW).slots}
     assert tracks == {track for track in VIDEO_AND_AUDIO if track.rank <= ceiling.rank}
 
 
 def test_audio_belongs_to_every_grant_for_renditions_may_be_muxed() -> None:
     stream = stream_of()
     stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, frozenset({TrackType.SD})), NOW)
-    tracks = {slot.track for slot in grant(stream, GATE, visitor(), CENC, NOW).slots}
+    tracks = {slot.track for slot in grant(stream, visitor(), CENC, NOW).slots}
     assert tracks == {TrackType.AUDIO, TrackType.SD}
 
 
 def test_each_period_has_the_generation_in_force_at_its_start(stream: Stream) -> None:
-    slots = grant(stream, GATE, visitor(TrackType.AUDIO), CENC, NOW).slots
+    slots = grant(stream, visitor(TrackType.AUDIO), CENC, NOW).slots
     assert {slot.period: slot.generation for slot in slots} == {None: 1, EDGE - INTERVAL: 1, EDGE: 2}
 
 
 def test_an_unknown_timeline_is_a_pending_key() -> None:
     with pytest.raises(KeyPendingError):
-        grant(stream_of(), GATE, visitor(), CENC, NOW)
+        grant(stream_of(), visitor(), CENC, NOW)
 
 
 @pytest.mark.parametrize("scheme", [Scheme.CENC, Scheme.CBCS])
 def test_the_key_ids_asked_for_tell_the_scheme(stream: Stream, scheme: Scheme) -> None:
     kid = stream.kid(stream.slot_of(TrackType.HD, scheme, EDGE))
-    granted = grant_for(stream, GATE, visitor(), CENC, frozenset((b"?" * 16, kid)), NOW)
+    granted = grant_for(stream, visitor(), CENC, frozenset((b"?" * 16, kid)), NOW)
     assert {slot.scheme for slot in granted.slots} == {scheme}
 
 
@@ -119,9 +115,9 @@ def test_key_ids_that_the_session_may_not_have_are_unknown(stream: Stream) -> No
     ]
     for slot in slots:
         with pytest.raises(ContentKeyUnknownError):
-            grant_for(stream, GATE, visitor(TrackType.SD), CENC, frozenset((stream.kid(slot),)), NOW)
+            grant_for(stream, visitor(TrackType.SD), CENC, frozenset((stream.kid(slot),)), NOW)
     with pytest.raises(ContentKeyUnknownError):
-        grant_for(stream, GATE, visitor(), CENC, frozenset(), NOW)
+        grant_for(stream, visitor(), CENC, frozenset(), NOW)
 
 
 def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
@@ -129,7 +125,7 @@ def test_a_scheme_that_is_not_offered_has_no_keys() -> None:
     stream.timeline.observe(Observed(Clock.WALL, 0, 5000, False, VIDEO_AND_AUDIO), NOW)
     kid = stream.kid(stream.slot_of(TrackType.HD, Scheme.CBCS, 0))
     with pytest.raises(ContentKeyUnknownError):
-        grant_for(stream, GATE, visitor(), CENC, frozenset([kid]), NOW)
+        grant_for(stream, visitor(), CENC, frozenset([kid]), NOW)
     with pytest.raises(UrlError, match="not offered as cbcs"):
         stream.check_class(ManifestClass(Scheme.CBCS))
 

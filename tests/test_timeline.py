@@ -42,7 +42,7 @@ def starts(found: StreamTimeline, now: float) -> list[int]:
 
 def test_nothing_is_released_before_anything_was_seen() -> None:
     found = timeline()
-    assert (found.known, found.periods(NOW), found.next_release(NOW), found.stream_now(NOW)) == (False, [], None, 0)
+    assert (found.known, found.periods(NOW), found.next_release(NOW), found.stream_now(NOW)) == (False, (), None, 0)
     assert not found.released(0, NOW)
 
 
@@ -186,3 +186,30 @@ def test_a_stream_without_rotation_has_one_period() -> None:
     found.observe(observed(START), NOW)
     assert [(period.start, period.end) for period in found.periods(NOW)] == [(0, None)]
     assert found.next_release(NOW) is None
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(-2_000, 90_000), st.none() | st.tuples(st.integers(-200_000, 200_000), st.booleans())),
+        max_size=12,
+    )
+)
+def test_what_is_kept_of_the_window_is_what_a_new_look_gives(
+    steps: list[tuple[int, tuple[int, bool] | None]],
+) -> None:
+    kept, now_ms = timeline(), round(NOW * 1000)
+    for wait_ms, manifest in steps:
+        now_ms += wait_ms
+        now = now_ms / 1000
+        if manifest is not None:
+            moved, final = manifest
+            kept.observe(observed(START + now_ms + moved, final=final), now)
+        window = kept.window(now)
+        kept.note_tracks(frozenset())  # forgets what was kept
+        assert window == kept.window(now)
+        kept.window(now)
+
+
+def test_a_steady_window_is_the_same_object() -> None:
+    found = seen(START)
+    assert found.window(NOW) is found.window(NOW + 0.01)

@@ -9,7 +9,7 @@ from relay.manifest.context import Observed
 from relay.model import ManifestClass
 from relay.streams import Stream
 from relay.told import Told, lacking, told_by
-from tests.test_grants import CENC, EDGE, GATE, INTERVAL, LEAD, NOW, VIDEO_AND_AUDIO, stream_of, visitor
+from tests.test_grants import CENC, EDGE, INTERVAL, LEAD, NOW, VIDEO_AND_AUDIO, stream_of, visitor
 
 RELEASE = NOW + (INTERVAL - GUARD_MS - LEAD - 5000) / 1000
 
@@ -22,7 +22,7 @@ def stream() -> Stream:
 
 
 def told_at(stream: Stream, now: float, ceiling: TrackType = TrackType.UHD, scheme: Scheme = Scheme.CENC) -> Told:
-    told = told_by(stream, GATE, visitor(ceiling), ManifestClass(scheme), now)
+    told = told_by(stream, visitor(ceiling), ManifestClass(scheme), now)
     assert told
     return told
 
@@ -101,4 +101,4 @@ def test_a_second_clock_is_news_of_its_own(stream: Stream) -> None:
 
 
 def test_nothing_is_known_of_a_stream_nobody_has_looked_at() -> None:
-    assert told_by(stream_of(), GATE, visitor(), CENC, NOW) is None
+    assert told_by(stream_of(), visitor(), CENC, NOW) is None

@@ -28,7 +28,8 @@ _REDIRECTS: Mapping[int, type[web.HTTPMove]] = {
 
 def admit(request: web.Request, stream: Stream) -> Admission | Deny:
     """The session that a request's token begins, or the first reason against it."""
-    node, facts = request.app[NODE], facts_of(request)
+    node = request.app[NODE]
+    facts = facts_of(node.config.edge, request)
     # The raw element: a link token's MAC stands over its own percent-encoding.
     element = facts.path.split("/")[2] if TOKEN_IN_PATH in request.match_info else ""
     now = node.clock()

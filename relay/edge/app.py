@@ -8,15 +8,15 @@ from aiohttp.typedefs import Handler
 
 from relay.edge.admission import TOKEN_IN_PATH
 from relay.edge.channel import add_channels, get_events, get_keys
+from relay.edge.cors import ANYBODY, READABLE, credentialed
 from relay.edge.entry import TERMINATE_HEADER, enter
 from relay.edge.licence import OPERATIONS
-from relay.edge.next_keys import NEXT_KEYS_HEADER
 from relay.edge.possession import add_nonce
 from relay.edge.resources import get_resource
 from relay.issuing import names_of
 from relay.node import NODE, Node
 from relay.operation import add_operations
-from relay.problems import NONCE_HEADER, NUMBER_HEADER, REASON_HEADER, REQUEST_ID_HEADER, SHOW_REASON, problems
+from relay.problems import SHOW_REASON, problems
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
@@ -32,21 +32,6 @@ _ALLOWED = (
     "Cache-Control",
     "DPoP",
     TERMINATE_HEADER,
-)
-_EXPOSED = ", ".join(
-    [
-        REASON_HEADER,
-        NUMBER_HEADER,
-        REQUEST_ID_HEADER,
-        NEXT_KEYS_HEADER,
-        NONCE_HEADER,
-        "WWW-Authenticate",
-        "Retry-After",
-        "Content-Length",
-        "Content-Range",
-        "ETag",
-        "Date",
-    ]
 )
 
 
@@ -86,14 +71,6 @@ async def _get_sdk(path: Path, _: web.Request) -> web.FileResponse:
 
 async def _add_cors(request: web.Request, response: web.StreamResponse) -> None:
     # On every answer: without them an error reaches the player as status 0, which it retries for ever.
-    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
-    response.headers["Timing-Allow-Origin"] = "*"
     origin = request.headers.get("Origin")
-    if origin and origin in request.app[NODE].config.edge.credentialed_origins:
-        # A credentialed answer must name the origin (Fetch standard, CORS protocol); only one that the operator
-        # trusts, or any page on the web could read keys with its visitor's cookie.
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Vary"] = "Origin"
-    else:
-        response.headers["Access-Control-Allow-Origin"] = "*"
+    trusted = origin and origin in request.app[NODE].config.edge.credentialed_origins
+    response.headers.update({**READABLE, **(credentialed(origin) if origin and trusted else ANYBODY)})

@@ -109,7 +109,7 @@ async def _keys(visit: Visit) -> Result:
     visit = await visit.caught_up()
     node, stream, session = visit.node, visit.stream, visit.visitor.session
     now = node.clock()
-    granted = grant(stream, node.gate, visit.visitor, visit.cls, now)
+    granted = grant(stream, visit.visitor, visit.cls, now)
     body = keys_body(stream, session, keys_json(stream, granted.slots), granted.newest, now)
     await node.salts.settle()
     body = with_channel_key(body, stream, session)

@@ -3,9 +3,11 @@
 Public-key work is done only for a session that the gate lets through, and in another process.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from math import ceil
+from weakref import WeakKeyDictionary
 
 import msgspec
 import structlog
@@ -13,7 +15,7 @@ import structlog
 from keys.encoding import encode_fields
 from keys.errors import LicenceRefusedError
 from keys.licences.detect import Detected, DrmSystem
-from keys.licences.terms import Device
+from keys.licences.terms import Device, GrantedKey
 from keys.model import TrackType
 from relay.edge.licensed import note_licence
 from relay.edge.visit import Visit
@@ -23,6 +25,7 @@ from relay.grants import SAMPLE_SCHEMES, Grant, grant, grant_for
 from relay.licensing.desk import FAILED, FORGOTTEN, UNREADABLE, VERSION, Kind, Made, Opened, Order, Refusal
 from relay.licensing.terms import granted_keys, granted_slots, renewed_term_of, term_of
 from relay.licensing.workers import LicenceFailedError, LicencesBusyError
+from relay.streams import Stream
 from relay.verdict import Deny, Reason
 
 REASONS = {
@@ -55,6 +58,10 @@ class _Holder(msgspec.Struct, frozen=True, array_like=True):
 
 _UNFIT = Deny(Reason.DEVICE_REFUSED, "licences of this stream are not for this kind of device")
 _log = structlog.get_logger()
+_QUESTIONS = 64
+"""Sets of key IDs that are remembered of a grant: players ask for one each, or for those of a manifest."""
+_keys: WeakKeyDictionary[Grant, dict[frozenset[bytes], Sequence[GrantedKey]]] = WeakKeyDictionary()
+"""The keys of those who asked lately, the same for all who are granted the same."""
 _holder_decoder = msgspec.msgpack.Decoder(_Holder)
 
 
@@ -142,8 +149,7 @@ async def _order(visit: Visit, opened: Opened) -> Order | None:
             stream = visit.stream
             kids = frozenset(opened.kids)
             granted = _grant(visit, kids, now)
-            slots = granted_slots(granted.slots, stream.kid, kids)
-            keys = granted_keys(slots, stream.terms_of, stream.content_key)
+            keys = _keys_of(stream, granted, kids)
             await visit.node.salts.settle()
             sealed = _sealed(visit) if opened.system is DrmSystem.WIDEVINE else b""
             return Order(keys, term_of(session, stream.licence, now), granted.slots[0].scheme, stream.name, sealed)
@@ -152,13 +158,26 @@ async def _order(visit: Visit, opened: Opened) -> Order | None:
 
 
 def _grant(visit: Visit, kids: frozenset[bytes], now: float) -> Grant:
-    stream, gate = visit.stream, visit.node.gate
+    stream = visit.stream
     if kids:
-        return grant_for(stream, gate, visit.visitor, visit.cls, kids, now, guarded=True)
+        return grant_for(stream, visit.visitor, visit.cls, kids, now, guarded=True)
     # The challenge names its content in another way: the session's own stream is what it gets.
     if visit.cls.scheme not in SAMPLE_SCHEMES:
         raise ContentKeyUnknownError("this session's keys are not for licences")
-    return grant(stream, gate, visit.visitor, visit.cls, now, guarded=True)
+    return grant(stream, visit.visitor, visit.cls, now, guarded=True)
+
+
+def _keys_of(stream: Stream, granted: Grant, kids: frozenset[bytes]) -> Sequence[GrantedKey]:
+    """The keys of a grant for whoever asks for key IDs."""
+    known = _keys.setdefault(granted, {})
+    keys = known.get(kids)
+    if keys is None:
+        slots = granted_slots(granted.slots, stream.kid, kids)
+        keys = granted_keys(slots, stream.terms_of, stream.content_key)
+        # A salt may yet turn out to be another node's.
+        if not stream.config.rotation.salt and len(known) < _QUESTIONS:
+            known[kids] = keys
+    return keys
 
 
 def _holder(visit: Visit, opened: Opened) -> Visitor | Deny:

@@ -50,7 +50,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     if occupied:
         return _occupied(request, occupied)
     # Others' word on the slot may have taken a while: who was revoked meanwhile must not keep it.
-    refused = node.gate.recheck(visitor, partial(facts_of, request), node.clock())
+    refused = node.gate.recheck(visitor, partial(facts_of, node.config.edge, request), node.clock())
     if refused:
         node.leases.release(visitor.session.sid)
         return denied(request, refused)

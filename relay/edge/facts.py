@@ -9,7 +9,6 @@ from aiohttp import web
 from relay.config import EdgeConfig
 from relay.facts import Facts
 from relay.gate.networks import unmapped, unmapped_block
-from relay.node import NODE
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 16
@@ -17,10 +16,9 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 _REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 
 
-def facts_of(request: web.Request) -> Facts:
+def facts_of(edge: EdgeConfig, request: web.BaseRequest) -> Facts:
     """What a request shows of itself. What a header says of the client counts only from a trusted proxy."""
-    edge = request.app[NODE].config.edge
-    trusted = _is_trusted(_peer(request), edge.trusted_proxies)
+    trusted = _is_trusted(peer_address(request.remote or ""), edge.trusted_proxies)
     path, _, query = request.raw_path.partition("?")
 
     def told(name: str, form: re.Pattern[str]) -> str:
@@ -35,50 +33,48 @@ def facts_of(request: web.Request) -> Facts:
         scheme=_scheme(request, edge, trusted),
         host=request.host,
         headers=request.headers,
-        address=client_address(request),
-        asn=client_asn(request),
+        address=client_address(edge, request),
+        asn=client_asn(edge, request),
         country=told(edge.country_header, _COUNTRY),
         region=told(edge.region_header, _REGION),
     )
 
 
-def client_address(request: web.Request) -> str:
+def client_address(edge: EdgeConfig, request: web.BaseRequest) -> str:
     """The client's own address. Most relays stand before no proxy, and then it is the socket's.
 
     One that is IPv4-mapped (RFC 4291 §2.5.5.2) is given as the IPv4 address it is.
     """
-    edge = request.app[NODE].config.edge
-    peer = _peer(request)
+    peer = peer_address(request.remote or "")
     if not edge.trusted_proxies or not _is_trusted(peer, edge.trusted_proxies):
         return peer
     return _client(peer, _lines(request, edge.address_header), edge.trusted_proxies)
 
 
-def client_asn(request: web.Request) -> int:
+def client_asn(edge: EdgeConfig, request: web.BaseRequest) -> int:
     """The AS number of the client's network, as a trusted proxy tells it; 0 where none does."""
-    edge = request.app[NODE].config.edge
-    if not edge.asn_header or not _is_trusted(_peer(request), edge.trusted_proxies):
+    if not edge.asn_header or not _is_trusted(peer_address(request.remote or ""), edge.trusted_proxies):
         return 0
     text = _last(request, edge.asn_header).upper().removeprefix("AS")
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= 10 else 0
 
 
-def _peer(request: web.Request) -> str:
-    address = request.remote or ""
+def peer_address(address: str) -> str:
+    """A socket's address of its peer, as all others here are written."""
     # Of a listener for both IP versions every IPv4 client looks mapped.
     return _normal(address) if ":" in address else address
 
 
-def _lines(request: web.Request, name: str) -> str:
+def _lines(request: web.BaseRequest, name: str) -> str:
     """All of a header: a front may add its own line below what a client made up (RFC 9110 §5.3)."""
     return ", ".join(request.headers.getall(name, ()))
 
 
-def _last(request: web.Request, name: str) -> str:
+def _last(request: web.BaseRequest, name: str) -> str:
     return _lines(request, name).rpartition(",")[2].strip()
 
 
-def _scheme(request: web.Request, edge: EdgeConfig, trusted: bool) -> str:
+def _scheme(request: web.BaseRequest, edge: EdgeConfig, trusted: bool) -> str:
     if edge.public_url:
         return edge.public_url.partition(":")[0]
     told = _last(request, "X-Forwarded-Proto") if trusted else ""

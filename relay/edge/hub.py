@@ -155,7 +155,7 @@ class Hub:
             return
         now, ceiling = node.clock(), visitor.ceiling
         pushing = now >= channel.push_at
-        current = told_by(stream, node.gate, visitor, channel.cls, now) if pushing else None
+        current = told_by(stream, visitor, channel.cls, now) if pushing else None
         try:
             keys = await self._lacking(stream, channel.told, current, now) if current else None
         except KeyPendingError:

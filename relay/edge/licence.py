@@ -3,15 +3,14 @@
 import asyncio
 import re
 from functools import partial
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from msgspec import Struct
 
 from keys.errors import LicenceRequestError
-from keys.licences.clearkey import SessionType, licence, parse_request
 from keys.licences.detect import Detected, DrmSystem, Wrapping, detect, wrap
 from relay.edge.admission import admit
+from relay.edge.clear_key import granted_in_clear, kids_asked_for, made_before, make
 from relay.edge.drm import answer_challenge
 from relay.edge.facts import facts_of
 from relay.edge.licensed import note_in_clear, note_refused, note_turned_away
@@ -20,7 +19,6 @@ from relay.edge.possession import check_possession
 from relay.edge.respond import SECRET
 from relay.edge.visit import Result, Visit, serve
 from relay.errors import RefusedError, RequestError
-from relay.grants import Grant, grant_for
 from relay.licensing.workers import LicencesBusyError
 from relay.links import LICENCE_PATH, licence_link
 from relay.model import ManifestClass
@@ -32,8 +30,6 @@ from relay.verdict import Deny, Reason
 
 BODY_TIMEOUT_S = 10.0
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
-_rendered: WeakKeyDictionary[Grant, bytes] = WeakKeyDictionary()
-"""Clear Key licences, the same for all who are granted the same."""
 CERTIFICATE_PATH = f"{LICENCE_PATH}/fairplay-certificate"
 
 
@@ -101,26 +97,12 @@ async def _made(request: web.Request, visit: Visit, expected: DrmSystem | None) 
 
 
 async def _clear_key(visit: Visit, detected: Detected) -> bytes:
-    try:
-        challenge = parse_request(detected.challenge)
-    except LicenceRequestError as err:
-        raise RequestError(str(err)) from None
-    if challenge.type is not SessionType.TEMPORARY:
-        # Nothing in a Clear Key licence could make it expire.
-        raise RequestError("Clear Key licences are temporary only")
+    kids = kids_asked_for(detected.challenge)
     visit = await visit.caught_up()
-    node, stream = visit.node, visit.stream
-    granted = grant_for(stream, node.gate, visit.visitor, visit.cls, frozenset(challenge.kids), node.clock())
-    rendered = _rendered.get(granted)
-    if rendered is None:
-        keys = [stream.content_key(slot) for slot in granted.slots]
-        await node.salts.settle()
-        rendered = licence(keys, challenge.type)
-        if not stream.config.rotation.salt:
-            # A salt may yet turn out to be another node's.
-            _rendered[granted] = rendered
+    granted = granted_in_clear(visit, kids)
+    licence = made_before(granted) or await make(visit, granted)
     note_in_clear(visit, DrmSystem.CLEARKEY, granted)
-    return rendered
+    return licence
 
 
 async def _body(request: web.Request) -> bytes:
@@ -142,7 +124,7 @@ def _expected_system(request: web.Request) -> DrmSystem | None:
 def _visit_of_licence(request: web.Request) -> Visit | Deny:
     node = request.app[NODE]
     now = node.clock()
-    facts = partial(facts_of, request)
+    facts = partial(facts_of, node.config.edge, request)
     if "session" in request.query:
         text, _, rest = request.query["session"].partition("/")
         name, _, cls = rest.partition("/")

@@ -2,7 +2,8 @@
 
 import structlog
 
-from relay.bodies import Body
+from keys.model import TrackType
+from relay.bodies import Body, Whole
 from relay.edge.visit import Visit
 from relay.errors import MediaError, OriginMissingError
 from relay.telemetry.metrics import UNMARKED
@@ -12,6 +13,11 @@ from relay.watermark.pace import NOT_MARKED
 from relay.watermark.positions import OUTSIDE, UNKNOWN, Place
 
 _log = structlog.get_logger()
+
+
+def marking_of(visit: Visit, ref: SegmentRef) -> Marking | None:
+    """How a segment is watermarked, if it is one of those that may be."""
+    return None if ref.slot.track is TrackType.AUDIO else visit.stream.marking
 
 
 async def marked_segment(visit: Visit, marking: Marking, ref: SegmentRef) -> Body:
@@ -46,6 +52,18 @@ async def marked_segment(visit: Visit, marking: Marking, ref: SegmentRef) -> Bod
         UNMARKED.labels("variant").inc()
     viewing.note(position, given == variant, node.clock())
     return body
+
+
+def marked_at_hand(visit: Visit, marking: Marking, ref: SegmentRef) -> tuple[Whole, int] | None:
+    """The same where nothing is amiss, if it is in memory; and its position, to be noted once it is served."""
+    node = visit.node
+    place = node.positions.get(visit.stream, marking, ref)
+    if place is None or place.position < 0 or place.single:
+        return None
+    number = node.servings.viewing(visit.visitor, marking.asset).number
+    variant = node.selector.bit(marking.code, number, place.position)
+    body = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref, variant)
+    return (body, place.position) if body else None
 
 
 async def _unplaced(visit: Visit, marking: Marking, ref: SegmentRef) -> Body:

@@ -82,7 +82,7 @@ async def answer_own(visit: Visit, challenge: bytes) -> bytes | Deny:
         keys = held.keys
     try:
         await node.manifests.ensure_timeline(stream)
-        granted = grant(stream, node.gate, visit.visitor, visit.cls, now)
+        granted = grant(stream, visit.visitor, visit.cls, now)
         keys, entries = await _keys_of(visit, granted)
         note_in_clear(visit, DrmSystem.RELAY, granted)
     except (KeyPendingError, OriginError):

@@ -10,7 +10,7 @@ from keys.model import TrackType
 from relay.bodies import Whole
 from relay.edge.facts import client_address, client_asn
 from relay.edge.licence import licence_url
-from relay.edge.marked import marked_segment
+from relay.edge.marked import marked_segment, marking_of
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, unproven, visit_of
@@ -92,37 +92,52 @@ async def _init(visit: Visit, ref: InitRef) -> Result:
 
 
 async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Result:
-    refused = _check_slot(visit, ref.slot)
-    if not refused and visit.stream.withholds(visit.cls, ref.slot):
-        # Without its key it would freeze the picture; refused, it makes players change to a lesser rendition.
-        refused = Deny(Reason.SECURITY_LEVEL, f"this scene's {ref.slot.track} is not for this class of devices")
-    refused = refused or await _played(request, visit, ref.slot)
+    refused = may_play(visit, ref)
     if refused:
         return refused
-    marking = visit.stream.marking
-    if marking is not None and ref.slot.track is not TrackType.AUDIO:
+    edge, agent = visit.node.config.edge, request.headers.get("User-Agent", "")
+    note_played(visit, ref, client_address(edge, request), agent, client_asn(edge, request))
+    refused = await _beat(visit)
+    if refused:
+        return refused
+    marking = marking_of(visit, ref)
+    if marking is not None:
         body = await marked_segment(visit, marking, ref)
     else:
         body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
     return Answer(body, {**MEDIA, **await next_keys_header(visit, visit.node.clock())})
 
 
-async def _played(request: web.Request, visit: Visit, slot: SlotRef) -> Deny | None:
-    """Note that a viewer plays: that holds his slot. Only the first request on a node may wait for others' word."""
+def may_play(visit: Visit, ref: SegmentRef) -> Deny | None:
+    """Whether a segment is for a visitor and his class of devices."""
+    refused = _check_slot(visit, ref.slot)
+    if not refused and visit.stream.withholds(visit.cls, ref.slot):
+        # Without its key it would freeze the picture; refused, it makes players change to a lesser rendition.
+        refused = Deny(Reason.SECURITY_LEVEL, f"this scene's {ref.slot.track} is not for this class of devices")
+    return refused
+
+
+async def _beat(visit: Visit) -> Deny | None:
+    """Hold a viewer's slot for him. Only his first request on a node may wait for others' word."""
     node, now = visit.node, visit.node.clock()
     beat = node.leases.beat(visit.visitor, now, visit.stream.timeline.segment_s)
+    return await node.leases.resume(beat, now) if isinstance(beat, Pending) else beat
+
+
+def note_played(visit: Visit, ref: SegmentRef, address: str, agent: str, asn: int) -> None:
+    """Note that a viewer plays, asking from there with some User-Agent, and the signs of sharing that this gives."""
+    node = visit.node
     signals = node.presence.played(
         visit.visitor,
-        now,
-        client_address(request),
-        request.headers.get("User-Agent", ""),
-        client_asn(request),
+        node.clock(),
+        address,
+        agent,
+        asn,
         # Of video alone: the audio that goes with it is no faster watching.
-        duration_s=0.0 if slot.track is TrackType.AUDIO else visit.stream.timeline.segment_s,
+        duration_s=0.0 if ref.slot.track is TrackType.AUDIO else visit.stream.timeline.segment_s,
     )
     if signals:
         node.signals.note(signals)
-    return await node.leases.resume(beat, now) if isinstance(beat, Pending) else beat
 
 
 async def _clear(visit: Visit, ref: ClearRef) -> Result:

@@ -84,7 +84,8 @@ async def serve(
         if isinstance(result, Deny):
             return denied(request, result)
         if kind != "segment":
-            note_presence(request, visit)
+            edge = node.config.edge
+            note_presence(visit, client_address(edge, request), client_asn(edge, request))
         if visit.renewed:
             result = _with_headers(result, visit.renewed)
         SERVED.labels(kind).inc()
@@ -109,10 +110,10 @@ def unproven(request: web.Request, visit: Visit) -> Deny | None:
     return check_possession(request, visit.visitor, visit.facts())
 
 
-def note_presence(request: web.Request, visit: Visit) -> None:
-    """Note that a session is live, and the signs of sharing that its request gives."""
+def note_presence(visit: Visit, address: str, asn: int) -> None:
+    """Note that a session is live, and the signs of sharing that a request from there gives."""
     node = visit.node
-    signals = node.presence.seen(visit.visitor, node.clock(), client_address(request), client_asn(request))
+    signals = node.presence.seen(visit.visitor, node.clock(), address, asn)
     if signals:
         node.signals.note(signals)
 
@@ -132,7 +133,7 @@ def visit_of(request: web.Request) -> Visit | Deny:
     node = request.app[NODE]
     match = request.match_info
     stream = node.stream(match["stream"])
-    facts = partial(facts_of, request)
+    facts = partial(facts_of, node.config.edge, request)
     renewed: Mapping[str, str] = {}
     if "pass" in match:
         visitor = node.gate.visit(match["pass"], stream.name, facts, node.clock())

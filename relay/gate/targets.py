@@ -89,6 +89,8 @@ class Target:
         return _digest(self.type, self.issuer, self.value, self.viewer)
 
 
+# A session is looked at several times in a row: when it comes, and with the device that its DRM proves.
+@lru_cache(maxsize=4096)
 def _digest(kind: TargetType, issuer: str, value: str, viewer: str = "") -> bytes:
     fields = encode_fields(kind.encode(), issuer.encode(), value.encode(), viewer.encode())
     return blake2b(fields, digest_size=16).digest()

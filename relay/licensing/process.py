@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from multiprocessing import get_context, parent_process
 from multiprocessing.context import SpawnProcess
+from typing import cast
 
 from msgspec import Struct, msgpack
 
@@ -68,33 +69,34 @@ _answers = msgpack.Decoder(Answer)
 _encoder = msgpack.Encoder()
 
 
-class DeskProcess:
+class DeskProcess(asyncio.Protocol):
     """One process at work. Whatever takes it longer than ``limit_s`` costs it its life."""
 
-    def __init__(
-        self, process: SpawnProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit_s: float
-    ) -> None:
+    def __init__(self, process: SpawnProcess, limit_s: float) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
         self._limit_s = limit_s
         self._asked: deque[asyncio.Future[Answer]] = deque()
+        self._heard = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._late = False
-        self._reading = asyncio.create_task(self._read())
+        self._transport: asyncio.Transport | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     @classmethod
     async def start(cls, material: Material, limit_s: float) -> "DeskProcess":
         """Start one, off the event loop. Raises :class:`ProcessLostError`."""
         ours, process = await asyncio.to_thread(_spawn, material)
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        desk = cls(process, limit_s)
+        begun = desk._expected()
+        await asyncio.get_running_loop().create_unix_connection(lambda: desk, sock=ours)
         try:
             async with asyncio.timeout(START_S):
-                await _receive(reader)
-        except (TimeoutError, EOFError, OSError):
-            writer.close()
+                await begun
+        except (TimeoutError, ProcessLostError):
+            process.kill()
             raise ProcessLostError(await asyncio.to_thread(_ended, process, "did not begin")) from None
-        return cls(process, reader, writer, limit_s)
+        return desk
 
     @property
     def pid(self) -> int | None:
@@ -104,15 +106,14 @@ class DeskProcess:
     @property
     def lost(self) -> bool:
         """Whether it has ended."""
-        return self._reading.done()
+        return self._ending is not None
 
     def ask(self, call: Call) -> asyncio.Future[Answer]:
         """What a call will give. Raises :class:`ProcessLostError`, and so may the answer."""
-        if self.lost:
+        if self._transport is None or self.lost:
             raise ProcessLostError("ended")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
-        self._writer.write(_framed(call))
+        answer = self._expected()
+        self._transport.write(_framed(call))
         if self._timer is None:
             self._await_answer()
         return answer
@@ -121,8 +122,43 @@ class DeskProcess:
         """End the process when it has done what it was asked."""
         if self._asked:
             await asyncio.wait(list(self._asked))
-        self._writer.close()
-        await self._reading
+        if self._transport is not None:
+            self._transport.close()
+        await self._ended.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Give every answer that is whole to whoever waits for it."""
+        self._heard += data
+        while len(self._heard) >= _LENGTH_BYTES:
+            end = _LENGTH_BYTES + int.from_bytes(self._heard[:_LENGTH_BYTES])
+            if len(self._heard) < end:
+                return
+            found = _answers.decode(self._heard[_LENGTH_BYTES:end])
+            del self._heard[:end]
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            answer = self._asked.popleft()
+            if self._asked:
+                self._await_answer()
+            # Whoever asked may have gone away.
+            if not answer.done():
+                answer.set_result(found)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all who wait that there will be no answer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._ending = asyncio.create_task(self._end())
+
+    def _expected(self) -> asyncio.Future[Answer]:
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        return answer
 
     def _await_answer(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._take_too_long)
@@ -131,30 +167,14 @@ class DeskProcess:
         self._late = True
         self._process.kill()
 
-    async def _read(self) -> None:
-        try:
-            while True:
-                found = await _receive(self._reader)
-                answer = self._asked.popleft()
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
-                if self._asked:
-                    self._await_answer()
-                # Whoever asked may have gone away.
-                if not answer.done():
-                    answer.set_result(found)
-        except (EOFError, OSError):
-            pass
-        if self._timer is not None:
-            self._timer.cancel()
-        self._writer.close()
+    async def _end(self) -> None:
         how = f"took longer than {self._limit_s:g} s" if self._late else "ended"
         told = await asyncio.to_thread(_ended, self._process, how)
         for answer in self._asked:
             if not answer.done():
                 answer.set_exception(ProcessLostError(told))
         self._asked.clear()
+        self._ended.set()
 
 
 def _spawn(material: Material) -> tuple[socket.socket, SpawnProcess]:
@@ -177,12 +197,6 @@ def _ended(process: SpawnProcess, how: str) -> str:
     process.kill()
     process.join()
     return f"{how} (exit code {process.exitcode})"
-
-
-async def _receive(reader: asyncio.StreamReader) -> Answer:
-    """The next answer. Raises :class:`EOFError` at the end."""
-    size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES))
-    return _answers.decode(await reader.readexactly(size))
 
 
 def _framed(value: Call | Answer) -> bytes:

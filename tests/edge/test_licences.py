@@ -53,11 +53,7 @@ class WidevineDevice:
     files: bytes = b""
 
     def identity(self) -> bytes:
-        root, model, device = (made_key(name) for name in ("root", "model", "device"))
-        parts = (2, b"model"), (5, self.system_id)
-        above = widevine_client.certificate(model, root, (1, 1), *parts)
-        leaf = (1, 2), (2, self.serial), (5, self.system_id)
-        token = widevine_client.certificate(device, model, *leaf, chain=above)
+        token = widevine_chain(self.system_id, self.serial)
         return widevine_client.client_id(token) + (encode((7, self.files)) if self.files else b"")
 
     def challenge(self, *kids: bytes, request_id: bytes = b"1", type_: int = 1) -> bytes:
@@ -66,6 +62,19 @@ class WidevineDevice:
 
     def read(self, answer: bytes, challenge: bytes) -> widevine_client.Licence:
         return widevine_client.read_licence(answer, challenge, made_key("device"))
+
+
+@cache
+def widevine_chain(system_id: int, serial: bytes) -> bytes:
+    """A device's certificate below its model's: both made once, as real ones are."""
+    above = widevine_model(system_id)
+    leaf = (1, 2), (2, serial), (5, system_id)
+    return widevine_client.certificate(made_key("device"), made_key("model"), *leaf, chain=above)
+
+
+@cache
+def widevine_model(system_id: int) -> bytes:
+    return widevine_client.certificate(made_key("model"), made_key("root"), (1, 1), (2, b"model"), (5, system_id))
 
 
 @cache

@@ -81,7 +81,7 @@ async def test_renewals_go_on_until_it_is_taken_back(world: World) -> None:
     other = {**REFUND, "id": "refund-2", "purchase_id": "event-2"}
     for url, refund in ((world.edge + playback["license_url"], REFUND), (by_token, other)):
         device = WidevineDevice()
-        challenge = device.challenge(content_key("vod", TrackType.SD).kid)
+        challenge = device.challenge(content_key("vod", TrackType.SD).kid, request_id=refund["id"].encode())
         _, body, _ = await licence(world, url, challenge)
         renewable = device.read(body, challenge)
         # What was licensed below a token's own ceiling is renewed below it.

@@ -19,6 +19,7 @@ MAX_TOKEN_BYTES = 16 * 1024
 """One device's whole chain; real ones stay under 4 KiB."""
 
 _CACHED_DEVICES = 4096
+_CACHED_MODELS = 256
 _KEY_BITS = range(2048, 4097)
 _RSA = 1
 _DIGEST_LABEL = b"segmentgate/1 widevine device"
@@ -120,9 +121,10 @@ class Roots:
 
     def __init__(self, roots: Sequence[bytes]) -> None:
         self._keys = tuple(_root_key(root) for root in roots)
-        # Checking a chain costs two signatures; the token's bytes decide the answer, so it may be remembered.
-        # Only devices that proved themselves take up room: errors are not kept.
+        # Checking a chain costs two signatures, one of which a whole model of devices shares. The bytes decide the
+        # answer, so it may be remembered. Only what proved itself takes up room: errors are not kept.
         self._verified = lru_cache(_CACHED_DEVICES)(self._verify)
+        self._model = lru_cache(_CACHED_MODELS)(self._verify_model)
 
     def verify(self, token: bytes, now: float) -> DeviceCertificate:
         """The device that ``token`` proves at ``now``.
@@ -139,15 +141,12 @@ class Roots:
 
     def _verify(self, token: bytes) -> DeviceCertificate:
         leaf = Certificate.decode(token, "Widevine device certificate")
-        model = Certificate.decode(leaf.signer, "Widevine model certificate")
         leaf.require(CertificateType.DEVICE)
-        model.require(CertificateType.DEVICE_MODEL)
+        # From the root down: no key from the token is used before its certificate is proven.
+        model, model_key = self._model(leaf.signer)
         if leaf.system_id != model.system_id:
             raise LicenceRequestError("Widevine chain: device and model differ in their system ID")
-        # From the root down: no key from the token is used before its certificate is proven.
-        if not any(model.is_signed_by(key) for key in self._trusted(model.signer)):
-            raise LicenceRequestError("Widevine chain: leads to no configured root")
-        if not leaf.is_signed_by(model.key()):
+        if not leaf.is_signed_by(model_key):
             raise LicenceRequestError("Widevine chain: the device certificate's signature is wrong")
         signing_key = leaf.key()
         return DeviceCertificate(
@@ -158,6 +157,13 @@ class Roots:
             signing_key,
             load_key(leaf.encryption_key, leaf.name) if leaf.encryption_key else signing_key,
         )
+
+    def _verify_model(self, signed: bytes) -> tuple[Certificate, RSAPublicKey]:
+        model = Certificate.decode(signed, "Widevine model certificate")
+        model.require(CertificateType.DEVICE_MODEL)
+        if not any(model.is_signed_by(key) for key in self._trusted(model.signer)):
+            raise LicenceRequestError("Widevine chain: leads to no configured root")
+        return model, model.key()
 
     def _trusted(self, appended_root: bytes) -> Sequence[RSAPublicKey]:
         """The keys that may have signed the model; a root in the token can only narrow them down."""

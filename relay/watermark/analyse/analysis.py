@@ -21,7 +21,6 @@ from relay.watermark.analyse.search import OTHER_SPEEDS, SPEEDS, Candidate, cand
 from relay.watermark.analyse.warp import Warp, oriented
 from relay.watermark.picture.grid import Chips, chips
 from relay.watermark.picture.planes import BytePlane
-from relay.watermark.score import score
 
 _PASSAGE_S = 40.0
 _SHORTEST_S = 8.0
@@ -85,7 +84,9 @@ class _Search:
     ) -> None:
         self._leak, self._proxies, self._limits, self._progress = leak, proxies, limits, progress
         self._finder = Finder()
-        self._followers = [Follower(leak, proxy, self._finder, _chips_of(proxy.asset, chip_key_of)) for proxy in proxies]
+        self._followers = [
+            Follower(leak, proxy, self._finder, _chips_of(proxy.asset, chip_key_of)) for proxy in proxies
+        ]
         self._passages: list[list[tuple[list[Seen], Clock]]] = [[] for _ in proxies]
         self._attempts = limits.attempts
         self._features: dict[int, Features] = {}
@@ -98,7 +99,9 @@ class _Search:
         while open_stretches:
             open_stretches.sort(key=lambda stretch: stretch[0] - stretch[1])
             start, end = open_stretches.pop(0)
-            done = 1 - (self.unknown_s + sum(e - s for s, e in [*open_stretches, (start, end)])) / (self._leak.duration_s + 1e-3)
+            done = 1 - (self.unknown_s + sum(e - s for s, e in [*open_stretches, (start, end)])) / (
+                self._leak.duration_s + 1e-3
+            )
             self._progress("align", min(1.0, max(0.0, done)))
             anchor = self._anchor(start, end) if end - start >= 2.0 else None
             if anchor is None:
@@ -121,7 +124,12 @@ class _Search:
             while True:
                 for first in _starts(start, end, length):
                     for candidate in candidates(
-                        self._thumbs, self._times, first, first + length, [p.asset.activity for p in self._proxies], speeds
+                        self._thumbs,
+                        self._times,
+                        first,
+                        first + length,
+                        [p.asset.activity for p in self._proxies],
+                        speeds,
                     ):
                         if self._attempts <= 0:
                             return None
@@ -243,7 +251,9 @@ class _Search:
                 AssetReading(
                     asset=proxy.asset.asset,
                     positions=positions,
-                    runs=tuple(sorted((_run(frames, clock) for frames, clock in passages), key=lambda run: run.leak_start_s)),
+                    runs=tuple(
+                        sorted((_run(frames, clock) for frames, clock in passages), key=lambda run: run.leak_start_s)
+                    ),
                     geometry=_geometry(self._leak, seen),
                     pictures=pictures(self._leak, proxy, seen, _PICTURES),
                     median_z=float(np.median(readable)) if readable else 0.0,

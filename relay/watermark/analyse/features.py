@@ -86,7 +86,9 @@ def _plausible(matrix: npt.NDArray[np.float64], shape: tuple[int, int]) -> bool:
     """Whether the picture keeps its sense of rotation and a sane size: no camera turns it inside out."""
     corners = Warp(matrix, shape).corners()
     rows, columns = shape
-    behind = matrix[2, 0] * np.array([0, columns, columns, 0]) + matrix[2, 1] * np.array([0, 0, rows, rows]) + matrix[2, 2]
+    behind = (
+        matrix[2, 0] * np.array([0, columns, columns, 0]) + matrix[2, 1] * np.array([0, 0, rows, rows]) + matrix[2, 2]
+    )
     if behind.min() <= 0.05:
         return False
     following = np.roll(corners, -1, axis=0)

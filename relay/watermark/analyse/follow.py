@@ -13,7 +13,7 @@ from relay.watermark.analyse.proxy import Proxy
 from relay.watermark.analyse.warp import Warp, oriented
 from relay.watermark.picture.grid import Chips
 from relay.watermark.picture.mark import window
-from relay.watermark.picture.planes import BytePlane, Plane
+from relay.watermark.picture.planes import BytePlane
 from relay.watermark.score import evidence, score, unexplained
 
 FRAMES = 6
@@ -110,7 +110,10 @@ class Follower:
         numbers = (clock.asset_s(kept) - segment.start_s) * fps  # type: ignore[arg-type]  # an array of times, as well
         inner = min(_EDGE_FRAMES, max(0, (segment.frames - 1) // 2))
         usable = np.flatnonzero(
-            (kept >= between[0]) & (kept < between[1]) & (numbers >= inner - 0.4) & (numbers <= segment.frames - 1 - inner + 0.4)
+            (kept >= between[0])
+            & (kept < between[1])
+            & (numbers >= inner - 0.4)
+            & (numbers <= segment.frames - 1 - inner + 0.4)
         )
         if not usable.size:
             return None, False
@@ -123,7 +126,11 @@ class Follower:
         flat = 0
         order = _spread(usable)
         for count, index in enumerate(order):
-            if count == FRAMES and gathered.frames and abs(score(self._chips_of(segment.position), gathered.evidence.astype(np.float32))) > _WEAK:
+            if (
+                count == FRAMES
+                and gathered.frames
+                and abs(score(self._chips_of(segment.position), gathered.evidence.astype(np.float32))) > _WEAK
+            ):
                 break
             if count >= FRAMES and not seen:
                 break
@@ -175,9 +182,7 @@ class Follower:
             best, warp = better, moved
         return (number, warp, best, False) if best >= LEAST_AGREEMENT else None
 
-    def _in_time(
-        self, originals: "Originals", number: int, copy: Copy, warp: Warp, best: float
-    ) -> tuple[int, float]:
+    def _in_time(self, originals: "Originals", number: int, copy: Copy, warp: Warp, best: float) -> tuple[int, float]:
         for step in (1, -1):
             for other in range(number + step, number + step * (_FARTHEST_SHIFT + 1), step):
                 if not 0 <= other < len(originals):

@@ -112,7 +112,9 @@ def read_leak(source: BinaryIO, limits: Limits, progress: Progress) -> Leak:
     """Decode a copy. Raises a :class:`relay.watermark.analyse.errors.LeakError` that says what is wrong with it."""
     size = source.seek(0, 2)
     if size > limits.size:
-        raise LeakSizeError(f"the upload has {size / MB:.0f} MB, more than the {limits.size / MB:.0f} MB that are taken")
+        raise LeakSizeError(
+            f"the upload has {size / MB:.0f} MB, more than the {limits.size / MB:.0f} MB that are taken"
+        )
     source.seek(0)
     beginning = source.read(12)
     source.seek(0)
@@ -160,7 +162,9 @@ def _check(stream: VideoStream, container: InputContainer, limits: Limits) -> No
     _check_picture(stream.codec_context.width, stream.codec_context.height, limits)
     length = _length_s(stream, container)
     if length > limits.duration_s:
-        raise LeakDurationError(f"the upload lasts {length:.0f} s, longer than the {limits.duration_s:.0f} s that are taken")
+        raise LeakDurationError(
+            f"the upload lasts {length:.0f} s, longer than the {limits.duration_s:.0f} s that are taken"
+        )
 
 
 def _check_picture(width: int, height: int, limits: Limits) -> None:

@@ -77,7 +77,9 @@ class Proxy:
             try:
                 self._cached = (index, list(self._decoded(segment)))
             except av.FFmpegError as error:
-                raise AssetError(f"asset {self.asset.asset}: proxy cannot be read at {segment.start_s} s: {error}") from error
+                raise AssetError(
+                    f"asset {self.asset.asset}: proxy cannot be read at {segment.start_s} s: {error}"
+                ) from error
         return self._cached[1]
 
     def frame_at(self, time_s: float) -> BytePlane | None:

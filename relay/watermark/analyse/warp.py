@@ -44,7 +44,9 @@ class Warp:
     def after(self, small: Matrix) -> "Warp":
         """This warp, where ``small`` (a homography of normalised places) goes before it."""
         rows, columns = self.shape
-        to_normal = np.array([[2 / columns, 0, (1 - columns) / columns], [0, 2 / columns, (1 - rows) / columns], [0, 0, 1.0]])
+        to_normal = np.array(
+            [[2 / columns, 0, (1 - columns) / columns], [0, 2 / columns, (1 - rows) / columns], [0, 0, 1.0]]
+        )
         moved = self.homography @ np.linalg.inv(to_normal) @ small @ to_normal
         return replace(self, homography=moved / moved[2, 2])
 
