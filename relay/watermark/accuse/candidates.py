@@ -38,7 +38,7 @@ class Served:
         steps = np.zeros((stop - start, positions.size + 1), dtype=np.int16)
         np.add.at(steps, (row, np.searchsorted(positions, self.first[low:high])), 1)
         np.add.at(steps, (row, np.searchsorted(positions, self.last[low:high], side="right")), -1)
-        return np.asarray(np.cumsum(steps[:, :-1], axis=1) > 0)
+        return np.asarray(np.cumsum(steps[:, :-1], axis=1, dtype=steps.dtype) > 0)
 
     def take(self, chosen: Integers) -> "Served":
         """The intervals of some sessions, renumbered in the order given."""
@@ -71,10 +71,15 @@ class DerivedCandidates:
     """Sessions whose bits the asset's code gives, by their 64-bit numbers."""
 
     def __init__(self, code: AssetCode, numbers: npt.NDArray[np.uint64], served: Served | None = None) -> None:
-        """Without ``served``, every session is taken to have fetched everything."""
+        """Without ``served``, every session is taken to have fetched everything.
+
+        Raises :class:`ValueError` where numbers repeat, which nothing can tell apart, or an interval is of no session.
+        """
         self._code = code
         self._numbers = np.asarray(numbers, dtype=np.uint64)
         self._served = served
+        if np.unique(self._numbers).size != self._numbers.size:
+            raise ValueError("numbers repeat; sessions that share one are one candidate")
         if served is not None and served.rows.size and (served.rows[0] < 0 or served.rows[-1] >= len(self)):
             raise ValueError(f"an interval is of no session: there are {len(self)}")
 
@@ -146,8 +151,9 @@ class GivenCandidates:
             raise ValueError(f"position {positions[-1]} of patterns of {self._length} bits")
         return (self._patterns[start:stop, positions // 8] >> (7 - positions % 8).astype(np.uint8) & 1).astype(np.bool_)
 
-    def known(self, start: int, stop: int, positions: Integers) -> None:
+    def known(self, start: int, stop: int, positions: Integers) -> Bits | None:
         """All of them."""
+        return None
 
     def take(self, chosen: Integers) -> Self:
         """Their patterns."""

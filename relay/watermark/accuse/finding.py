@@ -16,7 +16,7 @@ import numpy.typing as npt
 from relay.watermark.accuse.candidates import Candidates
 from relay.watermark.accuse.evidence import ERASURES, Mixture, scan
 from relay.watermark.accuse.further import further_segments
-from relay.watermark.accuse.pairs import PARTNER_BOUND, score_pairs
+from relay.watermark.accuse.pairs import PARTNER_BOUND, PairEvidence, score_pairs
 from relay.watermark.accuse.readings import Floats, Integers, Readings
 
 CLOSER: Final = 200
@@ -35,8 +35,9 @@ class Status(StrEnum):
 class Match:
     """A session that is named. ``candidate`` is its place among the candidates.
 
-    Of a pair, the evidence is what is against both together; the bound is each one's own, and may be well above that
-    of the pair (see :mod:`relay.watermark.accuse.pairs`).
+    Of one who mixed copies with a session named alone, the evidence is what is against him given that other's guilt.
+    Of a pair, it is what is against both together; the bound is each one's own, and may be well above that of the pair
+    (see :mod:`relay.watermark.accuse.pairs`).
     """
 
     candidate: int
@@ -93,15 +94,16 @@ def accuse(
     suspects = candidates.take(closer)
     evidence = _exact(readings, suspects)
     needed = log2(max(eligible, 1)) + log2(hypotheses) - log2(false_accusation)
-    matches = tuple(
-        Match(int(who), float(bits), min(1.0, eligible * hypotheses * 2.0**-bits))
-        for who, bits in zip(closer, evidence, strict=True)
-        if bits >= needed
-    )
+    count = _Count(closer, eligible, hypotheses, false_accusation)
+    matches = count.alone(evidence, needed)
+    pair_bound: float | None = None
     status = Status.IDENTIFIED if matches else Status.INSUFFICIENT_EVIDENCE
-    pair = None if matches else _pair(readings, suspects, closer, eligible, hypotheses, false_accusation)
-    if pair:
-        status, (_, matches) = Status.PAIR_IDENTIFIED, pair
+    if len(suspects) > 1:
+        pairs = score_pairs(readings, suspects)
+        if matches:
+            matches += count.partners(pairs, matches)
+        elif found := count.pair(pairs):
+            status, pair_bound, matches = Status.PAIR_IDENTIFIED, *found
     named = {match.candidate for match in matches}
     ranked = sorted(evidence[[who not in named for who in closer]], reverse=True)
     best = float(evidence.max(initial=0.0))
@@ -112,7 +114,7 @@ def accuse(
     return Finding(
         status=status,
         matches=tuple(sorted(matches, key=lambda match: match.false_accusation_bound)),
-        pair_bound=pair and pair[0],
+        pair_bound=pair_bound,
         needed_bits=needed,
         best_bits=best,
         runner_up_bits=float(next(iter(ranked[0 if named else 1 :]), 0.0)),
@@ -135,20 +137,43 @@ def _exact(readings: Readings, suspects: Candidates) -> Floats:
     return np.asarray(Mixture.of(readings, suspects.shares(positions)).evidence(bits, known), dtype=np.float64)
 
 
-def _pair(
-    readings: Readings, suspects: Candidates, places: Integers, eligible: int, hypotheses: int, false_accusation: float
-) -> tuple[float, tuple[Match, Match]] | None:
-    if len(suspects) < 2:
-        return None
-    scores = score_pairs(readings, suspects)
-    joint, own = scores.joint_bounds(eligible, hypotheses), scores.bounds(eligible, hypotheses)
-    worse = np.where(joint <= false_accusation, np.maximum(own, own.T), np.inf)
-    one, other = divmod(int(np.argmin(worse)), len(suspects))
-    if worse[one, other] > PARTNER_BOUND:
-        return None
-    bits = float(scores.joint[one, other])
-    matches = (
-        Match(int(places[one]), bits, float(own[other, one])),
-        Match(int(places[other]), bits, float(own[one, other])),
-    )
-    return float(joint[one, other]), matches
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """What bounds count, for the sessions looked at closer; ``places`` are theirs among all candidates."""
+
+    places: Integers
+    candidates: int
+    hypotheses: int
+    false_accusation: float
+
+    def alone(self, evidence: Floats, needed: float) -> list[Match]:
+        tries = self.candidates * self.hypotheses
+        return [
+            Match(int(place), bits, min(1.0, tries * 2.0**-bits))
+            for place, bits in zip(self.places, evidence.tolist(), strict=True)
+            if bits >= needed
+        ]
+
+    def partners(self, pairs: PairEvidence, named: list[Match]) -> list[Match]:
+        bounds = pairs.added_bounds(self.candidates, self.hypotheses)
+        rows = {int(np.flatnonzero(self.places == match.candidate)[0]): match for match in named}
+        found = []
+        for column in range(self.places.size):
+            row = min(rows, key=lambda row: float(bounds[row, column]))
+            if column not in rows and bounds[row, column] <= self.false_accusation:
+                bound = rows[row].false_accusation_bound + float(bounds[row, column])
+                found.append(Match(int(self.places[column]), float(pairs.added[row, column]), bound))
+        return found
+
+    def pair(self, pairs: PairEvidence) -> tuple[float, list[Match]] | None:
+        joint = pairs.joint_bounds(self.candidates, self.hypotheses)
+        own = pairs.bounds(self.candidates, self.hypotheses)
+        worse = np.where(joint <= self.false_accusation, np.maximum(own, own.T), np.inf)
+        one, other = divmod(int(np.argmin(worse)), self.places.size)
+        if worse[one, other] > PARTNER_BOUND:
+            return None
+        bits = float(pairs.joint[one, other])
+        return float(joint[one, other]), [
+            Match(int(self.places[one]), bits, float(own[other, one])),
+            Match(int(self.places[other]), bits, float(own[one, other])),
+        ]

@@ -17,18 +17,21 @@ SIGN_OF_MARK: Final = 2.0
 def further_segments(readings: Readings, shares: Floats, best: float, needed: float, candidates: int) -> int | None:
     """How many more segments of the same quality to expect, where ``best`` bits of those ``needed`` are there.
 
-    For one leaker it follows from what the readings told so far. Where that should have been enough, several mixed
-    their copies, and what is against the best candidate tells how fast evidence grows, if it is more than luck.
-    ``None`` where neither says anything: no mark is seen, or nothing points to any candidate.
+    For one leaker it follows from what the readings told so far, as long as the best candidate has about what he
+    should have by now, or luck alone could give. Else several mixed their copies, and what is against the best tells
+    how fast evidence grows, if it is more than luck. ``None`` where neither says anything: no mark is seen, or
+    nothing points to any candidate.
     """
     size = readings.z.size
     if not candidates or not size or np.mean(readings.z**2) - 1 < SIGN_OF_MARK * np.sqrt(2 / size):
         return None
-    least = needed - log2((SINGLE_WEIGHT - WINDOW_WEIGHT) * THETAS[1.0])
-    missing = ceil(least * readings.segments / information(readings, shares)) - readings.segments
-    if missing > 0:
+    told = information(readings, shares)
+    weight = log2((SINGLE_WEIGHT - WINDOW_WEIGHT) * THETAS[1.0])
+    missing = ceil((needed - weight) * readings.segments / told) - readings.segments
+    luck = log2(candidates) + LUCK_BITS
+    if missing > 0 and (told + weight < luck or best > (told + weight) / 2):
         return missing
-    if best > log2(candidates) + LUCK_BITS:
+    if best > luck:
         return max(ceil((needed - best) * readings.segments / best), 1)
     return None
 

@@ -10,7 +10,8 @@ Where both have the same bit, the leak must have it; where they differ it has ei
 
 The bound of one member is the sum of the two. The second grows slower (for two that switched, by 0.31 bits a position
 instead of 0.5), so a pair is named once the first thing is certain enough, each with a bound of its own that is far
-above the pair's. Choosing which pairs to score costs nothing: all of them are counted.
+above the pair's. Where one is named alone already, only the second thing is left to show. Choosing which pairs to
+score costs nothing: all of them are counted.
 """
 
 from dataclasses import dataclass
@@ -43,10 +44,14 @@ class PairEvidence:
         """The probability that a pair is named though both are innocent."""
         return _bounds(self.joint, hypotheses * candidates * (candidates - 1) / 2)
 
+    def added_bounds(self, candidates: int, hypotheses: int) -> Floats:
+        """The probability that the second (column) is named though innocent, beside one who is guilty."""
+        return _bounds(self.added, hypotheses * CONTRIBUTORS * candidates)
+
     def bounds(self, candidates: int, hypotheses: int) -> Floats:
         """The probability that the second (column) is named though innocent, where the pair is named."""
-        added = _bounds(self.added, hypotheses * CONTRIBUTORS * candidates)
-        return np.minimum(self.joint_bounds(candidates, hypotheses) + added, 1.0)
+        both = self.joint_bounds(candidates, hypotheses) + self.added_bounds(candidates, hypotheses)
+        return np.minimum(both, 1.0)
 
 
 def score_pairs(readings: Readings, candidates: Candidates) -> PairEvidence:
