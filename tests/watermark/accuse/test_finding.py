@@ -10,6 +10,7 @@ import pytest
 from bench.accuse import Strategy, averaging, majority, switching
 from relay.watermark.accuse.candidates import DerivedCandidates, GivenCandidates, Served
 from relay.watermark.accuse.finding import Finding, Status, accuse
+from relay.watermark.accuse.pairs import PARTNER_BOUND, score_pairs
 from relay.watermark.accuse.readings import Floats, Integers, Readings
 from relay.watermark.code import AssetCode
 
@@ -119,6 +120,20 @@ def test_two_who_switched_are_named_as_a_pair_before_either_is_alone() -> None:
         assert finding.pair_bound == pytest.approx(pairs * 2**-match.evidence_bits)
         assert finding.pair_bound < match.false_accusation_bound <= 1e-4
     assert finding.runner_up_bits < 15
+
+
+def test_a_pair_is_not_named_while_one_of_the_two_may_be_innocent() -> None:
+    """One gave three eighths of the leak: that one of them is guilty is certain enough, that he is, is not yet."""
+    positions = np.arange(142)
+    two = DerivedCandidates(CODES[2], NUMBERS[GUILTY[:2]])
+    bits = two.bits(0, 2, positions)
+    z = 40 * (1 - 2 * np.where(positions % 8 < 3, bits[1], bits[0])) + NOISE[:142]
+    pairs = score_pairs(Readings.of(positions, z), two)
+    assert pairs.joint_bounds(SESSIONS, 1)[0, 1] < 1e-9
+    assert PARTNER_BOUND < pairs.bounds(SESSIONS, 1)[0, 1] < 0.01
+    finding = found(positions, z)
+    assert finding.status is Status.INSUFFICIENT_EVIDENCE
+    assert finding.pair_bound is None
 
 
 def test_beside_one_named_alone_less_is_needed_for_the_other() -> None:
