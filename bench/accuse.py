@@ -281,7 +281,7 @@ def print_selector() -> None:
             selector.bit(code, number % 1000, 500)
         kept = (time.perf_counter() - started) / 2000
         print(
-            f"c0={profile}: {amortised * 1e6:.2f} us amortised: {kept * 1e6:.2f} us kept, {block * 1e6:.0f} us a block"
+            f"c0={profile}: {amortised * 1e6:.2f} us amortised, {kept * 1e6:.2f} us kept, {block * 1e6:.0f} us a block"
         )
 
 

@@ -18,7 +18,8 @@ class Served:
     """Which positions sessions fetched: in interval i, session ``rows[i]`` all from ``first[i]`` to ``last[i]``.
 
     ``rows`` are places among the candidates, ascending; a session may have several intervals or none. Leave out of
-    the intervals what a session was served in a fixed variant for want of the other.
+    the intervals what a session was served in a fixed variant for want of the other. Positions are those of readings:
+    of a pattern that repeats, those of its bits.
     """
 
     rows: Integers

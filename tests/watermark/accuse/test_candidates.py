@@ -80,6 +80,8 @@ def test_candidates_that_make_no_sense_are_refused() -> None:
     for row in (-1, 5):
         with pytest.raises(ValueError, match="of no session: there are 5"):
             DerivedCandidates(AssetCode(KEY), NUMBERS, Served(integers(row), integers(0), integers(1)))
+    with pytest.raises(ValueError, match="numbers repeat"):
+        DerivedCandidates(AssetCode(KEY), NUMBERS[[0, 1, 0]])
     with pytest.raises(ValueError, match="do not hold 9 bits"):
         GivenCandidates(np.zeros((3, 1), dtype=np.uint8), 9)
     with pytest.raises(ValueError, match=r"a share of ones of 1\.0"):

@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError
 from math import log2, nan
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bench.accuse import Strategy, averaging, majority, switching
 from relay.watermark.accuse.candidates import DerivedCandidates, GivenCandidates, Served
 from relay.watermark.accuse.finding import Finding, Status, accuse
+from relay.watermark.accuse.pairs import PARTNER_BOUND, score_pairs
 from relay.watermark.accuse.readings import Floats, Integers, Readings
 from relay.watermark.code import AssetCode
 
@@ -21,6 +23,12 @@ GUILTY = [1234, 42, 2999]
 NEEDED = log2(SESSIONS) + log2(1e9)
 
 
+class Options(TypedDict, total=False):
+    false_accusation: float
+    hypotheses: int
+    segment_s: float
+
+
 def scores(positions: Integers, guilty: list[int], strategy: Strategy = switching, profile: int = 2) -> Floats:
     """What is read from copies of the first sessions, mixed."""
     bits = DerivedCandidates(CODES[profile], NUMBERS[guilty]).bits(0, len(guilty), positions)
@@ -28,9 +36,11 @@ def scores(positions: Integers, guilty: list[int], strategy: Strategy = switchin
     return 40 * (1 - 2 * share) + NOISE[: positions.size]
 
 
-def found(positions: Integers, z: Floats, profile: int = 2, served: Served | None = None, **options: float) -> Finding:
+def found(
+    positions: Integers, z: Floats, profile: int = 2, served: Served | None = None, **options: Unpack[Options]
+) -> Finding:
     candidates = DerivedCandidates(CODES[profile], NUMBERS, served)
-    return accuse(Readings.of(positions, z), candidates, **options)  # type: ignore[arg-type]  # by name
+    return accuse(Readings.of(positions, z), candidates, **options)
 
 
 def named(finding: Finding) -> list[int]:
@@ -109,6 +119,32 @@ def test_two_who_switched_are_named_as_a_pair_before_either_is_alone() -> None:
     for match in finding.matches:
         assert finding.pair_bound == pytest.approx(pairs * 2**-match.evidence_bits)
         assert finding.pair_bound < match.false_accusation_bound <= 1e-4
+    assert finding.runner_up_bits < 15
+
+
+def test_a_pair_is_not_named_while_one_of_the_two_may_be_innocent() -> None:
+    """One gave three eighths of the leak: that one of them is guilty is certain enough, that he is, is not yet."""
+    positions = np.arange(142)
+    two = DerivedCandidates(CODES[2], NUMBERS[GUILTY[:2]])
+    bits = two.bits(0, 2, positions)
+    z = 40 * (1 - 2 * np.where(positions % 8 < 3, bits[1], bits[0])) + NOISE[:142]
+    pairs = score_pairs(Readings.of(positions, z), two)
+    assert pairs.joint_bounds(SESSIONS, 1)[0, 1] < 1e-9
+    assert PARTNER_BOUND < pairs.bounds(SESSIONS, 1)[0, 1] < 0.01
+    finding = found(positions, z)
+    assert finding.status is Status.INSUFFICIENT_EVIDENCE
+    assert finding.pair_bound is None
+
+
+def test_beside_one_named_alone_less_is_needed_for_the_other() -> None:
+    positions = np.arange(240)
+    finding = found(positions, scores(positions, GUILTY[:2]))
+    assert finding.status is Status.IDENTIFIED
+    assert named(finding) == [1234, 42]
+    alone, beside = finding.matches
+    assert finding.best_bits == alone.evidence_bits >= NEEDED
+    assert beside.false_accusation_bound <= alone.false_accusation_bound + 1e-9
+    assert finding.pair_bound is None
     assert finding.runner_up_bits < 15
 
 
@@ -212,11 +248,20 @@ def test_marks_of_another_asset_name_nobody() -> None:
 
 
 def test_evidence_that_grows_slowly_tells_how_long_it_will_take() -> None:
-    positions = np.arange(200)
-    finding = found(positions, scores(positions, GUILTY[:3], profile=4), profile=4)
+    """Two who switched: more than luck points to them, and less than would to one who leaked alone."""
+    positions = np.arange(150)
+    finding = found(positions, scores(positions, GUILTY[:2], profile=4), profile=4)
     assert finding.status is Status.INSUFFICIENT_EVIDENCE
-    further = finding.estimated_further_seconds
-    assert further is None or further > 100
+    rate = finding.best_bits / 150
+    assert finding.estimated_further_seconds == pytest.approx(2 * (NEEDED - finding.best_bits) / rate, abs=2)
+
+
+def test_what_cannot_be_one_leaker_promises_nothing_in_a_few_seconds() -> None:
+    positions = np.arange(80)  # nearly enough, had one candidate leaked
+    finding = found(positions, scores(positions, GUILTY[:2], profile=4), profile=4)
+    assert finding.status is Status.INSUFFICIENT_EVIDENCE
+    assert finding.best_bits < 20
+    assert finding.estimated_further_seconds is None
 
 
 @pytest.mark.parametrize("sessions", [0, 1, 2])
@@ -242,6 +287,6 @@ def test_findings_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("options", "message"), [({"false_accusation": 0.0}, r"of 0\.0"), ({"hypotheses": 0}, "0 alignments")]
 )
-def test_questions_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:
+def test_questions_that_make_no_sense_are_refused(options: Options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         found(np.arange(3), np.ones(3), **options)

@@ -12,20 +12,20 @@ THRESHOLDS = (0.1, 0.01, 0.001)
 
 
 def unmarked(bits: Floats, random: np.random.Generator) -> Floats:
-    return random.normal(size=bits.shape[1])
+    return np.asarray(random.normal(size=bits.shape[1]))
 
 
 def copied(bits: Floats, random: np.random.Generator) -> Floats:
-    return 40 * (1 - 2 * bits[0]) + random.normal(size=bits.shape[1])
+    return np.asarray(40 * (1 - 2 * bits[0]) + unmarked(bits, random))
 
 
 def averaged(bits: Floats, random: np.random.Generator) -> Floats:
-    return 40 * (1 - 2 * bits[:2].mean(axis=0)) + random.normal(size=bits.shape[1])
+    return np.asarray(40 * (1 - 2 * bits[:2].mean(axis=0)) + unmarked(bits, random))
 
 
 def rarer(bits: Floats, random: np.random.Generator) -> Floats:
     mean = bits.mean(axis=0)
-    return 40 * (1 - 2 * np.where((mean == 0) | (mean == 1), mean, mean < 0.5))
+    return np.asarray(40 * (1 - 2 * np.where((mean == 0) | (mean == 1), mean, mean < 0.5)))
 
 
 def all_a(bits: Floats, random: np.random.Generator) -> Floats:
