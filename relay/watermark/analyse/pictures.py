@@ -47,7 +47,9 @@ def _picture(leak: Leak, proxy: Proxy, frame: Seen) -> Picture:
     upper = np.hstack((original, _high(outlined, rows)))
     lower = np.hstack((laid, differs))
     width = max(upper.shape[1], lower.shape[1])
-    sheet = np.vstack([cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT) for part in (upper, lower)])
+    sheet = np.vstack(
+        [cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT) for part in (upper, lower)]
+    )
     _, jpeg = cv2.imencode(".jpg", sheet, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
     return Picture(position=segment.position, leak_s=frame.leak_s, jpeg=jpeg.tobytes())
 
