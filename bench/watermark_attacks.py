@@ -70,7 +70,7 @@ def apply(attack: Attack, source: Path, target: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """A camera before a screen. Lengths in pixels of a 1280 x 720 recording."""
+    """A camera before a screen. Lengths in pixels of a recording 1280 wide."""
 
     strength: float = 1.0
     """Of keystone, curvature, vignette, defocus, tone, flicker, moire and noise alike."""
@@ -78,6 +78,7 @@ class Lens:
     travel: float = 0.0
     """How far the corners of the picture move by themselves: a hand that holds the camera."""
     fps: float = 24.0
+    size: tuple[int, int] = (1280, 720)
 
 
 def filmed(lens: Lens) -> Camera:
@@ -86,7 +87,8 @@ def filmed(lens: Lens) -> Camera:
     def record(source: Path) -> Iterator[Bgr]:
         noise = np.random.default_rng(7)
         grain = (noise.standard_normal((1024, 2048, 3)) * 4.5 * lens.strength).astype(np.float32)
-        width, height = 1280, 720
+        width, height = lens.size
+        unit = width / 1280
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         x, y = (columns - width / 2) / (width / 2), (rows - height / 2) / (width / 2)
         radius = x * x + y * y
@@ -94,15 +96,15 @@ def filmed(lens: Lens) -> Camera:
         vignette = (1 - 0.35 * min(lens.strength, 2.0) * radius)[..., None]
         moire = (2.0 * lens.strength * np.sin(columns * 0.93 + rows * 0.21))[..., None].astype(np.float32)
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-        keystone = np.array([[90, 44], [-62, 76], [-104, -38], [70, -84]], np.float32) * 0.6 * lens.strength
+        keystone = np.array([[90, 44], [-62, 76], [-104, -38], [70, -84]], np.float32) * 0.6 * lens.strength * unit
         wander, speed = noise.uniform(0, 2 * np.pi, (4, 2, 3)), noise.uniform(0.15, 1.1, (4, 2, 3))
         drift, jitter = np.zeros(2), np.zeros(2)
         for k, (before, after, share) in enumerate(_exposures(source, lens.fps)):
             picture = cv2.addWeighted(before, 1 - share, after, share, 0)
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-            jitter = 0.7 * jitter + noise.standard_normal(2) * lens.shake * 0.5
+            jitter = 0.7 * jitter + noise.standard_normal(2) * lens.shake * unit * 0.5
             drift = 0.97 * drift + jitter * 0.3
-            moved = np.sin(2 * np.pi * speed * k / lens.fps + wander).sum(axis=2) / 2 * lens.travel
+            moved = np.sin(2 * np.pi * speed * k / lens.fps + wander).sum(axis=2) / 2 * lens.travel * unit
             seen = corners + keystone + (drift + jitter) + moved
             to_screen = cv2.getPerspectiveTransform(seen.astype(np.float32), corners)
             px, py = x * bend * (width / 2) + width / 2, y * bend * (width / 2) + height / 2
@@ -110,7 +112,7 @@ def filmed(lens: Lens) -> Camera:
             u = ((to_screen[0, 0] * px + to_screen[0, 1] * py + to_screen[0, 2]) / w).astype(np.float32)
             v = ((to_screen[1, 0] * px + to_screen[1, 1] * py + to_screen[1, 2]) / w).astype(np.float32)
             light = cv2.remap(picture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(12, 12, 12))
-            light = cv2.GaussianBlur(light, (0, 0), 0.9 * lens.strength).astype(np.float32)
+            light = cv2.GaussianBlur(light, (0, 0), 0.9 * lens.strength * unit).astype(np.float32)
             flicker = 1 + 0.03 * lens.strength * np.sin(2 * np.pi * (11.3 * k / lens.fps + rows[:, :1, None] / 900))
             r, c = noise.integers(0, 1024 - height), noise.integers(0, 2048 - width)
             light = (18 * lens.strength + light * (1 - 0.2 * min(lens.strength, 2.0))) * vignette * flicker

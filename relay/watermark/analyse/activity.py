@@ -28,7 +28,9 @@ Times = npt.NDArray[np.float64]
 
 def thumb_of(luma: BytePlane) -> BytePlane:
     """The picture at 48 x 27, which is all the curve needs of it."""
-    return np.asarray(cv2.resize(luma, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.uint8)
+    # Five rows in each of the thumb's are as good as all of them, at a fifth of the cost.
+    rows = luma[:: max(1, luma.shape[0] // (5 * ROWS))]
+    return np.asarray(cv2.resize(rows, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def activity(frames: Iterable[tuple[float, BytePlane]]) -> Curve:
@@ -36,7 +38,8 @@ def activity(frames: Iterable[tuple[float, BytePlane]]) -> Curve:
 
     The embedder stores it as :data:`FILE`, with :func:`numpy.save`, beside the proxy.
     """
-    times, thumbs = [], []
+    times: list[float] = []
+    thumbs: list[BytePlane] = []
     for time, luma in frames:
         # Frames between two ticks are never looked at.
         if times and int(time * RATE * 4) == int(times[-1] * RATE * 4):

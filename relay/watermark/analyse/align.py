@@ -5,7 +5,6 @@ small parameters (Lucas and Kanade 1981, inverse composition); solved robustly a
 is looked at.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -17,6 +16,8 @@ from relay.watermark.picture.planes import BytePlane, Plane
 
 _SAMPLED = 7
 _DETAIL = 15
+_AROUND = 31
+_FAINT = 1.5
 _CAUCHY = 2.385
 _GEOMETRY = 8
 _LONGEST_STEP = 0.06  # of half the width: beyond, the gradients say nothing
@@ -28,36 +29,35 @@ FLAT = 0.8
 Samples = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A frame of the original, as aligning needs it: at sampled pixels, smoothed once and a lot."""
-
-    fine: Samples
-    detail: Samples
-    levels: tuple[tuple[Samples, Samples, Samples], ...]
-    """For each level of smoothing, from fine to coarse: luma, and its gradients per half width."""
-
-    @property
-    def flat(self) -> bool:
-        """Whether it shows nothing that could be aligned."""
-        return float(self.detail.std()) < FLAT
-
-
 _SMOOTHING = (1.0, 3.5)
 
 
-def original_of(luma: BytePlane) -> Original:
-    """Prepare a frame of the proxy."""
-    real = luma.astype(np.float32)
-    taken = _taken(*luma.shape)
-    half = luma.shape[1] / 2
-    levels = []
-    for sigma in _SMOOTHING:
-        smooth = np.asarray(cv2.GaussianBlur(real, (0, 0), sigma), np.float32)
-        across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 * half).reshape(-1)[taken]
-        down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 * half).reshape(-1)[taken]
-        levels.append((smooth.reshape(-1)[taken], np.asarray(across, np.float32), np.asarray(down, np.float32)))
-    return Original(real.reshape(-1)[taken], _detail(real).reshape(-1)[taken], tuple(levels))
+class Original:
+    """A frame of the original, at sampled pixels, smoothed as far as it is asked for."""
+
+    def __init__(self, luma: BytePlane) -> None:
+        self.luma = luma
+        self._real = luma.astype(np.float32)
+        self._taken = _taken(*luma.shape)
+        detail, even = _detail(self._real)
+        self.detail: Samples = even.reshape(-1)[self._taken]
+        self.flat = float(detail.std()) < FLAT
+        """Whether it shows nothing that could be aligned."""
+        self._levels: dict[int, tuple[Samples, Samples, Samples]] = {}
+
+    def level(self, index: int) -> tuple[Samples, Samples, Samples]:
+        """Luma at one level of smoothing, fine (0) or coarse (1), and its gradients per half width."""
+        if index not in self._levels:
+            smooth = cv2.GaussianBlur(self._real, (0, 0), _SMOOTHING[index])
+            scale = 0.25 * self._real.shape[1]
+            planes = (
+                smooth,
+                cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=scale),
+                cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=scale),
+            )
+            luma, across, down = (np.asarray(plane, np.float32).reshape(-1)[self._taken] for plane in planes)
+            self._levels[index] = luma, across, down
+        return self._levels[index]
 
 
 class Copy:
@@ -66,7 +66,7 @@ class Copy:
     def __init__(self, luma: BytePlane) -> None:
         self.luma = luma
         real = luma.astype(np.float32)
-        self._detail = _detail(real)
+        _, self._detail = _detail(real)
         self._real = real
         self._smooth: dict[int, Plane] = {}
 
@@ -76,8 +76,6 @@ class Copy:
         if inside.sum() < 500:
             return 0.0
         a, b = original.detail[inside], seen[inside]
-        # Captions and logos are outliers of a correlation; three deviations bound what they say.
-        a, b = _clipped(a), _clipped(b)
         norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
         return float((a * b).sum()) / norm if norm > 0 else 0.0
 
@@ -90,10 +88,11 @@ class Copy:
 
 def refined(original: Original, copy: Copy, warp: Warp, level: int, rounds: int) -> Warp:
     """The warp after ``rounds`` of small corrections at one level of smoothing; as it was where nothing can be said."""
-    o, across, down = original.levels[level]
+    o, across, down = original.level(level)
     x, y = _normal_places(*warp.shape)
-    scaled = o / 128 - 1
-    tone = np.stack((np.ones_like(o), scaled, scaled**2, x, y, x * scaled, y * scaled, (x * x + y * y) * scaled))
+    scaled = np.asarray(o / 128 - 1, np.float32)
+    terms_of_tone = (np.ones_like(o), scaled, scaled**2, x, y, x * scaled, y * scaled, (x * x + y * y) * scaled)
+    tone = np.stack(terms_of_tone).astype(np.float32)
     picture = copy.level(level)
     slope: Samples | None = None
     for _ in range(rounds):
@@ -111,13 +110,13 @@ def refined(original: Original, copy: Copy, warp: Warp, level: int, rounds: int)
         spread = max(1.4826 * float(np.median(np.abs(left))), 1e-3)
         terms = _solved(columns, target, np.asarray(1 / (1 + np.square(left / (_CAUCHY * spread))), np.float32))
         slope = _slope(terms[:-_GEOMETRY], scaled, x, y)
-        p = terms[-_GEOMETRY:]
+        p = terms[-_GEOMETRY:].astype(np.float64)
         if not np.isfinite(p).all():
             return warp
         largest = float(np.abs(p).max())
         p = p * min(1.0, _LONGEST_STEP / max(largest, 1e-9))
         moved = np.array([[1 + p[1], p[2], p[0]], [p[4], 1 + p[5], p[3]], [-p[6], -p[7], 1.0]], np.float64)
-        warp = warp.after(np.linalg.inv(moved))
+        warp = warp.after(np.asarray(np.linalg.inv(moved), np.float64))
         if largest < 2e-5:
             break
     return warp
@@ -147,14 +146,14 @@ def _sampled(picture: Plane, warp: Warp) -> tuple[Samples, npt.NDArray[np.bool_]
     return np.asarray(seen, np.float32).reshape(-1), inside
 
 
-def _detail(plane: Plane) -> Plane:
-    smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
-    return np.asarray(smooth - cv2.blur(plane, (_DETAIL, _DETAIL)), np.float32)
+def _detail(plane: Plane) -> tuple[Plane, Plane]:
+    """Fine detail in code values, and the same with all neighbourhoods at one contrast.
 
-
-def _clipped(values: Samples) -> Samples:
-    limit = 3 * float(values.std())
-    return np.asarray(np.clip(values, -limit, limit), np.float32)
+    A caption then counts for the area that it covers, and not for how it stands out.
+    """
+    detail = np.asarray(cv2.GaussianBlur(plane, (0, 0), 1.0) - cv2.blur(plane, (_DETAIL, _DETAIL)), np.float32)
+    around = cv2.sqrt(cv2.max(cv2.blur(detail * detail, (_AROUND, _AROUND)), 0.0))
+    return detail, np.asarray(detail / (around + _FAINT), np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,6 @@
 """The whole analysis of a copy: search, registration, passages followed, what they say put together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,29 +8,32 @@ from typing import BinaryIO
 
 import numpy as np
 
-from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, original_of, refined
+from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, refined
+from relay.watermark.analyse.asset import Asset
 from relay.watermark.analyse.bend import bent
-from relay.watermark.analyse.features import Features, Finder
+from relay.watermark.analyse.features import Features, Finder, Found
 from relay.watermark.analyse.follow import Clock, Follower, Gathered, Seen
 from relay.watermark.analyse.leak import Leak, Progress, read_leak
 from relay.watermark.analyse.limits import Limits
 from relay.watermark.analyse.pictures import pictures
-from relay.watermark.analyse.proxy import Asset, Proxy
+from relay.watermark.analyse.proxy import Proxy
 from relay.watermark.analyse.reading import AssetReading, Geometry, PositionReading, Reading, Run
 from relay.watermark.analyse.search import OTHER_SPEEDS, SPEEDS, Candidate, candidates
 from relay.watermark.analyse.warp import Warp, oriented
 from relay.watermark.picture.grid import Chips, chips
-from relay.watermark.picture.planes import BytePlane
 
 _PASSAGE_S = 40.0
-_SHORTEST_S = 8.0
-_PAIRS, _MANY_PAIRS = 8, 30
+_SHORTEST_S = 4.0
+_LEAST_S = 2.0
+_PAIRS, _MANY_PAIRS = 8, 20
 _SURE_INLIERS = 150
 _TOLERANCE, _FINE_TOLERANCE = 3.0, 2.0
 _BEND_PAIRS = 16
 _TIME_FRAMES = 6
+_STARTS = 16
 _PICTURES = 3
 _LEAST_FRAMES = 2
+_CACHED_FEATURES = 200
 
 
 def analyse(
@@ -89,7 +92,7 @@ class _Search:
         ]
         self._passages: list[list[tuple[list[Seen], Clock]]] = [[] for _ in proxies]
         self._attempts = limits.attempts
-        self._features: dict[int, Features] = {}
+        self._features: dict[tuple[int, int, int], Features] = {}
         self._thumbs, self._times = leak.thumbs, leak.times
         self.unknown_s = 0.0
 
@@ -103,7 +106,7 @@ class _Search:
                 self._leak.duration_s + 1e-3
             )
             self._progress("align", min(1.0, max(0.0, done)))
-            anchor = self._anchor(start, end) if end - start >= 2.0 else None
+            anchor = self._anchor(start, end) if end - start >= _LEAST_S else None
             if anchor is None:
                 self.unknown_s += end - start
                 continue
@@ -114,7 +117,7 @@ class _Search:
             self._passages[anchor.asset].append((seen, anchor.clock))
             # Up to half a second beyond the last aligned frame may belong to the passage.
             for rest in ((start, seen[0].leak_s - 0.5), (seen[-1].leak_s + 0.5, end)):
-                if rest[1] - rest[0] >= _SHORTEST_S / 2:
+                if rest[1] - rest[0] >= _SHORTEST_S:
                     open_stretches.append(rest)
 
     def _anchor(self, start: float, end: float) -> _Anchor | None:
@@ -146,94 +149,102 @@ class _Search:
     def _registered(self, candidate: Candidate, start: float, end: float) -> _Anchor | None:
         proxy = self._proxies[candidate.asset]
         clock = Clock(candidate.start_s - candidate.speed * start, candidate.speed)
-        few = self._pairs(proxy, clock, start, end, _PAIRS)
-        best = None
+        found = None
         for mirrored in (False, True):
-            found = self._finder.homography(
-                [(self._original_features(original), self._copy_features(kept, mirrored)) for kept, original in few],
-                proxy.shape, mirrored, _TOLERANCE,
-            )  # fmt: skip
-            if found is not None and (best is None or found.inliers > best.inliers):
-                best = found
-            if best is not None and best.inliers > _SURE_INLIERS:
+            one = self._homography(candidate.asset, clock, (start, end), _PAIRS, mirrored, _TOLERANCE)
+            if one is not None and (found is None or one.inliers > found.inliers):
+                found = one
+            if found is not None and found.inliers > _SURE_INLIERS:
                 break
-        if best is None:
+        if found is None:
             return None
-        warp = best.warp
-        clock = self._timed(proxy, clock, warp, start, end)
-        many = self._pairs(proxy, clock, start, end, _MANY_PAIRS)
-        found = self._finder.homography(
-            [(self._original_features(original), self._copy_features(kept, warp.mirrored)) for kept, original in many],
-            proxy.shape, warp.mirrored, _FINE_TOLERANCE,
-        )  # fmt: skip
-        if found is not None and found.inliers >= best.inliers:
-            warp = found.warp
-        warp = self._bent(warp, self._pairs(proxy, clock, start, end, _BEND_PAIRS))
+        clock = self._timed(proxy, clock, found.warp, start, end)
+        if found.inliers <= _SURE_INLIERS:
+            more = self._homography(
+                candidate.asset, clock, (start, end), _MANY_PAIRS, found.warp.mirrored, _FINE_TOLERANCE
+            )
+            if more is not None and more.inliers >= found.inliers:
+                found = more
+        warp = self._bent(proxy, clock, found.warp, start, end)
         clock = self._timed(proxy, clock, warp, start, end)
         agreements = []
         for kept, original in self._pairs(proxy, clock, start, end, _PAIRS):
-            prepared = original_of(original)
-            if prepared.flat:
-                continue
-            copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
-            moved = refined(prepared, copy, warp, level=1, rounds=6)
-            agreements.append((max(copy.agreement(prepared, warp), copy.agreement(prepared, moved)), kept))
+            if not original.flat:
+                own, copy = self._moved(original, kept, warp)
+                agreements.append((copy.agreement(original, own), kept))
         good = [(agreement, kept) for agreement, kept in agreements if agreement >= LEAST_AGREEMENT]
+        # One frame in common may be a logo's doing.
         if len(good) < 2:
             return None
         return _Anchor(candidate.asset, clock, warp, float(self._leak.kept[max(good)[1]]))
 
-    def _bent(self, warp: Warp, pairs: list[tuple[int, BytePlane]]) -> Warp:
+    def _homography(
+        self, asset: int, clock: Clock, between: tuple[float, float], count: int, mirrored: bool, tolerance: float
+    ) -> Found | None:
+        """From features of ``count`` pairs of frames, which are kept for the next time they are asked for."""
+        proxy = self._proxies[asset]
+        pairs = []
+        for kept, segment, number in self._times_of_pairs(proxy, clock, *between, count):
+            original, copy = (asset, segment, number), (-1, kept, int(mirrored))
+            if original not in self._features:
+                self._features[original] = self._finder.features(proxy.segment(segment)[number])
+            if copy not in self._features:
+                self._features[copy] = self._finder.features(oriented(self._leak.picture(kept), mirrored))
+            pairs.append((self._features[original], self._features[copy]))
+        while len(self._features) > _CACHED_FEATURES:
+            self._features.pop(next(iter(self._features)))
+        return self._finder.homography(pairs, proxy.shape, mirrored, tolerance)
+
+    def _bent(self, proxy: Proxy, clock: Clock, warp: Warp, start: float, end: float) -> Warp:
         """With the bend of the lens, from frames aligned each by itself: two rounds."""
         for _ in range(2):
-            moved = []
-            for kept, original in pairs:
-                copy = oriented(self._leak.picture(kept), warp.mirrored)
-                prepared, smoothed = original_of(original), Copy(copy)
-                own = refined(prepared, smoothed, warp, level=1, rounds=4)
-                if smoothed.agreement(prepared, own) >= LEAST_AGREEMENT:
-                    moved.append((original, copy, own))
-            if not moved:
-                return warp
-            warp = bent(warp, moved)
+            frames = []
+            for kept, original in self._pairs(proxy, clock, start, end, _BEND_PAIRS):
+                own, copy = self._moved(original, kept, warp)
+                if not original.flat and copy.agreement(original, own) >= LEAST_AGREEMENT:
+                    frames.append((original.luma, copy.luma, own))
+            warp = bent(warp, frames)
         return warp
 
-    def _pairs(self, proxy: Proxy, clock: Clock, start: float, end: float, count: int) -> list[tuple[int, BytePlane]]:
-        """Kept pictures of the copy between two times, evenly spread, with the frames of the asset they should show."""
-        kept = self._leak.kept
-        inside = np.flatnonzero((kept >= start) & (kept < end))
-        if not inside.size:
-            return []
-        pairs = []
-        for index in inside[np.unique(np.linspace(0, len(inside) - 1, count + 2)[1:-1].round().astype(int))]:
-            original = proxy.frame_at(clock.asset_s(float(kept[index])))
-            if original is not None:
-                pairs.append((int(index), original))
-        return pairs
+    def _moved(self, original: Original, kept: int, warp: Warp) -> tuple[Warp, Copy]:
+        """The warp that fits one frame best, starting from that of all, and the frame of the copy."""
+        copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
+        own = refined(original, copy, warp, level=1, rounds=4)
+        return (own if copy.agreement(original, own) > copy.agreement(original, warp) else warp), copy
 
     def _timed(self, proxy: Proxy, clock: Clock, warp: Warp, start: float, end: float) -> Clock:
         """The clock with the shift, up to six frames, at which the pictures agree best."""
         fps = float(proxy.asset.fps)
         sums = np.zeros(13)
-        for kept, _ in self._pairs(proxy, clock, start, end, _TIME_FRAMES):
+        for kept, _, _ in self._times_of_pairs(proxy, clock, start, end, _TIME_FRAMES):
             copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
             time = clock.asset_s(float(self._leak.kept[kept]))
             for index in range(13):
-                original = proxy.frame_at(time + (index - 6) / fps)
-                if original is not None:
-                    sums[index] += copy.agreement(original_of(original), warp)
+                shown = proxy.shown_at(time + (index - 6) / fps)
+                if shown is not None:
+                    sums[index] += copy.agreement(Original(proxy.segment(shown[0])[shown[1]]), warp)
         # Among equals the middle: a picture that stands still says nothing of time.
         best = int((sums - 1e-3 * np.abs(np.arange(13) - 6)).argmax())
         return Clock(clock.start_s + (best - 6) / fps, clock.speed)
 
-    def _copy_features(self, kept: int, mirrored: bool) -> Features:
-        key = kept * 2 + mirrored
-        if key not in self._features:
-            self._features[key] = self._finder.features(oriented(self._leak.picture(kept), mirrored))
-        return self._features[key]
+    def _pairs(self, proxy: Proxy, clock: Clock, start: float, end: float, count: int) -> list[tuple[int, Original]]:
+        return [
+            (kept, Original(proxy.segment(segment)[number]))
+            for kept, segment, number in self._times_of_pairs(proxy, clock, start, end, count)
+        ]
 
-    def _original_features(self, original: BytePlane) -> Features:
-        return self._finder.features(original)
+    def _times_of_pairs(
+        self, proxy: Proxy, clock: Clock, start: float, end: float, count: int
+    ) -> Iterator[tuple[int, int, int]]:
+        """Kept pictures of the copy between two times, evenly spread; segment and number of what they should show."""
+        kept = self._leak.kept
+        inside = np.flatnonzero((kept >= start) & (kept < end))
+        if not inside.size:
+            return
+        for index in inside[np.unique(np.linspace(0, len(inside) - 1, count + 2)[1:-1].round().astype(int))]:
+            shown = proxy.shown_at(clock.asset_s(float(kept[index])))
+            if shown is not None:
+                yield int(index), *shown
 
     def readings(self) -> list[AssetReading]:
         """What was found, asset by asset."""
@@ -257,6 +268,7 @@ class _Search:
                     geometry=_geometry(self._leak, seen),
                     pictures=pictures(self._leak, proxy, seen, _PICTURES),
                     median_z=float(np.median(readable)) if readable else 0.0,
+                    control_rms=float(np.sqrt(np.mean(np.square(follower.control())))),
                 )
             )
         return found
@@ -271,11 +283,11 @@ def _chips_of(asset: Asset, chip_key_of: Callable[[str], bytes]) -> Callable[[in
 
 
 def _starts(start: float, end: float, length: float) -> list[float]:
-    """Where passages of a length begin that cover a stretch, the middle first; at most eight."""
+    """Where passages of a length begin that cover a stretch, each half over the next, the middle first."""
     spare = end - start - length
     if spare <= 1e-6:
         return [start]
-    count = min(8, 1 + int(np.ceil(spare / length)))
+    count = min(_STARTS, 1 + int(np.ceil(2 * spare / length)))
     starts = np.linspace(start, start + spare, count)
     return [float(one) for one in sorted(starts, key=lambda one: abs(one - start - spare / 2))]
 
@@ -323,7 +335,7 @@ def _geometry(leak: Leak, seen: list[Seen]) -> Geometry:
     return Geometry(
         corners=tuple((float(a) / columns, float(b) / rows) for a, b in middle),
         mirrored=warp.mirrored,
-        visible=float(((u >= 0) & (u <= columns - 1) & (v >= 0) & (v <= rows - 1)).mean()),
+        visible=float(Warp.is_inside(u, v, leak.shape).mean()),
         bend_px=float(moved.max()),
-        moved_px=float(np.sqrt(np.square(corners - np.median(corners, axis=0)).sum(axis=2).mean())),
+        moved_px=float(np.median(np.hypot(*(corners - np.median(corners, axis=0)).transpose(2, 0, 1)).max(axis=1))),
     )

@@ -17,7 +17,7 @@ _LEAST = 2_000
 
 
 def bent(warp: Warp, frames: Iterable[tuple[BytePlane, BytePlane, Warp]]) -> Warp:
-    """The warp with the bend that frames show: the original, the copy (mirrored where that is so), how it lies by itself.
+    """The warp with the bend of frames: the original, the copy (mirrored where that is so), how it lies by itself.
 
     Each frame has a warp of its own, for what a moving camera does is no bend.
     """
@@ -29,7 +29,7 @@ def bent(warp: Warp, frames: Iterable[tuple[BytePlane, BytePlane, Warp]]) -> War
     for original, copy, own in frames:
         seen, inside = own.laid_over(copy)
         here, there = even.apply(original), even.apply(np.clip(seen, 0, 255).astype(np.uint8))
-        moved = flow.calc(here, there, None)
+        moved = flow.calc(here, there, np.zeros((rows, columns, 2), np.float32))
         strength = np.hypot(
             cv2.Sobel(here, cv2.CV_32F, 1, 0, ksize=3) / 4, cv2.Sobel(here, cv2.CV_32F, 0, 1, ksize=3) / 4
         )

@@ -48,11 +48,11 @@ class Finder:
     def features(self, picture: BytePlane) -> Features:
         """Of the picture with its contrast evened out, so that dark and pale recordings show as many."""
         keypoints, descriptors = self._sift.detectAndCompute(self._even.apply(picture), None)
-        if descriptors is None:
+        if not keypoints:
             return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
         # Root-SIFT (Arandjelović and Zisserman 2012): the distance of distributions, not of vectors.
         rooted = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
-        return Features(cv2.KeyPoint.convert(keypoints), np.asarray(rooted, np.float32))
+        return Features(np.asarray(cv2.KeyPoint.convert(keypoints), np.float32), np.asarray(rooted, np.float32))
 
     def matches(self, original: Features, copy: Features) -> tuple[Points, Points]:
         """Places in the original and in the copy that look alike, and like nothing else."""
@@ -74,7 +74,7 @@ class Finder:
         if len(source) < LEAST_MATCHES:
             return None
         matrix, agreeing = cv2.findHomography(source, target, cv2.USAC_MAGSAC, tolerance, maxIters=2000)
-        if matrix is None or not _plausible(matrix, shape):
+        if matrix is None or not _plausible(np.asarray(matrix, np.float64), shape):
             return None
         inliers = int(agreeing.sum())
         if inliers < LEAST_MATCHES:

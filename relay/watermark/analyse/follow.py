@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, original_of, refined
+from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, refined
 from relay.watermark.analyse.features import Finder
 from relay.watermark.analyse.leak import Leak
 from relay.watermark.analyse.proxy import Proxy
 from relay.watermark.analyse.warp import Warp, oriented
-from relay.watermark.picture.grid import Chips
+from relay.watermark.picture.grid import Chips, chips
 from relay.watermark.picture.mark import window
 from relay.watermark.picture.planes import BytePlane
 from relay.watermark.score import evidence, score, unexplained
@@ -23,6 +23,7 @@ _EDGE_FRAMES = 2
 _LOST_S = 5.0
 _FARTHEST_SHIFT = 3
 _BETTER = 0.01
+_CONTROL, _CONTROLS = b"segmentgate/1 watermark control key", 64
 _SURE = 0.5
 
 
@@ -38,6 +39,10 @@ class Clock:
     def asset_s(self, leak_s: float) -> float:
         """When the asset shows what the copy shows at ``leak_s``."""
         return self.start_s + self.speed * leak_s + self.late_s
+
+    def leak_s(self, asset_s: float) -> float:
+        """When the copy shows what the asset shows at ``asset_s``."""
+        return (asset_s - self.start_s - self.late_s) / self.speed
 
 
 @dataclass(slots=True)
@@ -72,7 +77,7 @@ class Follower:
         """By the segment's index."""
 
     def follow(self, clock: Clock, warp: Warp, anchor_s: float, between: tuple[float, float]) -> list[Seen]:
-        """Score all segments of the passage around ``anchor_s``, within two times of the copy. Aligned frames, in order."""
+        """Score the segments of the passage around ``anchor_s``, within two times of the copy. Its aligned frames."""
         index = self._proxy.asset.segment_at(clock.asset_s(anchor_s))
         if index is None:
             return []
@@ -82,7 +87,7 @@ class Follower:
             lost_s = 0.0
             at = first
             while 0 <= at < len(self._proxy.asset.segments) and lost_s < _LOST_S:
-                frames, flat = self._segment(at, time, current, between)
+                frames, flat = self._segment(at, time, current, between, direction)
                 if frames is None:
                     break
                 if frames:
@@ -97,24 +102,32 @@ class Follower:
 
     def z(self, at: int) -> float:
         """The score of a segment that was gathered."""
-        chips = self._chips_of(self._proxy.asset.segments[at].position)
-        return score(chips, self.positions[at].evidence.astype(np.float32))
+        own = self._chips_of(self._proxy.asset.segments[at].position)
+        return score(own, self.positions[at].evidence.astype(np.float32))
+
+    def control(self) -> list[float]:
+        """The scores under keys that nobody ever used: N(0, 1), or the scores mean nothing."""
+        asset = self._proxy.asset
+        return [
+            score(
+                chips(_CONTROL + key.to_bytes(2, "big"), asset.asset, at, asset.grid.rows, asset.grid.columns),
+                gathered.evidence.astype(np.float32),
+            )
+            for at, gathered in self.positions.items()
+            for key in range(_CONTROLS)
+        ]
 
     def _segment(
-        self, at: int, clock: Clock, warp: Warp, between: tuple[float, float]
+        self, at: int, clock: Clock, warp: Warp, between: tuple[float, float], direction: int
     ) -> tuple[list[Seen] | None, bool]:
         """Score one segment. None where the copy shows none of it; whether it is too flat to tell."""
         segment = self._proxy.asset.segments[at]
         fps = float(self._proxy.asset.fps)
         kept = self._leak.kept
-        numbers = (clock.asset_s(kept) - segment.start_s) * fps  # type: ignore[arg-type]  # an array of times, as well
         inner = min(_EDGE_FRAMES, max(0, (segment.frames - 1) // 2))
-        usable = np.flatnonzero(
-            (kept >= between[0])
-            & (kept < between[1])
-            & (numbers >= inner - 0.4)
-            & (numbers <= segment.frames - 1 - inner + 0.4)
-        )
+        first = max(between[0], clock.leak_s(segment.start_s + (inner - 0.4) / fps))
+        last = min(between[1], clock.leak_s(segment.start_s + (segment.frames - inner - 0.6) / fps))
+        usable = np.arange(*np.searchsorted(kept, (first, last)))
         if not usable.size:
             return None, False
         originals = Originals(self._proxy.segment(at))
@@ -124,7 +137,7 @@ class Follower:
             gathered = Gathered(np.zeros(shape), segment.silent, float(kept[usable[0]]))
         seen: list[Seen] = []
         flat = 0
-        order = _spread(usable)
+        order = _spread(usable[::direction])
         for count, index in enumerate(order):
             if (
                 count == FRAMES
@@ -197,7 +210,7 @@ class Follower:
     def _found_again(self, originals: "Originals", number: int, picture: BytePlane, warp: Warp) -> Warp | None:
         features = self._finder.features
         found = self._finder.homography(
-            [(features(originals.luma(number)), features(picture))], warp.shape, warp.mirrored, 3.0
+            [(features(originals[number].luma), features(picture))], warp.shape, warp.mirrored, 3.0
         )
         if found is None:
             return None
@@ -207,7 +220,7 @@ class Follower:
         self, gathered: Gathered, originals: "Originals", number: int, kept: int, warp: Warp, frames: int
     ) -> None:
         seen, inside = warp.laid_over(oriented(self._leak.picture(kept), warp.mirrored))
-        original = originals.luma(number).astype(np.float32)
+        original = originals[number].luma.astype(np.float32)
         try:
             residual = unexplained(original, seen, inside)
         except ValueError:
@@ -228,12 +241,8 @@ class Originals:
 
     def __getitem__(self, number: int) -> Original:
         if number not in self._prepared:
-            self._prepared[number] = original_of(self._frames[number])
+            self._prepared[number] = Original(self._frames[number])
         return self._prepared[number]
-
-    def luma(self, number: int) -> BytePlane:
-        """The frame itself."""
-        return self._frames[number]
 
 
 def _spread(usable: npt.NDArray[np.intp]) -> list[int]:

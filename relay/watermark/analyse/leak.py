@@ -6,6 +6,7 @@ Uploads are hostile until proved otherwise. Containers are a short list, playlis
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import IO, Any, BinaryIO, NoReturn, Self
 
 import av
@@ -26,6 +27,7 @@ from relay.watermark.analyse.errors import (
     LeakTruncatedError,
 )
 from relay.watermark.analyse.limits import MB, Limits
+from relay.watermark.analyse.luma import luma_of
 from relay.watermark.picture.planes import BytePlane
 
 WIDTH = 480
@@ -38,8 +40,6 @@ _BEGINNINGS = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF"), (4, b"moov"
 _BAD_PACKETS = 500
 # A jump in time stamps larger than this is one of the container's clock, not a pause of the film.
 _LONGEST_GAP_S = 10.0
-# 8-bit formats whose first plane is luma as it stands.
-_LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray")
 
 Progress = Callable[[str, float], None]
 """Told the step and the share of it that is done."""
@@ -65,17 +65,17 @@ class Leak:
     def __exit__(self, *_: object) -> None:
         self._store.close()
 
-    @property
+    @cached_property
     def times(self) -> Times:
         """The time of each frame in seconds from the first, ascending."""
         return np.asarray(self._times)
 
-    @property
+    @cached_property
     def thumbs(self) -> npt.NDArray[np.uint8]:
         """All frames at 48 x 27."""
         return np.stack(self._thumbs)
 
-    @property
+    @cached_property
     def kept(self) -> Times:
         """The times of the kept pictures."""
         return np.asarray(self._kept)
@@ -84,6 +84,11 @@ class Leak:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the kept pictures."""
         return self._shape
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is any frame yet."""
+        return bool(self._times)
 
     @property
     def duration_s(self) -> float:
@@ -125,11 +130,12 @@ def read_leak(source: BinaryIO, limits: Limits, progress: Progress) -> Leak:
         _check(stream, container, limits)
         leak = Leak((stream.codec_context.width, stream.codec_context.height), tempfile.TemporaryFile())  # noqa: SIM115
         try:
-            for time, picture in _pictures(container, stream, limits, leak):
-                leak.add(time, picture)
-                if len(leak.times) % 64 == 0:
-                    progress("decode", min(1.0, time / max(_length_s(stream, container), time)))
-            if not leak.times.size:
+            length_s = min(_length_s(stream, container), limits.read_s)
+            for count, (time, luma) in enumerate(_pictures(container, stream, limits, leak)):
+                leak.add(time, luma)
+                if count % 64 == 63:
+                    progress("decode", min(1.0, time / max(length_s, time)))
+            if not leak.is_anything:
                 raise LeakEmptyError("no frame of the upload's video could be decoded")
         except BaseException:
             leak.__exit__()
@@ -142,6 +148,7 @@ def _opened(source: BinaryIO, beginning: bytes, limits: Limits) -> InputContaine
     try:
         return av.open(
             source,
+            mode="r",
             options=bound,
             container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"},
             io_open=_nothing_else,
@@ -159,7 +166,13 @@ def _nothing_else(url: str, flags: int, options: dict[str, Any]) -> NoReturn:
 
 
 def _check(stream: VideoStream, container: InputContainer, limits: Limits) -> None:
-    _check_picture(stream.codec_context.width, stream.codec_context.height, limits)
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if not width * height:
+        # The decoder was told the limit and refused.
+        raise LeakPictureError(
+            f"the upload's pictures have no size that can be read, or more than {limits.pixels} pixels"
+        )
+    _check_picture(width, height, limits)
     length = _length_s(stream, container)
     if length > limits.duration_s:
         raise LeakDurationError(
@@ -198,7 +211,7 @@ def _pictures(
         if last > limits.read_s:
             leak.cut_short = True
             return
-        yield last, _luma(frame)
+        yield last, luma_of(frame)
 
 
 def _frames(container: InputContainer, stream: VideoStream, leak: Leak) -> Iterator[VideoFrame]:
@@ -219,18 +232,6 @@ def _frames(container: InputContainer, stream: VideoStream, leak: Leak) -> Itera
                 return
             continue
         yield from (frame for frame in frames if isinstance(frame, VideoFrame))
-
-
-def _luma(frame: VideoFrame) -> BytePlane:
-    """Its luma in 8 bits, upright."""
-    if frame.format.name in _LUMA_FIRST:
-        plane = frame.planes[0]
-        luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-    else:
-        luma = frame.reformat(format="gray").to_ndarray()
-    if frame.rotation % 360:
-        luma = np.ascontiguousarray(np.rot90(luma, round(frame.rotation / 90)))
-    return luma
 
 
 def _kept_shape(luma: BytePlane) -> tuple[int, int]:

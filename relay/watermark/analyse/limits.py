@@ -14,7 +14,7 @@ class Limits:
     """Of one picture: 4K."""
     duration_s: float = 4 * 3600.0
     read_s: float = 20 * 60.0
-    """How much from its start is read: 600 segments of 2 s, six times what one leaker takes. The rest is left unread."""
+    """How much from its start is read: 600 segments of 2 s, six times what one leaker takes."""
     frames: int = 150_000
     """Decoded of one upload, whatever its time stamps say."""
     attempts: int = 40

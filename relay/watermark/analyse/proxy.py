@@ -1,49 +1,17 @@
-"""The operator's own title as the analyser reads it: an index, a curve of its activity, a small proxy of its luma."""
+"""The small proxy of an asset's luma, decoded segment by segment: the whole of a film would not fit in memory."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 from typing import Self
 
 import av
-import numpy as np
 
-from relay.watermark.analyse.activity import Curve
+from relay.watermark.analyse.asset import Asset, Segment
 from relay.watermark.analyse.errors import AssetError
-from relay.watermark.picture.grid import Grid
+from relay.watermark.analyse.luma import luma_of
 from relay.watermark.picture.planes import BytePlane
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One position of the watermark in the proxy."""
-
-    position: int
-    start_s: float
-    frames: int
-    silent: bool = False
-    """Whether the embedder found it to carry no information: flat or black."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A title that a copy may be of. Segments are in order and without gaps in between."""
-
-    asset: str
-    proxy: Path
-    fps: Fraction
-    grid: Grid
-    segments: tuple[Segment, ...]
-    activity: Curve
-
-    def segment_at(self, time_s: float) -> int | None:
-        """The index of the segment shown at that time, or None before the first and after the last."""
-        starts = [segment.start_s for segment in self.segments]
-        index = int(np.searchsorted(starts, time_s, side="right")) - 1
-        if index < 0 or time_s >= starts[index] + self.segments[index].frames / self.fps:
-            return None
-        return index
+_CACHED_BYTES = 80_000_000  # of decoded segments: a dozen of 2 s
 
 
 class Proxy:
@@ -57,7 +25,7 @@ class Proxy:
             raise AssetError(f"asset {asset.asset}: proxy {asset.proxy.name} cannot be read: {error}") from error
         self._stream.codec_context.thread_count = 1
         self.asset = asset
-        self._cached: tuple[int, list[BytePlane]] = (-1, [])
+        self._cached: OrderedDict[int, list[BytePlane]] = OrderedDict()
 
     def __enter__(self) -> Self:
         return self
@@ -72,24 +40,29 @@ class Proxy:
 
     def segment(self, index: int) -> list[BytePlane]:
         """All frames of a segment: fewer than the index says only where the proxy ends early."""
-        if self._cached[0] != index:
-            segment = self.asset.segments[index]
-            try:
-                self._cached = (index, list(self._decoded(segment)))
-            except av.FFmpegError as error:
-                raise AssetError(
-                    f"asset {self.asset.asset}: proxy cannot be read at {segment.start_s} s: {error}"
-                ) from error
-        return self._cached[1]
+        if index in self._cached:
+            self._cached.move_to_end(index)
+            return self._cached[index]
+        segment = self.asset.segments[index]
+        try:
+            frames = list(self._decoded(segment))
+        except av.FFmpegError as error:
+            raise AssetError(
+                f"asset {self.asset.asset}: proxy cannot be read at {segment.start_s} s: {error}"
+            ) from error
+        self._cached[index] = frames
+        while len(self._cached) > 1 and sum(len(f) * f[0].nbytes for f in self._cached.values() if f) > _CACHED_BYTES:
+            self._cached.popitem(last=False)
+        return frames
 
-    def frame_at(self, time_s: float) -> BytePlane | None:
-        """The frame shown at that time."""
+    def shown_at(self, time_s: float) -> tuple[int, int] | None:
+        """Which frame is shown at that time: the segment's index, and the number in it."""
         index = self.asset.segment_at(time_s)
         if index is None:
             return None
-        frames = self.segment(index)
+        frames = len(self.segment(index))
         shown = int((time_s - self.asset.segments[index].start_s) * self.asset.fps + 1e-3)
-        return frames[min(shown, len(frames) - 1)] if frames else None
+        return (index, min(shown, frames - 1)) if frames else None
 
     def _decoded(self, segment: Segment) -> Iterator[BytePlane]:
         base = self._stream.time_base
@@ -101,9 +74,7 @@ class Proxy:
         for frame in self._container.decode(self._stream):
             if frame.pts is None or (frame.pts - first) * base < segment.start_s - half:
                 continue
-            plane = frame.planes[0]
-            luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-            yield luma.copy()
+            yield luma_of(frame).copy()
             count += 1
             if count == segment.frames:
                 return

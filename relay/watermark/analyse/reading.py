@@ -43,11 +43,14 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     bend_px: float
     """Largest displacement that is no perspective, at 480 wide: lenses, curved screens."""
     moved_px: float
-    """How far the picture wanders in the copy, root mean square at 480 wide: 0 unless a camera moved."""
+    """How far the corner that moves most is from its usual place, median over frames, at 480 wide."""
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Evidence for the eye, a JPEG: the original, the copy with the original's outline, the copy laid over, and what differs."""
+    """Evidence for the eye, a JPEG of four panels.
+
+    Above, the original, and the copy with the original's outline; below, the copy laid over, and what differs.
+    """
 
     position: int
     leak_s: float
@@ -64,6 +67,8 @@ class AssetReading(msgspec.Struct, frozen=True, kw_only=True):
     pictures: tuple[Picture, ...]
     median_z: float
     """Median of |z| over what is not erased: 0.67 where there is no mark."""
+    control_rms: float
+    """Of z under keys that nobody ever used, root mean square: 1, or z does not mean what it should."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

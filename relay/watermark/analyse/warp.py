@@ -56,9 +56,14 @@ class Warp:
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
         u, v = self.places(x, y)
         height, width = copy.shape
-        inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+        inside = self.is_inside(u, v, copy.shape)
         seen = cv2.remap(copy, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(seen, np.float32), inside
+
+    @staticmethod
+    def is_inside(u: Plane, v: Plane, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Which places lie in a copy of that shape: half a pixel more, for a pixel is as wide to all sides."""
+        return np.asarray((u >= -0.5) & (u <= shape[1] - 0.5) & (v >= -0.5) & (v <= shape[0] - 0.5))
 
     def corners(self) -> npt.NDArray[np.float32]:
         """Where the corners of the original are in the copy, clockwise from the upper left."""
