@@ -17,7 +17,7 @@ from av.packet import Packet
 
 from relay.watermark.embed.cmaf import Access
 from relay.watermark.embed.errors import SourceError
-from relay.watermark.embed.source import Input, Source, opening
+from relay.watermark.embed.source import Input, Source, decoded, opening
 
 BITRATE = 128_000
 _FRAME = 1024
@@ -127,7 +127,7 @@ def _made(
         last.link_to(node)
         last = node
     graph.configure()
-    for frame in chain(container.decode(stream), [None]):
+    for frame in chain(decoded(container.demux(stream), source.name), [None]):
         graph.push(frame)
         for whole in _pulled(graph):
             yield from _shown(encoder.encode(whole))

@@ -28,7 +28,7 @@ def finish(plan: Plan) -> AssetIndex:
     put(origin / "manifest.mpd", mpd(videos, audio).encode())
     _join_proxy(plan, len(next(iter(done.values()))))
     index = indexed(plan, done)
-    put(plan.folder.asset / FILE, msgspec.json.format(msgspec.json.encode(index)))
+    put(plan.folder.asset / FILE, msgspec.json.encode(index))
     plan.folder.clear_work()
     return index
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,8 +22,6 @@ _SINGLE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THR
 
 class StoppedError(EmbedError):
     """The run was ended from outside; the same command goes on with it."""
-
-    code = "watermark_stopped"
 
 
 def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = lambda done, of: None) -> AssetIndex:
@@ -99,8 +96,3 @@ def _make_run(plan: Plan, rendition: Rendition, run: range | None) -> None:
 
 def _make_sound(plan: Plan) -> None:
     make_sound(plan)
-
-
-def measured_speed(seconds_of_video: float, since: float) -> float:
-    """How many times real time, from a reading of the monotonic clock on."""
-    return seconds_of_video / max(time.monotonic() - since, 1e-3)

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import av
 from av.container import InputContainer
 from av.filter import Graph
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -29,7 +31,10 @@ _HDR = {16: "PQ (HDR10, Dolby Vision)", 18: "HLG"}  # transfer characteristics, 
 _RGB = 0
 _BT709 = 1
 
+_DAMAGED = 100  # packets that may be lost before anything is shown
+
 Input = Path | IO[bytes]
+T = TypeVar("T", bound=Stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Source:
 def probe(given: Input, name: str) -> Source:
     """Look at a source. Raises :class:`SourceError`."""
     with opened(given, name) as (container, stream):
-        frame = next(_decoded(container, stream, name), None)
+        frame = next(decoded(container.demux(stream), name), None)
         if frame is None or frame.pts is None:
             raise SourceError(f"{name}: not one frame of its video can be decoded")
         return described(container, stream, frame, name)
@@ -98,7 +103,7 @@ def frames(given: Input, source: Source, size: tuple[int, int], start: int = 0) 
     with opened(given, source.name) as (container, stream):
         if start:
             _seek(container, stream, source, start)
-        ticks = _paced(_prepared(_decoded(container, stream, source.name), stream, source, size), source)
+        ticks = _paced(_prepared(decoded(container.demux(stream), source.name), stream, source, size), source)
         first = next(ticks, None)
         if first is None:
             return
@@ -107,7 +112,7 @@ def frames(given: Input, source: Source, size: tuple[int, int], start: int = 0) 
             return
     # The seek went past its target, as in files without an index: read it all.
     with opened(given, source.name) as (container, stream):
-        ticks = _paced(_prepared(_decoded(container, stream, source.name), stream, source, size), source)
+        ticks = _paced(_prepared(decoded(container.demux(stream), source.name), stream, source, size), source)
         first = next(ticks, None)
         if first is not None:
             yield from _from(start, first, ticks)
@@ -133,10 +138,12 @@ def opened(given: Input, name: str) -> Iterator[tuple[InputContainer, VideoStrea
         yield container, videos[0]
 
 
-def _decoded(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
-    """All frames that can be decoded. Damaged packets are left out; nothing but damage is an error."""
+def decoded(packets: Iterator["Packet[T]"], name: str) -> Iterator[Any]:
+    """All frames of a stream's packets that can be decoded: damaged ones are left out.
+
+    Raises :class:`SourceError` where nothing but damage comes.
+    """
     shown, failed = 0, 0
-    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -147,8 +154,8 @@ def _decoded(container: InputContainer, stream: VideoStream, name: str) -> Itera
                 yield frame
         except av.FFmpegError as err:
             failed += 1
-            if failed > 100 + shown:
-                raise SourceError(f"{name}: its video cannot be decoded: {err.strerror}") from None
+            if failed > _DAMAGED + shown:
+                raise SourceError(f"{name}: cannot be decoded: {err.strerror}") from None
 
 
 def _prepared(
