@@ -15,9 +15,10 @@ from aiohttp import http_parser
 
 from keys.periods import Clock
 from keys.seal import Sealer
+from keys.watermark import code_key
 from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
-from relay.config import Config, LimitConfig
+from relay.config import Config, LimitConfig, StreamConfig
 from relay.control.app import create_control
 from relay.control.status import observe
 from relay.control.transmitters import obeyed
@@ -69,6 +70,10 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
+from relay.watermark.code import Selector
+from relay.watermark.marking import Marking
+from relay.watermark.positions import Positions
+from relay.watermark.servings import Servings
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""
@@ -197,15 +202,19 @@ class NodeBuilder:
                 continue
             old = before.streams.get(name) if before else None
             changes = plans.get(name, ())
+            marking = _marking(name, settings, secrets)
             if (
                 before
                 and old
                 and (old.config, before.config.keys, old.plan.changes) == (settings, config.keys, changes)
+                and old.marking == marking
             ):
                 streams[name] = old
                 continue
             outside = self._key_servers.get(name)
-            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, changes, outside)
+            streams[name] = Stream(
+                name, settings, secrets.ring, self._salts, mac_keys, sealer, changes, outside, marking
+            )
             if old:
                 streams[name].succeed(old)
         return streams
@@ -222,7 +231,9 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         records = SessionRecords(clock, _record_store(config, secrets))
         stack.push_async_callback(records.close)
-        replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
+        replica = Replica(
+            State(), journal, clock, _name(config), incarnation, log, _beside_journal(config, base, "snapshot")
+        )
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
         stack.push_async_callback(key_servers.close)
@@ -277,6 +288,8 @@ async def running_node(
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
         stack.callback(delivery.close)
+        servings = Servings(_beside_journal(config, base, "served.sqlite"), replica.name, clock, _kept_s(config))
+        stack.push_async_callback(servings.close)
 
         async def reload(config: Config, new: Secrets) -> None:
             nonlocal secrets
@@ -294,6 +307,7 @@ async def running_node(
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(policies))
+            servings.keep_s = _kept_s(config)
             secrets = new
             changed.send(anew)
             if policies.licences is not licences:
@@ -306,6 +320,9 @@ async def running_node(
             reload=reload,
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
+            positions=Positions(origin, delivery.parsed_init),
+            selector=Selector(),
+            servings=servings,
             replica=replica,
             registry=registry,
             journal=journal,
@@ -327,7 +344,8 @@ async def running_node(
         builder.replan(policies)
         salts.configure(_salted(policies))
         ledger.load()
-        async with _running(revocations.keep_watch(), keep_telling(records, presence, clock, replica.name)):
+        telling = keep_telling(records, presence, clock, replica.name)
+        async with _running(revocations.keep_watch(), telling, servings.keep_saving()):
             yield node
 
 
@@ -343,14 +361,27 @@ async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 task.cancel()
 
 
+def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | None:
+    mark = settings.watermark
+    if mark is None:
+        return None
+    # By the oldest root: what is served today must be found again when newer ones have joined it.
+    key = secrets.code_keys.get(name) or code_key(secrets.ring.service_keys("watermark")[-1], mark.asset or name)
+    return Marking.of(mark, name, key)
+
+
 def _journal(config: Config, base: Path) -> Journal:
-    directory = config.state.directory
-    return Journal(base / directory / "journal.sqlite" if directory else MEMORY)
+    return Journal(_beside_journal(config, base, "journal.sqlite") or MEMORY)
 
 
-def _snapshot(config: Config, base: Path) -> Path | None:
+def _beside_journal(config: Config, base: Path, name: str) -> Path | None:
+    """Where a node keeps something; None: nowhere."""
     directory = config.state.directory
-    return base / directory / "snapshot" if directory else None
+    return base / directory / name if directory else None
+
+
+def _kept_s(config: Config) -> float:
+    return config.watermark.retention.seconds
 
 
 def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedLog | None, LeaseStore | None]:

@@ -28,6 +28,7 @@ from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
 from relay.token_settings import TokensConfig, TransmitterConfig, check_tokens, check_transmitters
 from relay.units import Address, Duration, Name, Size
+from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
@@ -174,6 +175,7 @@ class StreamConfig(_Section, frozen=True):
     stale: Literal["closed", "grace", "open"] = "grace"
     key_server: KeyServerConfig | None = None
     entitlement: Literal["token", "required"] = "token"
+    watermark: MarkConfig | None = None
 
     def rotation_policy(self) -> RotationPolicy:
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
@@ -214,6 +216,7 @@ class Config(_Section, frozen=True):
     packagers: Annotated[tuple[PackagerConfig, ...], Meta(max_length=32)] = ()
     webhooks: Annotated[tuple[WebhookConfig, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
     purchases: PurchasesConfig = field(default_factory=PurchasesConfig)
+    watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
 
 
 MAX_WINDOW_PERIODS = 256
@@ -362,6 +365,8 @@ def _check_stream(where: str, stream: StreamConfig) -> None:
     except ValueError as err:
         raise ConfigError(f"{where}.rotation: {err}. Choose other durations.") from None
     check_licence(f"{where}.licence", stream.licence)
+    if stream.watermark:
+        check_mark(f"{where}.watermark", stream.watermark)
     if stream.key_server:
         check_key_server(f"{where}.key_server", stream.key_server, stream.schemes, stream.rotation.salt)
     if stream.rotation.interval and stream.window / stream.rotation.interval > MAX_WINDOW_PERIODS:

@@ -156,8 +156,9 @@ class Session:
     ``expires_at`` and ``issued_at`` are in seconds since the epoch; ``issued_at`` is that of the token it began
     with. ``streams`` is what the session may watch (``None``: every stream of this deployment), ``ceiling`` the
     best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark_id`` are
-    what a revocation may name; ``watermark`` is what the platform gave for the last. ``limit`` overrides the stream's own limit of concurrent streams. Where the token
-    names a ``status``, that is asked for on every request. A session with a ``voucher`` needs no other entitlement.
+    what a revocation may name; ``watermark`` is what the platform gave for the last. ``limit`` overrides the stream's
+    own limit of concurrent streams. Where the token names a ``status``, that is asked for on every request. A session
+    with a ``voucher`` needs no other entitlement.
     """
 
     sid: str

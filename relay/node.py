@@ -30,6 +30,9 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
+from relay.watermark.code import Selector
+from relay.watermark.positions import Positions
+from relay.watermark.servings import Servings
 
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""
@@ -74,6 +77,9 @@ class Node:
     reload: Callable[[Config, Secrets], Awaitable[None]]
     manifests: Manifests
     delivery: Delivery
+    positions: Positions
+    selector: Selector
+    servings: Servings
     replica: Replica
     registry: Registry
     journal: Journal

@@ -13,6 +13,7 @@ from keys.exchange.encryption import public_key
 from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
+from keys.watermark import KEY_BYTES
 from relay.config import Config, read_secret, read_text
 from relay.errors import ConfigError
 from relay.exchange.material import KeyServerMaterial
@@ -42,7 +43,8 @@ class Secrets:
     """What the configuration's files hold.
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
-    ``purchases`` are what each source of purchases signs with.
+    ``purchases`` are what each source of purchases signs with, ``code_keys`` those of the streams' watermarks that are
+    not derived here.
     """
 
     ring: KeyRing
@@ -56,6 +58,7 @@ class Secrets:
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
+    code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -99,6 +102,11 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             for number, hook in enumerate(config.webhooks)
         },
         purchases=_shops(base, config),
+        code_keys={
+            name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
+            for name, stream in config.streams.items()
+            if stream.watermark and stream.watermark.code_key_file
+        },
     )
 
 
@@ -187,6 +195,13 @@ def _signer(base: Path, packager: PackagerConfig, where: str) -> Signer:
         return Signer(packager.signer, rsa_key=rsa)
     except ValueError as err:
         raise ConfigError(f"{where}: {err}. Put the signing key of {packager.signer!r} there.") from None
+
+
+def _code_key(base: Path, file: str, where: str) -> bytes:
+    key = read_secret(base, file, where)
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
+    return key
 
 
 def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:

@@ -27,6 +27,7 @@ from relay.state.salts import Salts
 from relay.templates import resolve_template
 from relay.timeline import StreamTimeline
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SessionUrls, SlotRef, TemplateRef, own_query
+from relay.watermark.marking import Marking
 
 ENTRY_HLS = "index.m3u8"
 ENTRY_DASH = "index.mpd"
@@ -54,9 +55,12 @@ class Stream:
         sealer: Sealer,
         changes: tuple[Change, ...] = (),
         outside: KeyServer | None = None,
+        marking: Marking | None = None,
     ) -> None:
         self.name = name
         self.config = config
+        self.marking = marking
+        """How it is watermarked; None: not at all."""
         self.plan = Plan(config.rotation_policy(), config.licence.terms(), changes)
         self.scope = OriginScope((config.origin, *config.also))
         self.timeline = StreamTimeline(self.schedule_of, config.window)
@@ -266,4 +270,5 @@ class Stream:
             generation_at=self.generation_at,
             stream=self.name,
             default_track=self.config.default_track,
+            marked=self.marking is not None,
         )

@@ -10,6 +10,7 @@ from keys.model import TrackType
 from relay.bodies import Whole
 from relay.edge.facts import client_address, client_asn
 from relay.edge.licence import licence_url
+from relay.edge.marked import marked_segment
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, unproven, visit_of
@@ -98,7 +99,11 @@ async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Resul
     refused = refused or await _played(request, visit, ref.slot)
     if refused:
         return refused
-    body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
+    marking = visit.stream.marking
+    if marking is not None and ref.slot.track is not TrackType.AUDIO:
+        body = await marked_segment(visit, marking, ref)
+    else:
+        body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
     return Answer(body, {**MEDIA, **await next_keys_header(visit, visit.node.clock())})
 
 

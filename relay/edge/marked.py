@@ -1,0 +1,68 @@
+"""Segments of watermarked streams: which variant this session gets, and that it got it."""
+
+import structlog
+
+from relay.bodies import Body
+from relay.edge.visit import Visit
+from relay.errors import MediaError, OriginMissingError
+from relay.telemetry.metrics import UNMARKED
+from relay.urls import SegmentRef
+from relay.watermark.marking import Marking
+from relay.watermark.pace import NOT_MARKED
+from relay.watermark.positions import OUTSIDE, UNKNOWN, Place
+
+_log = structlog.get_logger()
+
+
+async def marked_segment(visit: Visit, marking: Marking, ref: SegmentRef) -> Body:
+    """A video segment of a watermarked stream: the variant that the code has for the session there.
+
+    It is variant a for everybody where the pace information says that nothing is marked, where that cannot be had, and
+    where variant b is missing. What the code did not decide is noted as such.
+    """
+    node, stream, scheme = visit.node, visit.stream, visit.cls.scheme
+    place = node.positions.get(stream, marking, ref) or await node.positions.find(stream, marking, ref)
+    position = place.position
+    if position == OUTSIDE:
+        return await node.delivery.segment(stream, scheme, ref)
+    if position == NOT_MARKED:
+        return await node.delivery.variant(stream, scheme, ref, marking, 0)
+    viewing = node.servings.viewing(visit.visitor, marking.asset)
+    if position == UNKNOWN:
+        body = await _unplaced(visit, marking, ref)
+        UNMARKED.labels("position").inc()
+        viewing.note(position, False, node.clock())
+        return body
+    variant = node.selector.bit(marking.code, viewing.number, position)
+    given = 0 if place.single else variant
+    try:
+        body = await node.delivery.variant(stream, scheme, ref, marking, given)
+    except (OriginMissingError, MediaError) as err:
+        if not given:
+            raise
+        body = await _single(visit, marking, ref, place, err)
+        given = 0
+    if given != variant:
+        UNMARKED.labels("variant").inc()
+    viewing.note(position, given == variant, node.clock())
+    return body
+
+
+async def _unplaced(visit: Visit, marking: Marking, ref: SegmentRef) -> Body:
+    """A segment without pace information: it may well be that it has no variants either."""
+    delivery = visit.node.delivery
+    try:
+        return await delivery.variant(visit.stream, visit.cls.scheme, ref, marking, 0)
+    except OriginMissingError:
+        return await delivery.segment(visit.stream, visit.cls.scheme, ref)
+
+
+async def _single(
+    visit: Visit, marking: Marking, ref: SegmentRef, place: Place, err: MediaError | OriginMissingError
+) -> Body:
+    """Variant a instead of variant b; where a is no better, the failure is that of the segment."""
+    node = visit.node
+    body = await node.delivery.variant(visit.stream, visit.cls.scheme, ref, marking, 0)
+    _log.warning("watermark_variant_unusable", stream=visit.stream.name, code=err.code, detail=str(err))
+    node.positions.note_single(visit.stream, ref, place)
+    return body

@@ -1,0 +1,61 @@
+"""What of a stream is watermarked and how, as configured, and for how long it is remembered who was served what."""
+
+import re
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from relay.errors import ConfigError
+from relay.units import Duration
+from relay.watermark.sidecar import FOLDER
+
+Pace = Literal["sidecar", "egress", "time"]
+"""Where the position of a segment is learnt: from its sidecar, from a header of the origin, or from its media time."""
+
+MAX_SEGMENT_MS = 60_000
+_FOLDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9._~-]*/)?")
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the sections: frozen, and refusing names it does not know."""
+
+
+class MarkConfig(_Section, frozen=True):
+    """A stream whose video the origin holds in two marked variants.
+
+    ``asset`` names it to embedder and analyser; empty: the stream's name. ``variants`` are the folders, beside which
+    the manifests' neutral names stand, of variants a and b. ``segment`` is how long a position is, for the pace
+    ``time``. ``colluders`` is the code's profile. ``code_key_file`` holds the asset's code key; empty: it is derived.
+    ``pattern`` is sought in the paths of video segments: others are not watermarked; empty: all are.
+    """
+
+    asset: Annotated[str, Meta(max_length=128)] = ""
+    variants: tuple[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=64)]] = ("a/", "b/")
+    pace: Pace = "sidecar"
+    segment: Duration = Duration(0)
+    colluders: Literal[2, 4, 6, 8] = 2
+    code_key_file: str = ""
+    pattern: Annotated[str, Meta(max_length=256)] = ""
+
+
+class WatermarkConfig(_Section, frozen=True):
+    """``retention``: for how long it is remembered which session got which positions when."""
+
+    retention: Duration = Duration.parse("30d")
+
+
+def check_mark(where: str, mark: MarkConfig) -> None:
+    """Raises :class:`ConfigError` for a contradiction."""
+    for number, folder in enumerate(mark.variants):
+        if not _FOLDER.fullmatch(folder) or folder.rstrip("/") in ("..", FOLDER):
+            raise ConfigError(f"{where}.variants[{number}]: {folder!r} is not the name of a folder. Write it as 'a/'.")
+    if mark.variants[0] == mark.variants[1]:
+        raise ConfigError(f"{where}.variants: both lie in one place. Give each its own.")
+    if mark.pace == "time" and not 0 < mark.segment <= MAX_SEGMENT_MS:
+        raise ConfigError(f"{where}.segment: the pace 'time' needs how long a segment is, at most 60s.")
+    if mark.pace != "time" and mark.segment:
+        raise ConfigError(f"{where}.segment: only for the pace 'time'. Leave it out.")
+    try:
+        re.compile(mark.pattern)
+    except re.error as err:
+        raise ConfigError(f"{where}.pattern: {err}. Write a regular expression.") from None
