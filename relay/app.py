@@ -71,7 +71,9 @@ from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
 from relay.watermark.code import Selector
+from relay.watermark.detectors import Detectors
 from relay.watermark.marking import Marking
+from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
 
@@ -155,6 +157,7 @@ class NodeBuilder:
             _licences(config, secrets, before),
             secrets.packagers,
             Sources.of(config.purchases, secrets.purchases),
+            Detectors.of(config.watermark, secrets.detectors),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
         )
 
@@ -246,7 +249,10 @@ async def running_node(
         salts.configure(_salted(policies))
         stack.push_async_callback(lambda: policies.licences.close())
         open_responses, presence = OpenResponses(), Presence()
-        revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
+        marks = Marks(replica.state.documents)
+        revocations = Revocations(
+            config, replica, lambda: policies.gate, open_responses, presence, clock, marks.sessions
+        )
 
         async def end(sids: Sequence[str]) -> None:
             orders = [Order(Target(TargetType.SESSION, sid), reason="concurrency_limit") for sid in sids]
@@ -284,6 +290,15 @@ async def running_node(
             return revocations.cut_lessened(fewer) if fewer else Cut()
 
         replica.on_applied.append(reckon)
+
+        def mark(events: Sequence[Event], _: str) -> Cut:
+            revocations.stop_mapped(
+                (Target(TargetType.WATERMARK, one.watermark_id), Target(TargetType.SESSION, one.session_id))
+                for one in marks.apply(events)
+            )
+            return Cut()
+
+        replica.on_applied.append(mark)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
@@ -335,6 +350,7 @@ async def running_node(
             repeats=Repeats(),
             records=records,
             till=Till(ledger, registry, replica, clock),
+            marks=marks,
             changed=changed,
             clock=clock,
         )
@@ -344,6 +360,7 @@ async def running_node(
         builder.replan(policies)
         salts.configure(_salted(policies))
         ledger.load()
+        marks.load()
         telling = keep_telling(records, presence, clock, replica.name)
         async with _running(revocations.keep_watch(), telling, servings.keep_saving()):
             yield node

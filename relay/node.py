@@ -31,6 +31,8 @@ from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
 from relay.watermark.code import Selector
+from relay.watermark.detectors import Detectors
+from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
 
@@ -57,6 +59,7 @@ class Policies:
     licences: Issuers
     packagers: Mapping[str, Signer]
     shops: Sources
+    detectors: Detectors
     own: OwnLicences
 
     def replace(self, other: "Policies") -> None:
@@ -92,6 +95,7 @@ class Node:
     repeats: Repeats
     records: SessionRecords
     till: Till
+    marks: Marks
     changed: Broadcast[Mapping[str, Changed]]
     clock: Callable[[], float]
 
