@@ -70,7 +70,6 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.watermark.code import Selector
 from relay.watermark.inquiries import Bus, Inquiries
 from relay.watermark.marking import Marking
 from relay.watermark.positions import Positions
@@ -326,7 +325,6 @@ async def running_node(
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             positions=Positions(origin, delivery.parsed_init),
-            selector=Selector(),
             servings=servings,
             inquiries=inquiries,
             replica=replica,

@@ -30,7 +30,6 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
-from relay.watermark.code import Selector
 from relay.watermark.inquiries import Inquiries
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
@@ -79,7 +78,6 @@ class Node:
     manifests: Manifests
     delivery: Delivery
     positions: Positions
-    selector: Selector
     servings: Servings
     inquiries: Inquiries
     replica: Replica
