@@ -70,8 +70,8 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.watermark.code import Selector
 from relay.watermark.detectors import Detectors
+from relay.watermark.inquiries import Bus, Inquiries
 from relay.watermark.marking import Marking
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
@@ -305,6 +305,10 @@ async def running_node(
         stack.callback(delivery.close)
         servings = Servings(_beside_journal(config, base, "served.sqlite"), replica.name, clock, _kept_s(config))
         stack.push_async_callback(servings.close)
+        bus = _bus(config, secrets)
+        if bus:
+            stack.push_async_callback(bus.close)
+        inquiries = Inquiries(servings, replica.name, lambda: _live(replica), bus, os.urandom)
 
         async def reload(config: Config, new: Secrets) -> None:
             nonlocal secrets
@@ -336,8 +340,8 @@ async def running_node(
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             positions=Positions(origin, delivery.parsed_init),
-            selector=Selector(),
             servings=servings,
+            inquiries=inquiries,
             replica=replica,
             registry=registry,
             journal=journal,
@@ -362,7 +366,8 @@ async def running_node(
         ledger.load()
         marks.load()
         telling = keep_telling(records, presence, clock, replica.name)
-        async with _running(revocations.keep_watch(), telling, servings.keep_saving()):
+        keeping = servings.keep_saving(), inquiries.keep_answering()
+        async with _running(revocations.keep_watch(), telling, *keeping):
             yield node
 
 
@@ -416,6 +421,15 @@ def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedL
 def _record_store(config: Config, secrets: Secrets) -> RecordStore | None:
     state, sealer = config.state, Sealer(secrets.ring.service_keys("session records"))
     return RecordStore(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
+
+
+def _bus(config: Config, secrets: Secrets) -> Bus | None:
+    state, sealer = config.state, Sealer(secrets.ring.service_keys("served ranges"))
+    return Bus(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
+
+
+def _live(replica: Replica) -> list[str]:
+    return [member.node for member in replica.members() if member.live]
 
 
 def _name(config: Config) -> str:

@@ -30,8 +30,8 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
-from relay.watermark.code import Selector
 from relay.watermark.detectors import Detectors
+from relay.watermark.inquiries import Inquiries
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
@@ -81,8 +81,8 @@ class Node:
     manifests: Manifests
     delivery: Delivery
     positions: Positions
-    selector: Selector
     servings: Servings
+    inquiries: Inquiries
     replica: Replica
     registry: Registry
     journal: Journal

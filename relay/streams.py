@@ -28,6 +28,7 @@ from relay.templates import resolve_template
 from relay.timeline import StreamTimeline
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SessionUrls, SlotRef, TemplateRef, own_query
 from relay.watermark.marking import Marking
+from relay.watermark.sidecar import FOLDER
 
 ENTRY_HLS = "index.m3u8"
 ENTRY_DASH = "index.mpd"
@@ -254,6 +255,9 @@ class Stream:
     def _parse(self, cls: ManifestClass, path: str, query: str) -> Resource:
         context = self.context(cls)
         ref, value = context.urls.read(path, query)
+        if self.marking is not None and not isinstance(ref, KeyRef) and FOLDER in ref.source.path.split("/"):
+            # Even where a manifest lists it: it is for edges alone (ETSI TS 104 002 §5.7.5.2).
+            raise UrlError("pace information is not for players")
         if not isinstance(ref, TemplateRef):
             return ref
         if value is None:

@@ -31,6 +31,7 @@ from relay.control import (
     status,
     streams,
     taas,
+    watermark,
     webhooks,
 )
 from relay.control.errors import ApiKeyError, RoleError
@@ -67,6 +68,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *detections.OPERATIONS,
     *session_issue.OPERATIONS,
     *sessions.OPERATIONS,
+    *watermark.OPERATIONS,
     *licence_status.OPERATIONS,
     *webhooks.OPERATIONS,
     *audit.OPERATIONS,

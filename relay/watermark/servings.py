@@ -105,7 +105,7 @@ class Servings:
             await asyncio.sleep(SAVE_EVERY_S)
             with suppress(JournalError):
                 await self.save()
-                await asyncio.to_thread(self._expire, self._clock() - self.keep_s)
+                await asyncio.to_thread(self.expire)
 
     async def save(self) -> None:
         """Put down what is new. Raises :class:`JournalError`; what could not be written is tried again."""
@@ -197,7 +197,9 @@ class Servings:
         with self._db.write() as db:
             insert_rows(db, "OR REPLACE INTO served", rows)
 
-    def _expire(self, before: float) -> None:
+    def expire(self) -> None:
+        """Drop what was kept for long enough, and the oldest past the limit. Raises :class:`JournalError`."""
+        before = self._clock() - self.keep_s
         while True:
             with self._db.write() as db:
                 # Rows are numbered as they come.

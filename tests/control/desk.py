@@ -64,7 +64,7 @@ class Desk:
         sent: dict[str, Any] = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.client.request(method, self.url + path, headers=headers, **sent) as answer:
             raw = await answer.read()
-            is_json = "json" in answer.headers.get("Content-Type", "")
+            is_json = answer.headers.get("Content-Type", "").partition(";")[0].endswith(("/json", "+json"))
             return answer.status, await answer.json(content_type=None) if is_json else raw or None, answer.headers
 
     async def get(self, path: str, **headers: str) -> Any:
