@@ -71,9 +71,10 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.watermark.code import Selector
+from relay.watermark.detectors import Detectors
 from relay.watermark.inquiries import Bus, Inquiries
 from relay.watermark.marking import Marking
+from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
 
@@ -157,6 +158,7 @@ class NodeBuilder:
             _licences(config, secrets, before),
             secrets.packagers,
             Sources.of(config.purchases, secrets.purchases),
+            Detectors.of(config.watermark, secrets.detectors),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
         )
 
@@ -248,7 +250,10 @@ async def running_node(
         salts.configure(_salted(policies))
         stack.push_async_callback(lambda: policies.licences.close())
         open_responses, presence = OpenResponses(), Presence()
-        revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
+        marks = Marks(replica.state.documents)
+        revocations = Revocations(
+            config, replica, lambda: policies.gate, open_responses, presence, clock, marks.sessions
+        )
 
         async def end(sids: Sequence[str]) -> None:
             orders = [Order(Target(TargetType.SESSION, sid), reason="concurrency_limit") for sid in sids]
@@ -286,6 +291,15 @@ async def running_node(
             return revocations.cut_lessened(fewer) if fewer else Cut()
 
         replica.on_applied.append(reckon)
+
+        def mark(events: Sequence[Event], _: str) -> Cut:
+            revocations.stop_mapped(
+                (Target(TargetType.WATERMARK, one.watermark_id), Target(TargetType.SESSION, one.session_id))
+                for one in marks.apply(events)
+            )
+            return Cut()
+
+        replica.on_applied.append(mark)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
@@ -327,7 +341,6 @@ async def running_node(
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
             positions=Positions(origin, delivery.parsed_init),
-            selector=Selector(),
             servings=servings,
             inquiries=inquiries,
             replica=replica,
@@ -342,6 +355,7 @@ async def running_node(
             repeats=Repeats(),
             records=records,
             till=Till(ledger, registry, replica, clock),
+            marks=marks,
             changed=changed,
             clock=clock,
         )
@@ -351,6 +365,7 @@ async def running_node(
         builder.replan(policies)
         salts.configure(_salted(policies))
         ledger.load()
+        marks.load()
         telling = keep_telling(records, presence, clock, replica.name)
         keeping = servings.keep_saving(), inquiries.keep_answering()
         async with _running(revocations.keep_watch(), telling, *keeping):

@@ -28,7 +28,7 @@ from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
 from relay.token_settings import TokensConfig, TransmitterConfig, check_tokens, check_transmitters
 from relay.units import Address, Duration, Name, Size
-from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark
+from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark, check_watermark
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
@@ -253,6 +253,7 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     check_purchases(
         f"{name}: purchases", config.purchases, config.streams, [issuer.iss for issuer in config.tokens.issuers]
     )
+    check_watermark(f"{name}: watermark", config.watermark)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
         if stream.rotation.salt and not config.state.directory:

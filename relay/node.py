@@ -30,8 +30,9 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
-from relay.watermark.code import Selector
+from relay.watermark.detectors import Detectors
 from relay.watermark.inquiries import Inquiries
+from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
 
@@ -58,6 +59,7 @@ class Policies:
     licences: Issuers
     packagers: Mapping[str, Signer]
     shops: Sources
+    detectors: Detectors
     own: OwnLicences
 
     def replace(self, other: "Policies") -> None:
@@ -79,7 +81,6 @@ class Node:
     manifests: Manifests
     delivery: Delivery
     positions: Positions
-    selector: Selector
     servings: Servings
     inquiries: Inquiries
     replica: Replica
@@ -94,6 +95,7 @@ class Node:
     repeats: Repeats
     records: SessionRecords
     till: Till
+    marks: Marks
     changed: Broadcast[Mapping[str, Changed]]
     clock: Callable[[], float]
 

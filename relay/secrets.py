@@ -43,8 +43,8 @@ class Secrets:
     """What the configuration's files hold.
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
-    ``purchases`` are what each source of purchases signs with, ``code_keys`` those of the streams' watermarks that are
-    not derived here.
+    ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
+    ``code_keys`` are those of the streams' watermarks that are not derived here.
     """
 
     ring: KeyRing
@@ -59,6 +59,7 @@ class Secrets:
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -101,7 +102,12 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             hook.name: _webhook_secrets(base, hook.secret_files, f"webhooks[{number}]")
             for number, hook in enumerate(config.webhooks)
         },
-        purchases=_shops(base, config),
+        purchases=_told_apart(
+            base, "purchases.sources", [(source.name, source.secret_files) for source in config.purchases.sources]
+        ),
+        detectors=_told_apart(
+            base, "watermark.detectors", [(one.name, one.secret_files) for one in config.watermark.detectors]
+        ),
         code_keys={
             name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
             for name, stream in config.streams.items()
@@ -145,17 +151,18 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
     )
 
 
-def _shops(base: Path, config: Config) -> dict[str, tuple[bytes, ...]]:
-    shops: dict[str, tuple[bytes, ...]] = {}
-    for number, source in enumerate(config.purchases.sources):
-        where = f"purchases.sources[{number}]"
-        secrets = _webhook_secrets(base, source.secret_files, where)
-        for name, others in shops.items():
+def _told_apart(base: Path, section: str, signers: Sequence[tuple[str, Sequence[str]]]) -> dict[str, tuple[bytes, ...]]:
+    """The secrets of those who sign webhooks, by name."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for number, (name, files) in enumerate(signers):
+        where = f"{section}[{number}]"
+        secrets = _webhook_secrets(base, files, where)
+        for other, others in found.items():
             if set(secrets) & set(others):
-                # A signature is all that tells one shop from another.
-                raise ConfigError(f"{where}.secret_files: has a secret of source {name!r}. Give each its own.")
-        shops[source.name] = secrets
-    return shops
+                # A signature is all that tells one from another.
+                raise ConfigError(f"{where}.secret_files: has a secret of {other!r}. Give each its own.")
+        found[name] = secrets
+    return found
 
 
 def _webhook_secrets(base: Path, files: Sequence[str], where: str) -> tuple[bytes, ...]:

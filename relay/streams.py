@@ -276,4 +276,5 @@ class Stream:
             generation_at=self.generation_at,
             stream=self.name,
             default_track=self.config.default_track,
+            marked=self.marking is not None,
         )

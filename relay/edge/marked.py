@@ -39,7 +39,7 @@ async def marked_segment(visit: Visit, marking: Marking, ref: SegmentRef) -> Bod
         UNMARKED.labels("position").inc()
         viewing.note(position, False, node.clock())
         return body
-    variant = node.selector.bit(marking.code, viewing.number, position)
+    variant = viewing.bit(marking.code, position)
     given = 0 if place.single else variant
     try:
         body = await node.delivery.variant(stream, scheme, ref, marking, given)

@@ -33,7 +33,8 @@ HEAD_BYTES = 64 * 1024
 """Of a segment, to read when it begins: more than the boxes before any sample take."""
 INLINE_BYTES = 16 * 1024
 _ANY_SIZE = 2**62
-_MEMORY, _FILES_MEMORY = 32 * 1024 * 1024, 8 * 1024 * 1024
+MAX_PLACES = 50_000
+_FILES_MEMORY = 8 * 1024 * 1024
 _log = structlog.get_logger()
 InitOf = Callable[[Stream, Source, ByteRange | None], Awaitable[InitSegment]]
 """Gives a stream's parsed init segment."""
@@ -44,18 +45,13 @@ _Name = tuple[str, str, str, int, int, int | None]
 class Place:
     """Where a segment stands: its position, or one of the negative ones.
 
-    ``single`` if variant b of it is missing. Believed until ``until``, in seconds of the monotonic clock.
+    ``single`` if variant b of it is missing. Believed until ``until``, in seconds of the monotonic clock; 0: for good.
     """
 
     position: int
     marking: Marking
-    until: float = float("inf")
+    until: float = 0.0
     single: bool = False
-
-    @property
-    def weight(self) -> int:
-        """Bytes kept alive, about: the marking is shared."""
-        return 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +71,13 @@ class SpanningRangeError(UnsupportedMediaError):
 
 
 class Positions:
-    """The positions of a node's segments, the latest some 50,000. ``init_of`` gives parsed init segments."""
+    """The positions of a node's segments, the :data:`MAX_PLACES` learnt last. ``init_of`` gives init segments."""
 
     def __init__(self, origin: Origin, init_of: InitOf, clock: Callable[[], float] = monotonic) -> None:
         self._origin = origin
         self._init_of = init_of
         self._clock = clock
-        self._places: ByteCache[_Name, Place] = ByteCache(_MEMORY)
+        self._places: dict[_Name, Place] = {}
         self._files: ByteCache[tuple[Marking, str, Source], _File] = ByteCache(_FILES_MEMORY)
         self._flights: Flights[_Name, Place] = Flights()
 
@@ -89,7 +85,7 @@ class Positions:
         """What is known of a segment; None: ask :meth:`find`."""
         place = self._places.get(_name(stream, ref))
         # The same object, as long as the stream's configuration is the same.
-        if place is None or place.marking is not marking or place.until < self._clock():
+        if place is None or place.marking is not marking or (place.until and place.until < self._clock()):
             return None
         return place
 
@@ -99,13 +95,21 @@ class Positions:
         if found is not None:
             return found
         name = _name(stream, ref)
-        return await self._flights.join(name, lambda: self._look(name, stream, marking, ref))
+        return await self._flights.join(name, lambda: self._look(stream, marking, ref))
+
+    def put(self, stream: Stream, ref: SegmentRef, place: Place) -> None:
+        """Remember a segment's place; the oldest one makes room."""
+        name = _name(stream, ref)
+        self._places.pop(name, None)
+        if len(self._places) >= MAX_PLACES:
+            del self._places[next(iter(self._places))]
+        self._places[name] = place
 
     def note_single(self, stream: Stream, ref: SegmentRef, place: Place) -> None:
         """Variant b of a segment could not be had: let everybody have variant a for a while."""
-        self._places.put(_name(stream, ref), replace(place, single=True, until=self._clock() + LOOK_AGAIN_S))
+        self.put(stream, ref, replace(place, single=True, until=self._clock() + LOOK_AGAIN_S))
 
-    async def _look(self, name: _Name, stream: Stream, marking: Marking, ref: SegmentRef) -> Place:
+    async def _look(self, stream: Stream, marking: Marking, ref: SegmentRef) -> Place:
         place = Place(OUTSIDE, marking)
         if marking.covers(ref.slot.track, ref.source.path):
             try:
@@ -115,7 +119,7 @@ class Positions:
             except OriginError as err:
                 _log.warning("watermark_position_unknown", stream=stream.name, code=err.code, detail=str(err))
                 place = Place(UNKNOWN, marking, self._clock() + LOOK_AGAIN_S)
-        self._places.put(name, place)
+        self.put(stream, ref, place)
         return place
 
     async def _position(self, stream: Stream, marking: Marking, ref: SegmentRef) -> int:

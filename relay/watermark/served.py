@@ -7,6 +7,7 @@ one interval; a seek or a pause begins another. Times are seconds since the epoc
 from collections.abc import Iterable
 from itertools import pairwise
 from math import inf
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ PAUSE_S = 30.0
 REACH = 8
 """So far behind its newest position an interval takes one once more: retries, and other renditions of it."""
 _RECENT = 4
+BLOCK: Final = 128
+"""Positions whose bits are made at a time."""
 
 
 class Interval(Struct, frozen=True, array_like=True):
@@ -111,13 +114,33 @@ def _is_next_to(one: Interval, new: Interval) -> bool:
     )
 
 
+class Code(Protocol):
+    """What is needed of :class:`relay.watermark.code.AssetCode`."""
+
+    def block(self, number: int, index: int, /) -> int:
+        """The bits of :data:`BLOCK` positions, the first one highest."""
+
+
 class Viewing:
     """One session on one asset: the number of its bits, and what it is served. ``until`` is when it last was.
 
     ``dirty`` says that some of it is not put down yet, ``held`` that it will be without being asked for.
     """
 
-    __slots__ = ("asset", "dirty", "held", "number", "row", "served", "session", "stream", "until")
+    __slots__ = (
+        "_bits",
+        "_block",
+        "_code",
+        "asset",
+        "dirty",
+        "held",
+        "number",
+        "row",
+        "served",
+        "session",
+        "stream",
+        "until",
+    )
 
     def __init__(self, session: Session, stream: str, asset: str, number: int, row: int) -> None:
         self.session = session
@@ -129,6 +152,16 @@ class Viewing:
         self.until = 0.0
         self.dirty = False
         self.held = True
+        self._code: Code | None = None
+        self._block, self._bits = -1, 0
+
+    def bit(self, code: Code, position: int) -> int:
+        """The variant that the code has for the session there: 0 for a, 1 for b. ``position`` is not negative."""
+        block = position // BLOCK
+        if block != self._block or code is not self._code:
+            # Who plays on asks for the same block so many times over.
+            self._bits, self._block, self._code = code.block(self.number, block), block, code
+        return self._bits >> (~position % BLOCK) & 1
 
     def note(self, position: int, marked: bool, now: float) -> None:
         """Take in that a position was served."""

@@ -38,10 +38,36 @@ class MarkConfig(_Section, frozen=True):
     pattern: Annotated[str, Meta(max_length=256)] = ""
 
 
+class DetectorConfig(_Section, frozen=True):
+    """Whoever finds watermarks in leaked copies, and signs what it tells (Standard Webhooks) with any of its secrets.
+
+    A detection of at least the confidence ``revoke_at`` revokes at once; without it, none does. The others wait until
+    as many API keys as ``approvals`` have approved.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+    secret_files: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1, max_length=4)]
+    revoke_at: Annotated[float, Meta(gt=0, le=1)] | None = None
+    approvals: Annotated[int, Meta(ge=1, le=4)] = 2
+
+
 class WatermarkConfig(_Section, frozen=True):
-    """``retention``: for how long it is remembered which session got which positions when."""
+    """``retention``: for how long it is remembered which session got which positions when, and what was detected.
+
+    ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
+    with an API key instead.
+    """
 
     retention: Duration = Duration.parse("30d")
+    approvals: Annotated[int, Meta(ge=1, le=4)] = 2
+    detectors: Annotated[tuple[DetectorConfig, ...], Meta(max_length=16)] = ()
+
+
+def check_watermark(where: str, watermark: WatermarkConfig) -> None:
+    """Raises :class:`ConfigError` for names that two detectors share."""
+    names = [detector.name for detector in watermark.detectors]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{where}.detectors: two have the same 'name'. Give each its own.")
 
 
 def check_mark(where: str, mark: MarkConfig) -> None:

@@ -122,13 +122,18 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is.
 
-    ``settings`` are further sections of its configuration; ``webhooks`` are the secrets of those that sell.
+    ``settings`` are further sections of its configuration; ``webhooks`` are the secrets of those that sell or detect.
     """
     further = dict(settings or {})
     control = {"probe": probe, "keys": keys, **further.pop("control", {})}
     config = desk_config(control, directory, name, log, {**(streams or VOD), **further.pop("streams", {})}, **further)
     sold = webhooks or {source["name"]: () for source in further.get("purchases", {}).get("sources", [])}
-    secrets = replace(desk_secrets(), purchases={name: tuple(found) for name, found in sold.items()})
+    detectors = [detector["name"] for detector in further.get("watermark", {}).get("detectors", [])]
+    secrets = replace(
+        desk_secrets(),
+        purchases={name: tuple(found) for name, found in sold.items()},
+        detectors={name: tuple((webhooks or {}).get(name, ())) for name in detectors},
+    )
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
         server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS, endpoints))

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.watermark.served import MAX_INTERVALS, PAUSE_S, REACH, Interval, Served, bounded
+import relay.watermark.code as code_module
+from relay.model import Session
+from relay.watermark.code import AssetCode
+from relay.watermark.served import BLOCK, MAX_INTERVALS, PAUSE_S, REACH, Interval, Served, Viewing, bounded
 
 NOW = 1_800_000_000.0
 UNKNOWN = -2
@@ -116,6 +119,16 @@ def test_whatever_was_served_is_told(notes: list[tuple[int, bool, int]]) -> None
 def _held(intervals: Iterable[Interval]) -> set[int]:
     """An exact interval holds nothing that was not served."""
     return {position for one in intervals for position in range(one.first, one.last + 1)}
+
+
+def test_a_viewing_has_the_bits_of_its_code_whatever_it_asks_next() -> None:
+    codes = [AssetCode(bytes(32), 2), AssetCode(bytes(31) + b"1", 4)]
+    viewing = Viewing(Session("s", "a", "i", 0), "film", "asset", 0xABCDEF, 1)
+    draw = random.Random(1)
+    for position in [*range(300), *(draw.randrange(2**31) for _ in range(200))]:
+        code = codes[draw.random() < 0.1]
+        assert viewing.bit(code, position) == code.bit(0xABCDEF, position)
+    assert BLOCK == code_module.BLOCK
 
 
 def test_a_day_of_zapping_stays_small() -> None:

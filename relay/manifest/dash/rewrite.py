@@ -117,7 +117,7 @@ class _Presentation:
     @classmethod
     def read(cls, data: bytes, ctx: RewriteContext, source: Source, now_ms: int) -> "_Presentation":
         root = mpd.parse(data)
-        neutralise(root)
+        neutralise(root, ctx.marked)
         places.refuse_protected(root)
         dynamic = root.get("type", "static").strip() == "dynamic"
         start = date_time_ms(root, "availabilityStartTime")

@@ -1,5 +1,7 @@
 """Watermark variants in an MPD: AdaptationSets, or Representations, that differ by a property alone, made one."""
 
+from collections.abc import Iterator
+
 from lxml.etree import _Element as Element
 
 from relay.manifest.dash import mpd
@@ -11,18 +13,21 @@ _VARIANT, _PACE_INFO = "variant#", "wmpaceinfo"
 _PROPERTIES = ("EssentialProperty", "SupplementalProperty")
 
 
-def neutralise(root: Element) -> None:
+def neutralise(root: Element, marked: bool) -> None:
     """Show each group of variants once, and take off everything that tells of variants or of sidecars.
 
-    The addresses of segments lose the folder of the variant; init segments, which variants share, keep theirs, and so
-    do single files (BaseURL), whose index could not be found without it.
+    Where a variant will be chosen (``marked``), addresses of segments, and of files that hold them all, lose the folder
+    of the variant. Init segments that are files keep theirs: variants share them.
     """
     for period in mpd.children(root, "Period"):
-        _show_once(period)
+        for variant, element in _shown(period):
+            if marked:
+                _rename(element, variant)
     mpd.remove(prop for prop in list(mpd.descendants(root, *_PROPERTIES)) if _about(prop) is not None)
 
 
-def _show_once(period: Element) -> None:
+def _shown(period: Element) -> Iterator[tuple[str, Element]]:
+    """What remains of each group of a Period, and the variant that it is; the others are taken out."""
     groups: dict[str, list[tuple[str, Element]]] = {}
     for element in mpd.descendants(period, "AdaptationSet", "Representation"):
         for prop in mpd.children(element, *_PROPERTIES):
@@ -32,15 +37,16 @@ def _show_once(period: Element) -> None:
     for members in groups.values():
         neutral = neutral_of(variant for variant, _ in members)
         mpd.remove(element for variant, element in members if variant != neutral)
-        for variant, element in members:
-            if variant == neutral:
-                _rename(element, variant)
+        yield from (member for member in members if member[0] == neutral)
 
 
 def _rename(element: Element, variant: str) -> None:
     for addressed in mpd.descendants(element, "SegmentTemplate", "SegmentURL"):
         if "media" in addressed.attrib:
             addressed.set("media", without_variant(addressed.get("media", ""), variant))
+    for base in mpd.descendants(element, "BaseURL"):
+        if base.text and not base.text.rstrip().endswith("/"):
+            base.text = without_variant(base.text.strip(), variant)
 
 
 def _about(prop: Element) -> str | None:

@@ -72,7 +72,7 @@ class _Writer:
         self._mint = mint
         self._track = track
         self._siblings = siblings
-        self._variant = siblings.variants.get(mint.playlist, "")
+        self._variant = siblings.variants.get(mint.playlist, "") if ctx.marked else ""
         self._segments = times.segments
         self._schedule = ctx.schedule_of(times.clock)
         self._whole = track is not None and ctx.cls.scheme is Scheme.AES128
@@ -196,7 +196,7 @@ class _Writer:
             self.out.append(f"#{line.name}:{self._mint.url(line, self._media(source, None))}{line.end}")
 
     def _neutral(self, line: Line, uri: str) -> Source:
-        """The source of a segment or part, by the name that all its watermark variants share."""
+        """The source of a segment or part, by the name that its watermark variants share if one will be chosen."""
         return self._mint.source(line, without_variant(uri, self._variant))
 
     def _span(

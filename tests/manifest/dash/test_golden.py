@@ -24,7 +24,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "cls"), CASES, ids=[f"{name}.{cls}" for name, cls in CASES])
 def test_golden(name: str, cls: ManifestClass) -> None:
-    ctx = context(cls, vod=True)
+    ctx = context(cls, vod=True, marked=name.startswith("watermark"))
     body = rewrite_mpd((GOLDEN / f"{name}.in.mpd").read_bytes(), ctx, MPD_AT, "index.mpd", NOW_MS).body
 
     # Laid out for readers of the golden file; what is served differs in white space alone.

@@ -1,5 +1,6 @@
 """Watermark variants in MPDs, in forms that the golden file does not have."""
 
+import pytest
 from lxml import etree
 
 from relay.manifest.dash.variants import neutralise
@@ -11,9 +12,9 @@ def prop(scheme: str, value: str = "") -> str:
     return f'<EssentialProperty schemeIdUri="{scheme}" value="{value}"/>'
 
 
-def neutral(inside: str) -> str:
+def neutral(inside: str, marked: bool = True) -> str:
     root = etree.fromstring(f"<MPD>{inside}</MPD>")
-    neutralise(root)
+    neutralise(root, marked)
     return etree.tostring(root).decode().removeprefix("<MPD>").removesuffix("</MPD>")
 
 
@@ -37,12 +38,28 @@ def test_each_period_has_its_own_groups() -> None:
     ).replace("></AdaptationSet>", "/>")
 
 
-def test_a_single_file_keeps_its_address() -> None:
-    inside = '<BaseURL>a/film.mp4</BaseURL><SegmentBase indexRange="984-11244"/>'
-    listed = f"{prop(f'{WM}variant#a', 'x')}{prop(f'{WM}wmpaceinfo', 'film_pace')}{inside}"
-    assert neutral(f"<Period><AdaptationSet><Representation>{listed}</Representation></AdaptationSet></Period>") == (
-        f"<Period><AdaptationSet><Representation>{inside}</Representation></AdaptationSet></Period>"
-    )
+@pytest.mark.parametrize(
+    ("listed", "shown"),
+    [
+        ("<BaseURL>a/film.mp4</BaseURL>", "<BaseURL>film.mp4</BaseURL>"),
+        ("<BaseURL> v/a/film.mp4 </BaseURL>", "<BaseURL>v/film.mp4</BaseURL>"),
+        ("<BaseURL>a/</BaseURL>", "<BaseURL>a/</BaseURL>"),
+        (
+            '<SegmentTemplate media="a/$Number$" initialization="a/i"/>',
+            '<SegmentTemplate media="$Number$" initialization="a/i"/>',
+        ),
+        ('<SegmentList><SegmentURL media="a/1"/></SegmentList>', '<SegmentList><SegmentURL media="1"/></SegmentList>'),
+        (
+            '<SegmentList><SegmentURL mediaRange="0-9"/></SegmentList>',
+            '<SegmentList><SegmentURL mediaRange="0-9"/></SegmentList>',
+        ),
+    ],
+)
+def test_addresses_lose_the_variant_where_one_is_chosen(listed: str, shown: str) -> None:
+    inside = "<Period><AdaptationSet><Representation>{}</Representation></AdaptationSet></Period>"
+    properties = prop(f"{WM}variant#a", "x") + prop(f"{WM}wmpaceinfo", "film_pace")
+    assert neutral(inside.format(properties + listed)) == inside.format(shown)
+    assert neutral(inside.format(properties + listed), marked=False) == inside.format(listed)
 
 
 def test_other_properties_stay() -> None:
