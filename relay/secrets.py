@@ -14,6 +14,7 @@ from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
 from keys.watermark import KEY_BYTES
+from keys.watermark import MIN_SECRET_BYTES as MIN_WATERMARK_BYTES
 from relay.config import Config, read_secret, read_text
 from relay.errors import ConfigError
 from relay.exchange.material import KeyServerMaterial
@@ -44,7 +45,7 @@ class Secrets:
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
     ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
-    ``code_keys`` are those of the streams' watermarks that are not derived here.
+    ``code_keys`` are those of the streams' watermarks that are not derived here, ``watermark`` what chip keys are.
     """
 
     ring: KeyRing
@@ -59,6 +60,7 @@ class Secrets:
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    watermark: bytes = field(default=b"", repr=False)
     detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
@@ -113,6 +115,7 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             for name, stream in config.streams.items()
             if stream.watermark and stream.watermark.code_key_file
         },
+        watermark=_watermark_secret(base, config.watermark.analysis.secret_file),
     )
 
 
@@ -209,6 +212,16 @@ def _code_key(base: Path, file: str, where: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
     return key
+
+
+def _watermark_secret(base: Path, file: str) -> bytes:
+    secret = file and read_secret(base, file, "watermark.analysis.secret_file")
+    if secret and len(secret) < MIN_WATERMARK_BYTES:
+        raise ConfigError(
+            f"{base / file}: watermark.analysis.secret_file: {len(secret)} bytes, needs {MIN_WATERMARK_BYTES}. "
+            "Put what the assets were marked with there."
+        )
+    return secret or b""
 
 
 def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:

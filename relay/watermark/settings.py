@@ -1,12 +1,14 @@
 """What of a stream is watermarked and how, as configured, and for how long it is remembered who was served what."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from relay.errors import ConfigError
 from relay.units import Duration
+from relay.watermark.jobs.settings import AnalysisConfig, check_analysis
 from relay.watermark.sidecar import FOLDER
 
 Pace = Literal["sidecar", "egress", "time"]
@@ -55,19 +57,33 @@ class WatermarkConfig(_Section, frozen=True):
     """``retention``: for how long it is remembered which session got which positions when, and what was detected.
 
     ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
-    with an API key instead.
+    with an API key instead. ``analysis`` is of copies that are uploaded here.
     """
 
     retention: Duration = Duration.parse("30d")
     approvals: Annotated[int, Meta(ge=1, le=4)] = 2
     detectors: Annotated[tuple[DetectorConfig, ...], Meta(max_length=16)] = ()
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
 
 def check_watermark(where: str, watermark: WatermarkConfig) -> None:
-    """Raises :class:`ConfigError` for names that two detectors share."""
+    """Raises :class:`ConfigError` for names that two detectors share, and what cannot work."""
+    check_analysis(f"{where}.analysis", watermark.analysis)
     names = [detector.name for detector in watermark.detectors]
     if len(set(names)) != len(names):
         raise ConfigError(f"{where}.detectors: two have the same 'name'. Give each its own.")
+
+
+def check_marks(where: str, marks: Mapping[str, MarkConfig]) -> None:
+    """Raises :class:`ConfigError` for streams that say different things of one asset, which nothing could analyse."""
+    seen: dict[str, tuple[str, int, str]] = {}
+    for name, mark in marks.items():
+        other, colluders, key = seen.setdefault(mark.asset or name, (name, mark.colluders, mark.code_key_file))
+        if (colluders, key) != (mark.colluders, mark.code_key_file):
+            raise ConfigError(
+                f"{where}.{name}.watermark: stream {other!r} has the same asset with another code. "
+                "Give both the same 'colluders' and 'code_key_file'."
+            )
 
 
 def check_mark(where: str, mark: MarkConfig) -> None:
