@@ -20,13 +20,13 @@ def calls(document: str) -> list[tuple[str, str, str, dict[str, str]]]:
     for fence in re.findall(r"^```\w*\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL):
         for command in re.findall(r"^curl (?:'[^']*'|\"[^\"]*\"|\\\n|[^\n'\"])*", fence, re.MULTILINE):
             words = iter(shlex.split(command)[1:])
-            method, path, body, headers = "POST", "", "", {"Content-Type": FORM}
+            method, path, body, headers = "GET", "", "", {"Content-Type": FORM}
             for word in words:
                 match word:
                     case "-X":
                         method = next(words)
                     case "-d":
-                        body = next(words)
+                        method, body = method if method != "GET" else "POST", next(words)
                     case "-H":
                         name, _, value = next(words).partition(": ")
                         headers[name] = value
