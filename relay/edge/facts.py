@@ -13,6 +13,8 @@ from relay.node import NODE
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 16
+WATERMARK_IN_PATH = "wmt"
+"""The part of a route's path where a watermark token may stand."""
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 
@@ -21,7 +23,7 @@ def facts_of(request: web.Request) -> Facts:
     """What a request shows of itself. What a header says of the client counts only from a trusted proxy."""
     edge = request.app[NODE].config.edge
     trusted = _is_trusted(_peer(request), edge.trusted_proxies)
-    path, _, query = request.raw_path.partition("?")
+    path, query = bare_path(request)
 
     def told(name: str, form: re.Pattern[str]) -> str:
         text = _last(request, name).upper() if trusted and name else ""
@@ -40,6 +42,19 @@ def facts_of(request: web.Request) -> Facts:
         country=told(edge.country_header, _COUNTRY),
         region=told(edge.region_header, _REGION),
     )
+
+
+def bare_path(request: web.Request) -> tuple[str, str]:
+    """The raw path and query, without a watermark token that stands before the path."""
+    path, _, query = request.raw_path.partition("?")
+    if WATERMARK_IN_PATH in request.match_info:
+        path = "/" + path.split("/", 2)[2]
+    return path, query
+
+
+def watermark_prefix(request: web.Request) -> str:
+    """What stands before the path of a request that carries its watermark token there; empty elsewhere."""
+    return "/" + request.raw_path.split("/", 2)[1] if WATERMARK_IN_PATH in request.match_info else ""
 
 
 def client_address(request: web.Request) -> str:
