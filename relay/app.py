@@ -29,6 +29,7 @@ from relay.edge.fastlane import FastLane
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.exchange.outside import KeyServers
+from relay.gate.dialects.claims import Terms
 from relay.gate.entitlements import Entitlements
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
@@ -77,6 +78,7 @@ from relay.watermark.marking import Marking
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""
@@ -160,6 +162,9 @@ class NodeBuilder:
             Sources.of(config.purchases, secrets.purchases),
             Detectors.of(config.watermark, secrets.detectors),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
+            WatermarkTokens(
+                secrets.vendors, Terms("", tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
+            ),
         )
 
     def replan(self, policies: Policies, streams: Set[str] | None = None) -> dict[str, Changed]:

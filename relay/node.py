@@ -35,6 +35,7 @@ from relay.watermark.inquiries import Inquiries
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""
@@ -61,6 +62,7 @@ class Policies:
     shops: Sources
     detectors: Detectors
     own: OwnLicences
+    watermark_tokens: WatermarkTokens
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""

@@ -24,6 +24,9 @@ from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
 from relay.purchases.signatures import read_secret_text
 from relay.token_settings import IssuerConfig, TokenKeyConfig, TransmitterConfig
+from relay.watermark.pattern_encryption import PatternKeys
+from relay.watermark.settings import VendorConfig, VendorKeyConfig
+from relay.watermark.vendors import Vendor, VendorKey
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."
@@ -44,7 +47,8 @@ class Secrets:
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
     ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
-    ``code_keys`` are those of the streams' watermarks that are not derived here.
+    ``code_keys`` are those of the streams' watermarks that are not derived here, ``vendors`` whose tokens choose
+    variants instead.
     """
 
     ring: KeyRing
@@ -59,6 +63,7 @@ class Secrets:
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    vendors: tuple[Vendor, ...] = ()
     detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
@@ -113,6 +118,10 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             for name, stream in config.streams.items()
             if stream.watermark and stream.watermark.code_key_file
         },
+        vendors=tuple(
+            _vendor(base, vendor, f"watermark.vendors[{number}]")
+            for number, vendor in enumerate(config.watermark.vendors)
+        ),
     )
 
 
@@ -209,6 +218,28 @@ def _code_key(base: Path, file: str, where: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
     return key
+
+
+def _vendor(base: Path, vendor: VendorConfig, where: str) -> Vendor:
+    def key(one: VendorKeyConfig, place: str) -> VendorKey:
+        if one.alg.startswith("HS"):
+            return VendorKey.load(one.alg, read_secret(base, one.file, place))
+        return VendorKey.load(one.alg, read_text(base, one.file, place, "Put a PEM public key there.").encode())
+
+    shared, private = vendor.pattern_key_file, vendor.pattern_private_key
+    try:
+        return Vendor(
+            vendor.number,
+            tuple(key(one, f"{where}.keys[{at}].file") for at, one in enumerate(vendor.keys)),
+            PatternKeys.load(
+                read_secret(base, shared, f"{where}.pattern_key_file") if shared else b"",
+                _text(base, private, f"{where}.pattern_private_key").encode(),
+            ),
+            vendor.derives,
+            vendor.issuer,
+        )
+    except (ValueError, TypeError) as err:
+        raise ConfigError(f"{where}: {err}. Put the keys of vendor {vendor.number} there.") from None
 
 
 def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:
