@@ -13,11 +13,17 @@ import numpy.typing as npt
 
 from relay.watermark.picture.grid import Chips
 from relay.watermark.picture.mask import mask_of
-from relay.watermark.picture.planes import Luma, Plane
+from relay.watermark.picture.planes import BytePlane, Plane
 
+VARIANTS = ("a", "b")
+"""Names of the variants; a symbol of a session's code is the place in here."""
 RAMP_FRAMES = 5
+Offset = npt.NDArray[np.int8]
+"""What variant a has more than the original and b has less, in 8-bit code values."""
+
 _TILE = 512
 _STEP = (23, 37)  # how far the dither moves with each frame, rows and columns: coprime to the tile, so it seems to boil
+_LIFT = 64  # keeps sums positive, where cutting off the fraction is rounding down
 
 
 def window(k: int, n: int) -> float:
@@ -31,46 +37,32 @@ def carrier(chips: Chips, width: int, height: int) -> Plane:
 
 
 class Marker:
-    """Marks the pictures of one segment, of one size and bit depth (8 or 10). Not for use by several threads."""
+    """What one segment adds to pictures of one size."""
 
-    def __init__(self, chips: Chips, width: int, height: int, depth: int = 8) -> None:
+    def __init__(self, chips: Chips, width: int, height: int) -> None:
         self._carrier = carrier(chips, width, height)
         self._dither = _dither(width, height)
-        self._depth = depth
 
-    def offset(self, luma: Luma, k: int, n: int, gain: float) -> npt.NDArray[np.int16]:
-        """What is added to the luma of frame ``k`` of ``n`` in variant a, and taken off it in b, in its code values."""
+    def offset(self, luma: BytePlane, k: int, n: int, gain: float) -> Offset:
+        """The offset of frame ``k`` of ``n``, whose luma this is, at strength ``gain``."""
         height, width = luma.shape
-        # 10-bit luma counts in quarters of an 8-bit code value.
-        scale = 1 << (self._depth - 8)
-        eight = luma if scale == 1 else cv2.convertScaleAbs(luma, alpha=1 / scale)
-        strength = cv2.multiply(
-            mask_of(np.asarray(eight, np.uint8), width, height), self._carrier, scale=gain * window(k, n) * scale
-        )
+        marked = cv2.multiply(mask_of(luma, width, height), self._carrier, scale=gain * window(k, n))
         rows, columns = k * _STEP[0] % _TILE, k * _STEP[1] % _TILE
-        dither = self._dither[rows : rows + height, columns : columns + width]
-        # The sum is rounded to the nearest whole number as it becomes 16-bit; the dither is half a step lower for that.
-        return np.asarray(cv2.add(strength, dither, dtype=cv2.CV_16S), np.int16)
+        dithered = cv2.add(marked, self._dither[rows : rows + height, columns : columns + width])
+        return (dithered.astype(np.uint8) - np.uint8(_LIFT)).view(np.int8)
 
-    def variants(self, luma: Luma, k: int, n: int, gain: float) -> tuple[Luma, Luma]:
-        """Frame ``k`` of ``n`` as variant a and as variant b, clipped to the codec's range."""
-        offset = self.offset(luma, k, n, gain)
-        if self._depth == 8:
-            return (
-                np.asarray(cv2.add(luma, offset, dtype=cv2.CV_8U), np.uint8),
-                np.asarray(cv2.subtract(luma, offset, dtype=cv2.CV_8U), np.uint8),
-            )
-        most = (1 << self._depth) - 1
-        return (
-            np.minimum(np.asarray(cv2.add(luma, offset, dtype=cv2.CV_16U), np.uint16), most),
-            np.minimum(np.asarray(cv2.subtract(luma, offset, dtype=cv2.CV_16U), np.uint16), most),
-        )
+
+def variant_of(luma: BytePlane, offset: Offset, variant: int) -> BytePlane:
+    """The luma of variant 0 (a) or 1 (b), clipped to what 8 bits hold."""
+    shifted = np.negative(offset) if variant else offset
+    more, less = np.maximum(shifted, 0).view(np.uint8), np.maximum(np.negative(shifted), 0).view(np.uint8)
+    # OpenCV's sums of bytes saturate. Three of them take a tenth of the time of one sum of mixed types.
+    return np.asarray(cv2.subtract(cv2.add(luma, more), less), np.uint8)
 
 
 @lru_cache(maxsize=2)
 def _dither(width: int, height: int) -> Plane:
-    """Noise, uniform in [-0.5, 0.5), a tile repeated beyond the picture's size so that every shift of it is a view."""
+    """Noise, uniform in [0, 1), lifted; a tile repeated beyond the picture's size, so that all its shifts are views."""
     drawn = np.frombuffer(shake_256(b"segmentgate/1 watermark dither").digest(_TILE * _TILE), np.uint8)
-    tile = ((drawn.astype(np.float32) + 0.5) / 256 - 0.5).reshape(_TILE, _TILE)
-    repeats = (-(-height // _TILE) + 1, -(-width // _TILE) + 1)
-    return np.tile(tile, repeats)
+    tile = ((drawn.astype(np.float32) + 0.5) / 256 + _LIFT).reshape(_TILE, _TILE)
+    return np.tile(tile, (-(-height // _TILE) + 1, -(-width // _TILE) + 1))

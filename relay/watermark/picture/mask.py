@@ -6,7 +6,7 @@ Local means and deviations are taken on luma 320 wide, so that all renditions of
 import cv2
 import numpy as np
 
-from relay.watermark.picture.planes import Luma, Plane, height_at, shrunk
+from relay.watermark.picture.planes import BytePlane, Plane, height_at, shrunk
 
 WIDTH = 320
 _AROUND = (9, 9)
@@ -19,7 +19,7 @@ _LEVELS = (16.0, 40.0, 70.0, 200.0, 235.0)
 _SHARES = (0.6, 0.8, 1.0, 1.0, 0.85)
 
 
-def mask_of(luma: Luma | Plane, width: int, height: int) -> Plane:
+def mask_of(luma: BytePlane | Plane, width: int, height: int) -> Plane:
     """The mask at ``width`` by ``height``, from 0.6 to 3, of luma of any size in 8-bit code values."""
     small = _small_mask(shrunk(luma, WIDTH, height_at(WIDTH, luma.shape[1], luma.shape[0])))
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -6,13 +6,11 @@ import numpy.typing as npt
 
 Plane = npt.NDArray[np.float32]
 """A picture of real numbers, rows by columns."""
-Luma = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""Luma as a codec has it: 8 bits, or 10 bits in 16."""
 BytePlane = npt.NDArray[np.uint8]
-"""8-bit luma."""
+"""Luma as a codec has it, of 8 bits."""
 
 
-def shrunk(luma: Luma | Plane, width: int, height: int) -> Plane:
+def shrunk(luma: BytePlane | Plane, width: int, height: int) -> Plane:
     """The picture at a smaller size, each pixel the mean of the area it covers."""
     return np.asarray(cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 

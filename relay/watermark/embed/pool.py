@@ -1,0 +1,98 @@
+"""A whole plan in several processes: what is still to do, cut into runs, until it is done or stopped."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
+
+from relay.watermark.embed.errors import EmbedError
+from relay.watermark.embed.finish import finish
+from relay.watermark.embed.plan import Plan, Rendition
+from relay.watermark.embed.work import make_positions, make_sound
+from relay.watermark.index import AssetIndex
+
+_LONGEST_RUN = 30
+_POLL_S = 0.3
+# The arrays here are small: libraries that spread them over all cores only get in each other's way.
+_SINGLE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class StoppedError(EmbedError):
+    """The run was ended from outside; the same command goes on with it."""
+
+
+def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = lambda done, of: None) -> AssetIndex:
+    """Make all that is still to make of a plan, and return its index.
+
+    ``progress`` hears how many segments of how many (None: not known) are done. Raises :class:`EmbedError`; whatever
+    is raised, what is done by then is kept.
+    """
+    plan.folder.begin(plan.identity)
+    os.environ.update(_SINGLE)
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(jobs, context, _begin, (stop, os.getpid())) as pool:
+        pending: set[Future[None]] = {pool.submit(_make_sound, plan)} if not plan.folder.sound_note.exists() else set()
+        pending |= {
+            pool.submit(_make_run, plan, one, run)
+            for one in plan.renditions
+            for run in _runs(set(plan.folder.done(one.name)), plan.expected, jobs)
+        }
+        try:
+            while pending:
+                finished, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
+                progress(sum(plan.folder.count_done(one.name) for one in plan.renditions), _total(plan))
+                for future in finished:
+                    future.result()
+        except BrokenProcessPool:
+            raise EmbedError("a process was killed: too little memory? Try fewer --jobs.") from None
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return finish(plan)
+
+
+def _total(plan: Plan) -> int | None:
+    return None if plan.expected is None else plan.expected * len(plan.renditions)
+
+
+def _runs(done: set[int], expected: int | None, jobs: int) -> list[range | None]:
+    """Positions to make, in runs. The last has no end: containers do not always know how long they are."""
+    if expected is None:
+        return [range(len(done), 1 << 31)] if done == set(range(len(done))) else [None]
+    longest = max(1, min(_LONGEST_RUN, -(-expected // jobs)))
+    runs: list[range | None] = []
+    start: int | None = None
+    for position in range(expected):
+        if position not in done and start is None:
+            start = position
+        if start is not None and (position in done or position - start == longest):
+            runs.append(range(start, position))
+            start = None if position in done else position
+    runs.append(range(expected if start is None else start, 1 << 31))
+    return runs
+
+
+_stopped: Callable[[], bool] = bool
+
+
+def _begin(stop: Event, parent: int) -> None:
+    """Set a process up: it ends with a segment when told to, or when it is left alone."""
+    import cv2
+
+    global _stopped
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _stopped = lambda: stop.is_set() or os.getppid() != parent  # noqa: E731
+
+
+def _make_run(plan: Plan, rendition: Rendition, run: range | None) -> None:
+    make_positions(plan, rendition, run, _stopped)
+
+
+def _make_sound(plan: Plan) -> None:
+    make_sound(plan)
