@@ -6,6 +6,7 @@ Embedder and analyser score alike. All pictures here are luma in 8-bit code valu
 original, as a rule 480 wide.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from relay.watermark.picture.grid import Chips, Grid
 from relay.watermark.picture.mask import mask_of
-from relay.watermark.picture.planes import Plane
+from relay.watermark.picture.planes import BytePlane, Plane
 
 WIDTH = 480
 FRAMES = 6
@@ -48,13 +49,18 @@ def scored_frames(n: int) -> list[int]:
     return sorted({round(k) for k in np.linspace(first, last, FRAMES)})
 
 
-def unexplained(original: Plane, copy: Plane, inside: Inside | None = None) -> Residual:
+def unexplained(
+    original: Plane, copy: Plane, inside: Inside | None = None, beside: Sequence[BytePlane] = ()
+) -> Residual:
     """Fit the original and its nuisances to the copy, robustly, and return what is left (zero outside).
+
+    ``beside`` are the frames before and after the original: a camera's exposure and a conversion of the frame rate
+    blend them in.
 
     Raises :class:`ValueError` where fewer pixels are inside than a fit needs.
     """
     height, width = original.shape
-    columns = _columns(original)
+    columns = _columns(original, beside)
     target = np.ascontiguousarray(copy, np.float32).reshape(-1)
     taken = np.arange(0, target.size, _SAMPLED)
     if inside is not None:
@@ -103,14 +109,14 @@ def score(chips: Chips, gathered: Plane) -> float:
     return float((chips * clipped).sum() / np.sqrt(np.square(clipped).sum()))
 
 
-def _columns(original: Plane) -> Plane:
+def _columns(original: Plane, beside: Sequence[BytePlane]) -> Plane:
     """The 21 terms that may explain a copy, each a row, of a picture of any size.
 
     Tone curve (1, o, o^2, o^3), light that varies over the picture (blur times position, position), errors of shift,
     zoom, turn and shear (gradients, alone and times position), blur or sharpening (the Laplacian).
     """
     height, width = original.shape
-    columns = np.empty((_TERMS, height * width), np.float32)
+    columns = np.empty((_TERMS + len(beside), height * width), np.float32)
     x, y = _places(height, width)
     o = np.asarray(original, np.float32) / 128 - 1
     blurred = np.asarray(cv2.GaussianBlur(o, (0, 0), 1.0), np.float32)
@@ -123,8 +129,9 @@ def _columns(original: Plane) -> Plane:
         x, y, x * x, x * y, y * y,
         across, down, x * across, y * across, x * down, y * down,
         bend,
+        *((np.asarray(other, np.float32) / 128 - 1 - o) for other in beside),
     )  # fmt: skip
-    for column, term in zip(columns.reshape(_TERMS, height, width), rows, strict=True):
+    for column, term in zip(columns.reshape(-1, height, width), rows, strict=True):
         column[...] = term
     return columns
 
@@ -141,7 +148,7 @@ def _fit(
     weighted = columns * weights
     normal = weighted @ columns.T
     # A ridge, far below any term that matters: flat pictures leave most terms undetermined.
-    normal[np.diag_indices(_TERMS)] += 1e-6 * weights.sum()
+    normal[np.diag_indices_from(normal)] += 1e-6 * weights.sum()
     return np.asarray(np.linalg.solve(normal, weighted @ wanted), np.float64)
 
 

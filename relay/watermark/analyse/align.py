@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from relay.watermark.analyse.warp import Warp
+from relay.watermark.analyse.warp import Warp, normalised
 from relay.watermark.picture.planes import BytePlane, Plane
 
 _SAMPLED = 7
@@ -170,4 +170,4 @@ def _pixels(rows: int, columns: int) -> tuple[Samples, Samples]:
 
 @lru_cache(maxsize=4)
 def _normal_places(rows: int, columns: int) -> tuple[Samples, Samples]:
-    return Warp(np.eye(3), (rows, columns)).normalised(*_pixels(rows, columns))
+    return normalised(*_pixels(rows, columns), (rows, columns))
