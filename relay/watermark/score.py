@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from relay.watermark.least_squares import combined, solved
 from relay.watermark.picture.grid import Chips, Grid
 from relay.watermark.picture.mask import mask_of
 from relay.watermark.picture.planes import BytePlane, Plane
@@ -24,6 +25,7 @@ _EDGE_FRAMES = 2  # at either end of a segment, where the window leaves little
 _TERMS = 21
 _SAMPLED = 7  # every so many pixels are fitted: prime, so no column is missed
 _ROUNDS = 2
+_RIDGE = 1e-6  # far below any term that matters: flat pictures leave most terms undetermined
 _CAUCHY = 2.385  # 95 % efficient on normal residuals
 _NORMAL_MAD = 1.4826
 _RESIDUAL_CLIP = 6.0
@@ -67,17 +69,17 @@ def unexplained(
         taken = taken[inside.reshape(-1)[taken]]
     if taken.size < 4 * _TERMS:
         raise ValueError(f"{taken.size} pixels in common are too few to compare")
-    sample, wanted = columns[:, taken].astype(np.float64), target[taken].astype(np.float64)
+    sample, wanted = columns[:, taken], target[taken]
     weights = np.ones_like(wanted)
     for left in range(_ROUNDS, -1, -1):
-        terms = _fit(sample, wanted, weights)
+        terms = solved(sample, wanted, weights, _RIDGE)
+        residual = wanted - combined(terms, sample)
         if left:
-            residual = wanted - terms @ sample
-            weights = 1 / (1 + np.square(residual / (_CAUCHY * _noise(residual))))
-    plane = (target - terms.astype(np.float32) @ columns).reshape(height, width)
+            weights = 1 / (1 + np.square(residual / np.float32(_CAUCHY * _noise(residual))))
+    plane = (target - combined(terms, columns)).reshape(height, width)
     if inside is not None:
         plane *= inside
-    return Residual(plane, _noise(wanted - terms @ sample))
+    return Residual(plane, _noise(residual))
 
 
 def evidence(residual: Residual, original: Plane, strength: float, grid: Grid, inside: Inside | None = None) -> Plane:
@@ -140,16 +142,6 @@ def _columns(original: Plane, beside: Sequence[BytePlane]) -> Plane:
 def _places(height: int, width: int) -> tuple[Plane, Plane]:
     x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     return x, y
-
-
-def _fit(
-    columns: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    weighted = columns * weights
-    normal = weighted @ columns.T
-    # A ridge, far below any term that matters: flat pictures leave most terms undetermined.
-    normal[np.diag_indices_from(normal)] += 1e-6 * weights.sum()
-    return np.asarray(np.linalg.solve(normal, weighted @ wanted), np.float64)
 
 
 def _noise(residuals: npt.NDArray[np.floating]) -> float:

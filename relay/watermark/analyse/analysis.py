@@ -143,7 +143,8 @@ class _Search:
                             self._attempts = self._limits.attempts
                             return anchor
                 length /= 2
-                if length < _SHORTEST_S:
+                # Any speed will do for a short passage somewhere: only long ones tell.
+                if length < _SHORTEST_S or speeds is OTHER_SPEEDS:
                     break
         return None
 

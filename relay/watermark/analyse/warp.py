@@ -60,7 +60,6 @@ class Warp:
         rows, columns = self.shape
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
         u, v = self.places(x, y)
-        height, width = copy.shape
         inside = self.is_inside(u, v, copy.shape)
         seen = cv2.remap(copy, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(seen, np.float32), inside
