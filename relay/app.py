@@ -30,6 +30,7 @@ from relay.edge.fastlane import FastLane
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.exchange.outside import KeyServers
+from relay.gate.dialects.claims import Terms
 from relay.gate.entitlements import Entitlements
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
@@ -81,6 +82,7 @@ from relay.watermark.marking import Marking
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""
@@ -164,6 +166,9 @@ class NodeBuilder:
             Sources.of(config.purchases, secrets.purchases),
             Detectors.of(config.watermark, secrets.detectors),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
+            WatermarkTokens(
+                secrets.vendors, Terms("", tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
+            ),
         )
 
     def replan(self, policies: Policies, streams: Set[str] | None = None) -> dict[str, Changed]:
@@ -320,7 +325,8 @@ async def running_node(
             return Setting(
                 config.watermark.analysis,
                 (base / assets).resolve() if assets else None,
-                secrets.watermark,
+                secrets.watermark_secret,
+                secrets.chip_key,
                 lambda asset: _marking_of(asset, policies.streams),
             )
 
@@ -406,8 +412,7 @@ def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | N
     mark = settings.watermark
     if mark is None:
         return None
-    # By the oldest root: what is served today must be found again when newer ones have joined it.
-    key = secrets.code_keys.get(name) or code_key(secrets.ring.service_keys("watermark")[-1], mark.asset or name)
+    key = secrets.code_keys.get(name) or code_key(secrets.watermark_secret, mark.asset or name)
     return Marking.of(mark, name, key)
 
 

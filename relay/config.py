@@ -256,6 +256,8 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     check_watermark(f"{name}: watermark", config.watermark)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
+        if stream.watermark:
+            check_mark(f"{name}: streams.{stream_name}.watermark", stream.watermark, config.watermark)
         if stream.rotation.salt and not config.state.directory:
             raise ConfigError(
                 f"{name}: streams.{stream_name}.rotation.salt: salts would be lost at a restart. Set state.directory."
@@ -369,8 +371,6 @@ def _check_stream(where: str, stream: StreamConfig) -> None:
     except ValueError as err:
         raise ConfigError(f"{where}.rotation: {err}. Choose other durations.") from None
     check_licence(f"{where}.licence", stream.licence)
-    if stream.watermark:
-        check_mark(f"{where}.watermark", stream.watermark)
     if stream.key_server:
         check_key_server(f"{where}.key_server", stream.key_server, stream.schemes, stream.rotation.salt)
     if stream.rotation.interval and stream.window / stream.rotation.interval > MAX_WINDOW_PERIODS:

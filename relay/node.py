@@ -36,6 +36,7 @@ from relay.watermark.jobs.analyses import Analyses
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""
@@ -62,6 +63,7 @@ class Policies:
     shops: Sources
     detectors: Detectors
     own: OwnLicences
+    watermark_tokens: WatermarkTokens
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""

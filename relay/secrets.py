@@ -14,7 +14,6 @@ from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
 from keys.watermark import KEY_BYTES
-from keys.watermark import MIN_SECRET_BYTES as MIN_WATERMARK_BYTES
 from relay.config import Config, read_secret, read_text
 from relay.errors import ConfigError
 from relay.exchange.material import KeyServerMaterial
@@ -25,6 +24,9 @@ from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
 from relay.purchases.signatures import read_secret_text
 from relay.token_settings import IssuerConfig, TokenKeyConfig, TransmitterConfig
+from relay.watermark.pattern_encryption import PatternKeys
+from relay.watermark.settings import VendorConfig, VendorKeyConfig
+from relay.watermark.vendors import Vendor, VendorKey
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."
@@ -45,7 +47,9 @@ class Secrets:
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
     ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
-    ``code_keys`` are those of the streams' watermarks that are not derived here, ``watermark`` what chip keys are.
+    ``watermark`` is what keys of watermarked assets are derived from, if that is a secret of its own; ``chip_key`` is
+    that of assets which were marked with another than follows from it; ``code_keys`` are those of streams whose assets'
+    keys are not derived here, ``vendors`` those whose tokens choose variants instead.
     """
 
     ring: KeyRing
@@ -59,8 +63,19 @@ class Secrets:
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
-    code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     watermark: bytes = field(default=b"", repr=False)
+    chip_key: bytes = field(default=b"", repr=False)
+    code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    vendors: tuple[Vendor, ...] = ()
+
+    @property
+    def watermark_secret(self) -> bytes:
+        """What the keys of watermarked assets are derived from, where they do not come from elsewhere.
+
+        That of its own or, without one, of the oldest root: what was served must be found when newer ones have come.
+        """
+        return self.watermark or self.ring.service_keys("watermark")[-1]
+
     detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
@@ -110,12 +125,17 @@ def read_secrets(config: Config, base: Path) -> Secrets:
         detectors=_told_apart(
             base, "watermark.detectors", [(one.name, one.secret_files) for one in config.watermark.detectors]
         ),
+        watermark=_watermark_secret(base, config.watermark.secret_file),
+        chip_key=_asset_key(base, config.watermark.analysis.chip_key_file, "watermark.analysis.chip_key_file"),
         code_keys={
-            name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
+            name: _asset_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
             for name, stream in config.streams.items()
             if stream.watermark and stream.watermark.code_key_file
         },
-        watermark=_watermark_secret(base, config.watermark.analysis.secret_file),
+        vendors=tuple(
+            _vendor(base, vendor, f"watermark.vendors[{number}]")
+            for number, vendor in enumerate(config.watermark.vendors)
+        ),
     )
 
 
@@ -207,21 +227,43 @@ def _signer(base: Path, packager: PackagerConfig, where: str) -> Signer:
         raise ConfigError(f"{where}: {err}. Put the signing key of {packager.signer!r} there.") from None
 
 
-def _code_key(base: Path, file: str, where: str) -> bytes:
-    key = read_secret(base, file, where)
-    if len(key) != KEY_BYTES:
-        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
+def _watermark_secret(base: Path, file: str) -> bytes:
+    secret = read_secret(base, file, "watermark.secret_file") if file else b""
+    if file and len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{base / file}: watermark.secret_file: {len(secret)} bytes, needs at least {MIN_SECRET_BYTES}. "
+            "Make one with 'segmentgate keys new'."
+        )
+    return secret
+
+
+def _asset_key(base: Path, file: str, where: str) -> bytes:
+    key = read_secret(base, file, where) if file else b""
+    if file and len(key) != KEY_BYTES:
+        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, this key has {KEY_BYTES}. Put it there as hex.")
     return key
 
 
-def _watermark_secret(base: Path, file: str) -> bytes:
-    secret = file and read_secret(base, file, "watermark.analysis.secret_file")
-    if secret and len(secret) < MIN_WATERMARK_BYTES:
-        raise ConfigError(
-            f"{base / file}: watermark.analysis.secret_file: {len(secret)} bytes, needs {MIN_WATERMARK_BYTES}. "
-            "Put what the assets were marked with there."
+def _vendor(base: Path, vendor: VendorConfig, where: str) -> Vendor:
+    def key(one: VendorKeyConfig, place: str) -> VendorKey:
+        if one.alg.startswith("HS"):
+            return VendorKey.load(one.alg, read_secret(base, one.file, place))
+        return VendorKey.load(one.alg, read_text(base, one.file, place, "Put a PEM public key there.").encode())
+
+    shared, private = vendor.pattern_key_file, vendor.pattern_private_key
+    try:
+        return Vendor(
+            vendor.number,
+            tuple(key(one, f"{where}.keys[{at}].file") for at, one in enumerate(vendor.keys)),
+            PatternKeys.load(
+                read_secret(base, shared, f"{where}.pattern_key_file") if shared else b"",
+                _text(base, private, f"{where}.pattern_private_key").encode(),
+            ),
+            vendor.derives,
+            vendor.issuer,
         )
-    return secret or b""
+    except (ValueError, TypeError) as err:
+        raise ConfigError(f"{where}: {err}. Put the keys of vendor {vendor.number} there.") from None
 
 
 def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:

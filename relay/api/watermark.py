@@ -6,8 +6,8 @@ from msgspec import Struct
 class ServedInterval(Struct, frozen=True, kw_only=True):
     """Positions ``first`` to ``last``, served between ``since`` and ``until`` (seconds since the epoch).
 
-    Not ``marked``: they were served as variant a, whatever the code says; negative ones are not known. Not ``exact``:
-    some of them may never have been served.
+    Not ``marked``: the code did not choose their variants; negative ones are not known. Not ``exact``: some of them may
+    never have been served.
     """
 
     first: int

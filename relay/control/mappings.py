@@ -14,6 +14,7 @@ from relay.control.moments import read_moment
 from relay.control.notes import NOTES
 from relay.control.records import report_of
 from relay.control.requests import actor_of, decode, json_answer
+from relay.errors import RequestError
 from relay.node import NODE, Node
 from relay.operation import IDEMPOTENCY_KEY, Operation
 from relay.roles import OPERATORS, READERS, REVOKERS
@@ -26,6 +27,7 @@ REMEMBERED_S = 30 * 86_400
 MAX_SESSIONS = 64
 """Of one watermark id: revoking it revokes them all."""
 ANSWER_S = 2.0
+MAX_ID = 128
 _body: msgspec.json.Decoder[MappingBody | list[MappingBody]] = msgspec.json.Decoder(MappingBody | list[MappingBody])
 
 
@@ -60,7 +62,7 @@ async def post_mappings(request: web.Request) -> web.Response:
 
 async def get_mapping(request: web.Request) -> web.Response:
     """The sessions of a watermark id."""
-    node, watermark_id = request.app[NODE], request.match_info["id"]
+    node, watermark_id = request.app[NODE], _watermark_id(request)
     return json_answer(Mapped(watermark_id=watermark_id, session_ids=session_ids(node, watermark_id)))
 
 
@@ -68,7 +70,7 @@ async def delete_mapping(request: web.Request) -> web.Response:
     """Forget whose a watermark id is."""
 
     async def act() -> Reply:
-        node, actor, watermark_id = request.app[NODE], actor_of(request), request.match_info["id"]
+        node, actor, watermark_id = request.app[NODE], actor_of(request), _watermark_id(request)
         known = node.marks.mapped(watermark_id, node.clock())
         if not known:
             raise NotFoundError("that watermark id is mapped to no session")
@@ -84,6 +86,13 @@ async def delete_mapping(request: web.Request) -> web.Response:
 def session_ids(node: Node, watermark_id: str) -> list[str]:
     """The sessions that a watermark id is mapped to."""
     return [mapping.session_id for mapping in node.marks.mapped(watermark_id, node.clock())]
+
+
+def _watermark_id(request: web.Request) -> str:
+    watermark_id = request.match_info["id"]
+    if len(watermark_id) > MAX_ID:
+        raise RequestError(f"id: at most {MAX_ID} characters")
+    return watermark_id
 
 
 def _read(raw: bytes, now: float) -> list[_Given]:

@@ -80,18 +80,18 @@ class FastLane:
         ref, now = visit.stream.read_url(visit.cls, visit.rest, query), node.clock()
         if not isinstance(ref, SegmentRef) or may_play(visit, ref):
             return False
-        marking, position = marking_of(visit, ref), None
+        marking, note_served = marking_of(visit, ref), None
         if marking is None:
             found = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref)
         else:
-            found, position = marked_at_hand(visit, marking, ref) or (None, None)
+            found, note_served = marked_at_hand(visit, marking, ref) or (None, None)
         keys = next_keys_at_hand(visit, now)
         if found is None or keys is None or node.leases.beat(visit.visitor, now, visit.stream.timeline.segment_s):
             return False
         address, asn = asked.client()
         note_played(visit, ref, address, headers.get(hdrs.USER_AGENT, ""), asn)
-        if marking is not None and position is not None:
-            node.servings.viewing(visit.visitor, marking.asset).note(position, True, now)
+        if note_served is not None:
+            note_served()
         _SEGMENTS.inc()
         tag = {"ETag": found.etag} if found.etag else {}
         asked.answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.content_type, found.data)

@@ -101,10 +101,13 @@ async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Resul
     if refused:
         return refused
     marking = marking_of(visit, ref)
-    if marking is not None:
-        body = await marked_segment(visit, marking, ref)
-    else:
+    if marking is None:
         body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
+    else:
+        chosen = await marked_segment(request, visit, marking, ref)
+        if isinstance(chosen, Deny):
+            return chosen
+        body = chosen
     return Answer(body, {**MEDIA, **await next_keys_header(visit, visit.node.clock())})
 
 

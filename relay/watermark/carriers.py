@@ -30,10 +30,10 @@ def take_out(path: str, query: str = "", authorization: str = "", *, bearer: boo
     of luck.
     """
     found: list[str] = []
-    first, slash, rest = path.removeprefix("/").partition("/")
-    if unquote(first[: 3 * len(PATH_PREFIX)]).startswith(PATH_PREFIX):
-        found.append(unquote(first)[len(PATH_PREFIX) :])
-        path = slash + rest or "/"
+    prefix = prefix_of(path)
+    if prefix:
+        found.append(unquote(prefix)[1 + len(PATH_PREFIX) :])
+        path = path.removeprefix(prefix) or "/"
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if unquote(name) == QUERY_NAME:
@@ -46,6 +46,13 @@ def take_out(path: str, query: str = "", authorization: str = "", *, bearer: boo
     if found and not found[0]:
         return Deny(Reason.TOKEN_MALFORMED, "an empty watermark token")
     return Carried(found[0] if found else "", path, strip(query, (QUERY_NAME,)))
+
+
+def prefix_of(path: str) -> str:
+    """The first component of a raw path, slash and all, if that is a watermark token; else nothing."""
+    end = path.find("/", 1)
+    first = path if end < 0 else path[:end]
+    return first if unquote(first[1 : 1 + 3 * len(PATH_PREFIX)]).startswith(PATH_PREFIX) else ""
 
 
 def _of_header(value: str, bearer: bool) -> list[str]:

@@ -13,7 +13,10 @@ from relay.watermark.sidecar import FOLDER
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """The watermark of a stream. ``folders`` are those of variants a and b, ``segment_ms`` how long a position is."""
+    """The watermark of a stream. ``folders`` are those of variants a and b, ``segment_ms`` how long a position is.
+
+    Where there are ``vendors``, tokens of theirs choose the variants instead of the code.
+    """
 
     asset: str
     key: bytes = field(repr=False)
@@ -22,6 +25,7 @@ class Marking:
     pace: Pace
     segment_ms: int
     pattern: re.Pattern[str]
+    vendors: frozenset[int]
     code: AssetCode = field(repr=False, compare=False)
 
     @classmethod
@@ -35,6 +39,7 @@ class Marking:
             pace=config.pace,
             segment_ms=int(config.segment),
             pattern=re.compile(config.pattern),
+            vendors=frozenset(config.tokens),
             code=AssetCode(key, config.colluders),
         )
 

@@ -6,6 +6,7 @@ Embedder and analyser score alike. All pictures here are luma in 8-bit code valu
 original, as a rule 480 wide.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,9 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from relay.watermark.least_squares import combined, solved
 from relay.watermark.picture.grid import Chips, Grid
 from relay.watermark.picture.mask import mask_of
-from relay.watermark.picture.planes import Plane
+from relay.watermark.picture.planes import BytePlane, Plane
 
 WIDTH = 480
 FRAMES = 6
@@ -23,6 +25,7 @@ _EDGE_FRAMES = 2  # at either end of a segment, where the window leaves little
 _TERMS = 21
 _SAMPLED = 7  # every so many pixels are fitted: prime, so no column is missed
 _ROUNDS = 2
+_RIDGE = 1e-6  # far below any term that matters: flat pictures leave most terms undetermined
 _CAUCHY = 2.385  # 95 % efficient on normal residuals
 _NORMAL_MAD = 1.4826
 _RESIDUAL_CLIP = 6.0
@@ -48,30 +51,35 @@ def scored_frames(n: int) -> list[int]:
     return sorted({round(k) for k in np.linspace(first, last, FRAMES)})
 
 
-def unexplained(original: Plane, copy: Plane, inside: Inside | None = None) -> Residual:
+def unexplained(
+    original: Plane, copy: Plane, inside: Inside | None = None, beside: Sequence[BytePlane] = ()
+) -> Residual:
     """Fit the original and its nuisances to the copy, robustly, and return what is left (zero outside).
+
+    ``beside`` are the frames before and after the original: a camera's exposure and a conversion of the frame rate
+    blend them in.
 
     Raises :class:`ValueError` where fewer pixels are inside than a fit needs.
     """
     height, width = original.shape
-    columns = _columns(original)
+    columns = _columns(original, beside)
     target = np.ascontiguousarray(copy, np.float32).reshape(-1)
     taken = np.arange(0, target.size, _SAMPLED)
     if inside is not None:
         taken = taken[inside.reshape(-1)[taken]]
     if taken.size < 4 * _TERMS:
         raise ValueError(f"{taken.size} pixels in common are too few to compare")
-    sample, wanted = columns[:, taken].astype(np.float64), target[taken].astype(np.float64)
+    sample, wanted = columns[:, taken], target[taken]
     weights = np.ones_like(wanted)
     for left in range(_ROUNDS, -1, -1):
-        terms = _fit(sample, wanted, weights)
+        terms = solved(sample, wanted, weights, _RIDGE)
+        residual = wanted - combined(terms, sample)
         if left:
-            residual = wanted - terms @ sample
-            weights = 1 / (1 + np.square(residual / (_CAUCHY * _noise(residual))))
-    plane = (target - terms.astype(np.float32) @ columns).reshape(height, width)
+            weights = 1 / (1 + np.square(residual / np.float32(_CAUCHY * _noise(residual))))
+    plane = (target - combined(terms, columns)).reshape(height, width)
     if inside is not None:
         plane *= inside
-    return Residual(plane, _noise(wanted - terms @ sample))
+    return Residual(plane, _noise(residual))
 
 
 def evidence(residual: Residual, original: Plane, strength: float, grid: Grid, inside: Inside | None = None) -> Plane:
@@ -103,14 +111,14 @@ def score(chips: Chips, gathered: Plane) -> float:
     return float((chips * clipped).sum() / np.sqrt(np.square(clipped).sum()))
 
 
-def _columns(original: Plane) -> Plane:
+def _columns(original: Plane, beside: Sequence[BytePlane]) -> Plane:
     """The 21 terms that may explain a copy, each a row, of a picture of any size.
 
     Tone curve (1, o, o^2, o^3), light that varies over the picture (blur times position, position), errors of shift,
     zoom, turn and shear (gradients, alone and times position), blur or sharpening (the Laplacian).
     """
     height, width = original.shape
-    columns = np.empty((_TERMS, height * width), np.float32)
+    columns = np.empty((_TERMS + len(beside), height * width), np.float32)
     x, y = _places(height, width)
     o = np.asarray(original, np.float32) / 128 - 1
     blurred = np.asarray(cv2.GaussianBlur(o, (0, 0), 1.0), np.float32)
@@ -123,8 +131,9 @@ def _columns(original: Plane) -> Plane:
         x, y, x * x, x * y, y * y,
         across, down, x * across, y * across, x * down, y * down,
         bend,
+        *((np.asarray(other, np.float32) / 128 - 1 - o) for other in beside),
     )  # fmt: skip
-    for column, term in zip(columns.reshape(_TERMS, height, width), rows, strict=True):
+    for column, term in zip(columns.reshape(-1, height, width), rows, strict=True):
         column[...] = term
     return columns
 
@@ -133,16 +142,6 @@ def _columns(original: Plane) -> Plane:
 def _places(height: int, width: int) -> tuple[Plane, Plane]:
     x, y = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
     return x, y
-
-
-def _fit(
-    columns: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    weighted = columns * weights
-    normal = weighted @ columns.T
-    # A ridge, far below any term that matters: flat pictures leave most terms undetermined.
-    normal[np.diag_indices(_TERMS)] += 1e-6 * weights.sum()
-    return np.asarray(np.linalg.solve(normal, weighted @ wanted), np.float64)
 
 
 def _noise(residuals: npt.NDArray[np.floating]) -> float:

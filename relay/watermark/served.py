@@ -26,8 +26,9 @@ BLOCK: Final = 128
 class Interval(Struct, frozen=True, array_like=True):
     """Positions ``first`` to ``last``, all served between ``since`` and ``until``.
 
-    Not ``marked``: they were served as variant a, whatever the code says; with negative positions it is not known which
-    they were. Not ``exact``: several intervals were made one, so that some of it may never have been served.
+    Not ``marked``: the code did not choose their variants, so that nobody is told by them; with negative positions it
+    is not known which they were. Not ``exact``: several intervals were made one, so that some of it may never have been
+    served.
     """
 
     first: int

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -84,7 +85,7 @@ class Servings:
         self._db = Database(path or MEMORY, _SCHEMA_VERSION, _SCHEMA)
         self._most = MAX_ROWS if path else MAX_ROWS // 10
         self._ids = count(self._db.read("SELECT coalesce(max(id), 0) + 1 FROM served")[0][0])
-        self._viewings: dict[tuple[str, str, str], Viewing] = {}
+        self._viewings: dict[tuple[str, str, str, str], Viewing] = {}
         self._leaving: list[Viewing] = []
         self._saving = asyncio.Lock()
 
@@ -92,11 +93,12 @@ class Servings:
         """How many viewings are held in memory."""
         return len(self._viewings)
 
-    def viewing(self, visitor: Watching, asset: str) -> Viewing:
-        """That of a visitor, begun if need be."""
+    def viewing(self, visitor: Watching, asset: str, watermark_id: str = "") -> Viewing:
+        """That of a visitor, begun if need be; ``watermark_id`` if its bits come from another than its session's."""
         viewing = visitor.viewing
-        if viewing is None or viewing.asset != asset or not viewing.held:
-            viewing = visitor.viewing = self._join(visitor.session, visitor.stream, asset)
+        known = viewing is not None and viewing.held and viewing.asset == asset
+        if viewing is None or not known or (watermark_id and viewing.session.watermark != watermark_id):
+            viewing = visitor.viewing = self._join(visitor.session, visitor.stream, asset, watermark_id)
         return viewing
 
     async def keep_saving(self) -> None:
@@ -146,8 +148,10 @@ class Servings:
             _log.warning("served_ranges_unsaved", error=str(err))
         self._db.close()
 
-    def _join(self, session: Session, stream: str, asset: str) -> Viewing:
-        name = asset, session.issuer, session.sid
+    def _join(self, session: Session, stream: str, asset: str, watermark_id: str) -> Viewing:
+        if watermark_id:
+            session = replace(session, watermark=watermark_id)
+        name = asset, session.issuer, session.sid, session.watermark_id
         viewing = self._viewings.get(name)
         if viewing is None:
             while len(self._viewings) >= MAX_HELD:
@@ -162,7 +166,8 @@ class Servings:
         return viewing
 
     def _forget(self, viewing: Viewing) -> Viewing:
-        del self._viewings[viewing.asset, viewing.session.issuer, viewing.session.sid]
+        session = viewing.session
+        del self._viewings[viewing.asset, session.issuer, session.sid, session.watermark_id]
         viewing.held = False
         return viewing
 

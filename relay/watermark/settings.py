@@ -10,11 +10,18 @@ from relay.errors import ConfigError
 from relay.units import Duration
 from relay.watermark.jobs.settings import AnalysisConfig, check_analysis
 from relay.watermark.sidecar import FOLDER
+from relay.watermark.vendors import MAX_KEYS
 
 Pace = Literal["sidecar", "egress", "time"]
 """Where the position of a segment is learnt: from its sidecar, from a header of the origin, or from its media time."""
 
 MAX_SEGMENT_MS = 60_000
+MAX_VENDORS = 16
+VendorNumber = Annotated[int, Meta(ge=0, le=255)]
+File = Annotated[str, Meta(min_length=1, max_length=512)]
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"
+]
 _FOLDER = re.compile(r"([A-Za-z0-9][A-Za-z0-9._~-]*/)?")
 
 
@@ -28,7 +35,8 @@ class MarkConfig(_Section, frozen=True):
     ``asset`` names it to embedder and analyser; empty: the stream's name. ``variants`` are the folders, beside which
     the manifests' neutral names stand, of variants a and b. ``segment`` is how long a position is, for the pace
     ``time``. ``colluders`` is the code's profile. ``code_key_file`` holds the asset's code key; empty: it is derived.
-    ``pattern`` is sought in the paths of video segments: others are not watermarked; empty: all are.
+    ``pattern`` is sought in the paths of video segments: others are not watermarked; empty: all are. Where ``tokens``
+    lists vendors, by number, a token of one of them chooses the variants instead of the code.
     """
 
     asset: Annotated[str, Meta(max_length=128)] = ""
@@ -38,6 +46,7 @@ class MarkConfig(_Section, frozen=True):
     colluders: Literal[2, 4, 6, 8] = 2
     code_key_file: str = ""
     pattern: Annotated[str, Meta(max_length=256)] = ""
+    tokens: Annotated[tuple[VendorNumber, ...], Meta(max_length=MAX_VENDORS)] = ()
 
 
 class DetectorConfig(_Section, frozen=True):
@@ -53,25 +62,55 @@ class DetectorConfig(_Section, frozen=True):
     approvals: Annotated[int, Meta(ge=1, le=4)] = 2
 
 
-class WatermarkConfig(_Section, frozen=True):
-    """``retention``: for how long it is remembered which session got which positions when, and what was detected.
+class VendorKeyConfig(_Section, frozen=True):
+    """A key that verifies watermark tokens: a hex secret for HMAC algorithms, a PEM public key otherwise."""
 
-    ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
-    with an API key instead. ``analysis`` is of copies that are uploaded here.
+    alg: Algorithm
+    file: File
+
+
+class VendorConfig(_Section, frozen=True):
+    """Whose watermark tokens are taken (ETSI TS 104 002): a vendor by its DASH-IF number.
+
+    ``pattern_key_file`` (AES, as hex) and ``pattern_private_key`` (P-256, PEM) open its patterns, which then must come
+    encrypted. ``derives``: its indirect tokens name sessions of this relay's own code. ``issuer`` is their ``iss``.
     """
 
+    number: VendorNumber
+    keys: Annotated[tuple[VendorKeyConfig, ...], Meta(min_length=1, max_length=MAX_KEYS)]
+    pattern_key_file: str = ""
+    pattern_private_key: str = ""
+    derives: bool = False
+    issuer: Annotated[str, Meta(max_length=512)] = ""
+
+
+class WatermarkConfig(_Section, frozen=True):
+    """``secret_file`` holds what keys of assets are derived from, 32 bytes or more in hex; empty: the oldest root key.
+
+    ``retention``: for how long it is remembered which session got which positions when, and what was detected.
+
+    ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
+    with an API key instead. ``vendors`` may give viewers tokens that choose their variants. ``analysis`` is of copies
+    that are uploaded here.
+    """
+
+    secret_file: str = ""
     retention: Duration = Duration.parse("30d")
     approvals: Annotated[int, Meta(ge=1, le=4)] = 2
     detectors: Annotated[tuple[DetectorConfig, ...], Meta(max_length=16)] = ()
+    vendors: Annotated[tuple[VendorConfig, ...], Meta(max_length=MAX_VENDORS)] = ()
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
 
 def check_watermark(where: str, watermark: WatermarkConfig) -> None:
-    """Raises :class:`ConfigError` for names that two detectors share, and what cannot work."""
+    """Raises :class:`ConfigError` for two detectors or vendors of one name, and for what cannot work."""
     check_analysis(f"{where}.analysis", watermark.analysis)
     names = [detector.name for detector in watermark.detectors]
     if len(set(names)) != len(names):
         raise ConfigError(f"{where}.detectors: two have the same 'name'. Give each its own.")
+    numbers = [vendor.number for vendor in watermark.vendors]
+    if len(set(numbers)) != len(numbers):
+        raise ConfigError(f"{where}.vendors: two have the same 'number'. Describe each vendor once.")
 
 
 def check_marks(where: str, marks: Mapping[str, MarkConfig]) -> None:
@@ -86,7 +125,7 @@ def check_marks(where: str, marks: Mapping[str, MarkConfig]) -> None:
             )
 
 
-def check_mark(where: str, mark: MarkConfig) -> None:
+def check_mark(where: str, mark: MarkConfig, watermark: WatermarkConfig) -> None:
     """Raises :class:`ConfigError` for a contradiction."""
     for number, folder in enumerate(mark.variants):
         if not _FOLDER.fullmatch(folder) or folder.rstrip("/") in ("..", FOLDER):
@@ -97,6 +136,9 @@ def check_mark(where: str, mark: MarkConfig) -> None:
         raise ConfigError(f"{where}.segment: the pace 'time' needs how long a segment is, at most 60s.")
     if mark.pace != "time" and mark.segment:
         raise ConfigError(f"{where}.segment: only for the pace 'time'. Leave it out.")
+    unknown = set(mark.tokens) - {vendor.number for vendor in watermark.vendors}
+    if unknown:
+        raise ConfigError(f"{where}.tokens: {min(unknown)} is none of watermark.vendors. Describe the vendor there.")
     try:
         re.compile(mark.pattern)
     except re.error as err:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -19,6 +19,7 @@ from relay.media.model import Protection
 from relay.model import Session
 from relay.watermark.code import AssetCode, number_of
 from relay.watermark.sidecar import ByteRanges, Discrete, Segment
+from relay.watermark.vendors import Vendor
 from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world
 from tests.media.decrypt import read_samples
 
@@ -141,8 +142,8 @@ def variant_of(body: bytes, url: str, stream: str, variants: tuple[bytes, ...]) 
 
 
 @asynccontextmanager
-async def showing(**settings: Any) -> AsyncIterator[Film]:
-    """The film at a relay whose streams have further ``settings`` of the watermark."""
+async def showing(vendors: Sequence[Vendor] = (), **settings: Any) -> AsyncIterator[Film]:
+    """The film at a relay whose streams have further ``settings`` of the watermark, and take tokens of ``vendors``."""
     holder: list[Film] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -173,6 +174,6 @@ async def showing(**settings: Any) -> AsyncIterator[Film]:
             "ts": {"origin": f"{origin}/ts/", "hls": "master.m3u8", "scheme": "aes-128", "watermark": mark},
         }
 
-    async with running_world(app, streams) as world:
+    async with running_world(app, streams, vendors=vendors) as world:
         holder.append(Film(world))
         yield holder[0]

@@ -330,6 +330,15 @@ async def test_what_was_served_is_kept_by_session_and_seen_from_the_leak(film: F
     assert "listener" not in await film.served()
 
 
+async def test_a_session_that_changes_nodes_gets_the_same_bytes(film: Film) -> None:
+    async with showing() as other:
+        for sid in SESSIONS[:3]:
+            for url in await film.segments(sid):
+                elsewhere = url.replace(film.world.edge, other.world.edge)
+                here, there = await film.world.get(url), await other.world.get(elsewhere)
+                assert (here[:2], here[2]["ETag"]) == (there[:2], there[2]["ETag"])
+
+
 async def test_a_leaker_is_stopped_by_his_watermark_id(film: Film) -> None:
     urls = {sid: await film.segments(sid) for sid in ("leaker", "other")}
     leaker = Session("leaker", "account-1", "https://platform.example", 0).watermark_id

@@ -4,6 +4,7 @@ import click
 
 from relay.commands.watermark.embed import embed
 from relay.commands.watermark.keys import keys
+from relay.commands.watermark.token import token
 
 
 @click.group()
@@ -13,5 +14,6 @@ def watermark() -> None:
 
 watermark.add_command(embed)
 watermark.add_command(keys)
+watermark.add_command(token)
 
 __all__ = ["watermark"]

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from relay.watermark.analyse.warp import Warp
+from relay.watermark.analyse.warp import Warp, normalised
+from relay.watermark.least_squares import combined, solved
 from relay.watermark.picture.planes import BytePlane, Plane
 
 _SAMPLED = 7
@@ -20,6 +21,7 @@ _AROUND = 31
 _FAINT = 1.5
 _CAUCHY = 2.385
 _GEOMETRY = 8
+_RIDGE = 1e-7
 _LONGEST_STEP = 0.06  # of half the width: beyond, the gradients say nothing
 LEAST_AGREEMENT = 0.25
 """Correlation of fine detail below which two pictures are not the same: 0 +- 0.03 between different ones."""
@@ -100,15 +102,18 @@ def refined(original: Original, copy: Copy, warp: Warp, level: int, rounds: int)
         if inside.sum() < 1000:
             return warp
         if slope is None:
-            slope = _slope(_solved(tone[:, inside], seen[inside], np.ones(int(inside.sum()), np.float32)), scaled, x, y)
+            slope = _slope(
+                solved(tone[:, inside], seen[inside], np.ones(int(inside.sum()), np.float32), _RIDGE), scaled, x, y
+            )
         gx, gy = across * slope, down * slope
         moves = np.stack((gx, gx * x, gx * y, gy, gy * x, gy * y, gx * x * x + gy * x * y, gx * x * y + gy * y * y))
         columns = np.concatenate((tone, moves))[:, inside]
         target = seen[inside]
-        terms = _solved(columns, target, np.ones_like(target))
-        left = target - terms @ columns
+        terms = solved(columns, target, np.ones_like(target), _RIDGE)
+        left = target - combined(terms, columns)
         spread = max(1.4826 * float(np.median(np.abs(left))), 1e-3)
-        terms = _solved(columns, target, np.asarray(1 / (1 + np.square(left / (_CAUCHY * spread))), np.float32))
+        weights = 1 / (1 + np.square(left / np.float32(_CAUCHY * spread)))
+        terms = solved(columns, target, weights, _RIDGE)
         slope = _slope(terms[:-_GEOMETRY], scaled, x, y)
         p = terms[-_GEOMETRY:].astype(np.float64)
         if not np.isfinite(p).all():
@@ -127,14 +132,6 @@ def _slope(terms: Samples, scaled: Samples, x: Samples, y: Samples) -> Samples:
     _, one, two, _, _, ox, oy, around = terms
     slope = (one + 2 * two * scaled + ox * x + oy * y + around * (x * x + y * y)) / 128
     return np.asarray(np.maximum(slope, 0.05), np.float32)
-
-
-def _solved(columns: Samples, target: Samples, weights: Samples) -> Samples:
-    weighted = columns * weights
-    normal = (weighted @ columns.T).astype(np.float64)
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-5
-    normal[np.diag_indices_from(normal)] += 1e-3
-    return np.asarray(np.linalg.solve(normal, (weighted @ target).astype(np.float64)), np.float32)
 
 
 def _sampled(picture: Plane, warp: Warp) -> tuple[Samples, npt.NDArray[np.bool_]]:
@@ -170,4 +167,4 @@ def _pixels(rows: int, columns: int) -> tuple[Samples, Samples]:
 
 @lru_cache(maxsize=4)
 def _normal_places(rows: int, columns: int) -> tuple[Samples, Samples]:
-    return Warp(np.eye(3), (rows, columns)).normalised(*_pixels(rows, columns))
+    return normalised(*_pixels(rows, columns), (rows, columns))

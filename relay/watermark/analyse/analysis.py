@@ -31,6 +31,7 @@ _TOLERANCE, _FINE_TOLERANCE = 3.0, 2.0
 _BEND_PAIRS = 16
 _TIME_FRAMES = 6
 _STARTS = 16
+_STILL = 0.6
 _PICTURES = 3
 _LEAST_FRAMES = 2
 _CACHED_FEATURES = 200
@@ -142,7 +143,8 @@ class _Search:
                             self._attempts = self._limits.attempts
                             return anchor
                 length /= 2
-                if length < _SHORTEST_S:
+                # Any speed will do for a short passage somewhere: only long ones tell.
+                if length < _SHORTEST_S or speeds is OTHER_SPEEDS:
                     break
         return None
 
@@ -193,7 +195,7 @@ class _Search:
             pairs.append((self._features[original], self._features[copy]))
         while len(self._features) > _CACHED_FEATURES:
             self._features.pop(next(iter(self._features)))
-        return self._finder.homography(pairs, proxy.shape, mirrored, tolerance)
+        return self._finder.homography(pairs, proxy.shape, self._leak.shape, mirrored, tolerance)
 
     def _bent(self, proxy: Proxy, clock: Clock, warp: Warp, start: float, end: float) -> Warp:
         """With the bend of the lens, from frames aligned each by itself: two rounds."""
@@ -219,10 +221,14 @@ class _Search:
         for kept, _, _ in self._times_of_pairs(proxy, clock, start, end, _TIME_FRAMES):
             copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
             time = clock.asset_s(float(self._leak.kept[kept]))
-            for index in range(13):
-                shown = proxy.shown_at(time + (index - 6) / fps)
-                if shown is not None:
-                    sums[index] += copy.agreement(Original(proxy.segment(shown[0])[shown[1]]), warp)
+            shown = [proxy.shown_at(time + (index - 6) / fps) for index in range(13)]
+            originals = [Original(proxy.segment(at[0])[at[1]]) if at else None for at in shown]
+            agreements = np.array([copy.agreement(one, warp) if one else 0.0 for one in originals])
+            if agreements.max() < _STILL:
+                # The picture has moved: each frame with the warp that fits it best.
+                own = [refined(one, copy, warp, level=1, rounds=4) if one else warp for one in originals]
+                agreements = np.array([copy.agreement(o, w) if o else 0.0 for o, w in zip(originals, own, strict=True)])
+            sums += agreements
         # Among equals the middle: a picture that stands still says nothing of time.
         best = int((sums - 1e-3 * np.abs(np.arange(13) - 6)).argmax())
         return Clock(clock.start_s + (best - 6) / fps, clock.speed)
@@ -330,8 +336,7 @@ def _geometry(leak: Leak, seen: list[Seen]) -> Geometry:
         middle = np.stack((columns - 1 - middle[:, 0], middle[:, 1]), axis=1)
     y, x = np.mgrid[0 : warp.shape[0] : 8, 0 : warp.shape[1] : 8].astype(np.float32)
     u, v = warp.places(x, y)
-    straight = Warp(warp.homography, warp.shape)
-    moved = np.hypot(*(np.stack((u, v)) - np.stack(straight.places(x, y))))
+    moved = np.hypot(*(np.stack((u, v)) - np.stack(warp.straight_places(x, y))))
     return Geometry(
         corners=tuple((float(a) / columns, float(b) / rows) for a, b in middle),
         mirrored=warp.mirrored,

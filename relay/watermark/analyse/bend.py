@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from relay.watermark.analyse.warp import TERMS, Matrix, Warp, cubic
+from relay.watermark.analyse.warp import TERMS, Matrix, Warp, bend_terms
 from relay.watermark.picture.planes import BytePlane
 
 _STRONG = 12.0  # code values a pixel, of the evened picture: weaker gradients do not tell where a picture is
@@ -36,14 +36,16 @@ def bent(warp: Warp, frames: Iterable[tuple[BytePlane, BytePlane, Warp]]) -> War
         margin = cv2.erode(inside.astype(np.uint8), np.ones((15, 15), np.uint8), borderValue=0) > 0
         good = margin & (strength > _STRONG) & (np.abs(moved).max(axis=2) < _FARTHEST)
         where = np.flatnonzero(good)[::_EVERY]
-        places.append(np.stack((grid_x.reshape(-1)[where], grid_y.reshape(-1)[where])))
-        moves.append(moved.reshape(-1, 2)[where])
+        x, y = grid_x.reshape(-1)[where], grid_y.reshape(-1)[where]
+        by = moved.reshape(-1, 2)[where]
+        before, after = own.places(x, y), own.places(x + by[:, 0], y + by[:, 1])
+        places.append(np.stack(own.straight_places(x, y)))
+        moves.append(np.stack((after[0] - before[0], after[1] - before[1]), axis=1))
     if not places or sum(p.shape[1] for p in places) < _LEAST:
         return warp
-    at, by = np.concatenate(places, axis=1), np.concatenate(moves).astype(np.float64)
-    terms = cubic(*warp.normalised(at[0], at[1]))
-    # The flow is in the original's pixels: it adds to the bend, to first order.
-    return replace(warp, bend=warp.bend + _fitted(terms, by))
+    at, along = np.concatenate(places, axis=1), np.concatenate(moves).astype(np.float64)
+    terms = bend_terms(at[0], at[1], warp.copy_shape)
+    return replace(warp, bend=warp.bend + _fitted(terms, along))
 
 
 def _fitted(terms: Matrix, moves: Matrix) -> Matrix:

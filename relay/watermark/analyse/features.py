@@ -65,7 +65,12 @@ class Finder:
         return original.points[[m.queryIdx for m in good]], copy.points[[m.trainIdx for m in good]]
 
     def homography(
-        self, pairs: Iterable[tuple[Features, Features]], shape: tuple[int, int], mirrored: bool, tolerance: float
+        self,
+        pairs: Iterable[tuple[Features, Features]],
+        shape: tuple[int, int],
+        copy_shape: tuple[int, int],
+        mirrored: bool,
+        tolerance: float,
     ) -> Found | None:
         """The one that most matches of all pairs agree with within ``tolerance`` pixels; None below 12."""
         both = [self.matches(original, copy) for original, copy in pairs]
@@ -79,12 +84,12 @@ class Finder:
         inliers = int(agreeing.sum())
         if inliers < LEAST_MATCHES:
             return None
-        return Found(Warp(np.asarray(matrix, np.float64), shape, mirrored), inliers, len(source))
+        return Found(Warp(np.asarray(matrix, np.float64), shape, copy_shape, mirrored), inliers, len(source))
 
 
 def _plausible(matrix: npt.NDArray[np.float64], shape: tuple[int, int]) -> bool:
     """Whether the picture keeps its sense of rotation and a sane size: no camera turns it inside out."""
-    corners = Warp(matrix, shape).corners()
+    corners = Warp(matrix, shape, shape).corners()
     rows, columns = shape
     behind = (
         matrix[2, 0] * np.array([0, columns, columns, 0]) + matrix[2, 1] * np.array([0, 0, rows, rows]) + matrix[2, 2]

@@ -1,7 +1,7 @@
 """One passage followed through asset and copy: segment by segment from where it was found, until it is lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ _LOST_S = 5.0
 _FARTHEST_SHIFT = 3
 _BETTER = 0.01
 _CONTROL, _CONTROLS = b"segmentgate/1 watermark control key", 64
+_BETTER_TIME = 0.004
 _SURE = 0.5
 
 
@@ -171,50 +172,53 @@ class Follower:
     ) -> tuple[int, Warp, float, bool] | None:
         """Which frame of the original this is, how it lies, how well they agree, whether it is too flat to tell."""
         number = min(max(number, 0), len(originals) - 1)
-        if originals[number].flat:
-            return number, warp, 0.0, True
-        picture = oriented(self._leak.picture(kept), warp.mirrored)
-        copy = Copy(picture)
-        best = copy.agreement(originals[number], warp)
-        if best < _SURE:
-            moved = refined(originals[number], copy, warp, level=1, rounds=6)
-            better = copy.agreement(originals[number], moved)
-            if better > best:
-                best, warp = better, moved
-        if best < LEAST_AGREEMENT:
-            again = self._found_again(originals, number, picture, warp)
-            if again is not None:
-                moved = refined(originals[number], copy, again, level=1, rounds=3)
-                better = copy.agreement(originals[number], moved)
-                if better > best:
-                    best, warp = better, moved
-        number, best = self._in_time(originals, number, copy, warp, best)
-        moved = refined(originals[number], copy, warp, level=0, rounds=3)
-        better = copy.agreement(originals[number], moved)
-        if better > best - _BETTER:
-            best, warp = better, moved
-        return (number, warp, best, False) if best >= LEAST_AGREEMENT else None
-
-    def _in_time(self, originals: "Originals", number: int, copy: Copy, warp: Warp, best: float) -> tuple[int, float]:
+        copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
+        lay, best = warp, copy.agreement(originals[number], warp)
+        # Where the picture lies as it lay, the right frame is told before the warp is touched. Where it has moved, the
+        # warp that fits each frame best must be found first: a wrong one makes up for the wrong time.
+        moves = best < _SURE and not originals[number].flat
+        if moves:
+            best, warp = self._moved(originals[number], copy, warp, best)
         for step in (1, -1):
             for other in range(number + step, number + step * (_FARTHEST_SHIFT + 1), step):
                 if not 0 <= other < len(originals):
                     break
-                agreement = copy.agreement(originals[other], warp)
+                own = refined(originals[other], copy, warp, level=0, rounds=2) if moves else warp
+                agreement = copy.agreement(originals[other], own)
                 # In a picture that stands still all frames agree alike: the clock is right then.
-                if agreement < best + 0.002:
+                if agreement < best + _BETTER_TIME:
                     break
-                number, best = other, agreement
-        return number, best
+                number, best, warp = other, agreement, own
+        fine = refined(originals[number], copy, warp, level=1 if originals[number].flat else 0, rounds=3)
+        better = copy.agreement(originals[number], fine)
+        if better > best - _BETTER:
+            best, warp = better, fine
+        if best >= LEAST_AGREEMENT:
+            return number, warp, best, False
+        return (number, lay, best, True) if originals[number].flat else None
 
-    def _found_again(self, originals: "Originals", number: int, picture: BytePlane, warp: Warp) -> Warp | None:
+    def _moved(self, original: Original, copy: Copy, warp: Warp, best: float) -> tuple[float, Warp]:
+        """The best agreement and its warp, after a larger move: from where it lay, or from nothing."""
+        starts: list[Callable[[], Warp | None]] = [lambda: warp, lambda: self._found_again(original, copy.luma, warp)]
+        result = best, warp
+        for start in starts:
+            if result[0] >= _SURE:
+                break
+            begun = start()
+            if begun is None:
+                continue
+            moved = refined(original, copy, begun, level=1, rounds=6)
+            moved = refined(original, copy, moved, level=0, rounds=2)
+            result = max(result, (copy.agreement(original, moved), moved), key=lambda one: one[0])
+        return result
+
+    def _found_again(self, original: Original, picture: BytePlane, warp: Warp) -> Warp | None:
         features = self._finder.features
-        found = self._finder.homography(
-            [(features(originals[number].luma), features(picture))], warp.shape, warp.mirrored, 3.0
-        )
+        pair = (features(original.luma), features(picture))
+        found = self._finder.homography([pair], warp.shape, warp.copy_shape, warp.mirrored, 3.0)
         if found is None:
             return None
-        return Warp(found.warp.homography, warp.shape, warp.mirrored, warp.bend)
+        return replace(warp, homography=found.warp.homography)
 
     def _gather(
         self, gathered: Gathered, originals: "Originals", number: int, kept: int, warp: Warp, frames: int
@@ -222,7 +226,8 @@ class Follower:
         seen, inside = warp.laid_over(oriented(self._leak.picture(kept), warp.mirrored))
         original = originals[number].luma.astype(np.float32)
         try:
-            residual = unexplained(original, seen, inside)
+            beside = [originals[k].luma for k in (number - 1, number + 1) if 0 <= k < len(originals)]
+            residual = unexplained(original, seen, inside, beside)
         except ValueError:
             return
         gathered.evidence += evidence(residual, original, window(number, frames), self._proxy.asset.grid, inside)

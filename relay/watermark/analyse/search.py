@@ -47,7 +47,9 @@ def candidates(
             continue
         for asset, whole in enumerate(curves):
             agreement = _correlation(whole, passage)
-            for index in _peaks(agreement):
+            # Short passages agree by chance: three deviations of curves whose neighbouring values are alike.
+            least = max(_LEAST, 3 * (2 / len(passage)) ** 0.5)
+            for index in _peaks(agreement, least):
                 start = (index - len(passage) + 1 - 2) / RATE
                 found.append(Candidate(asset, start, speed, float(agreement[index])))
     found.sort(key=lambda candidate: -candidate.agreement)
@@ -71,12 +73,12 @@ def _correlation(whole: Curve, passage: Curve) -> npt.NDArray[np.float64]:
     return np.asarray(product / np.sqrt(np.maximum(spread, least)), np.float64)
 
 
-def _peaks(agreement: npt.NDArray[np.float64]) -> list[int]:
+def _peaks(agreement: npt.NDArray[np.float64], least: float) -> list[int]:
     left = agreement.copy()
     peaks = []
     for _ in range(CANDIDATES):
         best = int(left.argmax())
-        if left[best] < _LEAST:
+        if left[best] < least:
             break
         peaks.append(best)
         left[max(0, best - _APART) : best + _APART + 1] = -1

@@ -1,4 +1,8 @@
-"""Where each place of the original is seen in the copy: a homography after a smooth bend of the original's plane."""
+"""Where each place of the original is seen in the copy: a homography, and the bend of the lens that saw it.
+
+The homography moves with a hand that holds the camera; the bend is the lens's own, a displacement of places in the
+copy, and stays. (A curved screen's bend goes with it while the camera stands still.)
+"""
 
 from dataclasses import dataclass, field, replace
 
@@ -20,26 +24,27 @@ class Warp:
     homography: Matrix
     shape: tuple[int, int]
     """Rows and columns of the original."""
+    copy_shape: tuple[int, int]
     mirrored: bool = False
     bend: Matrix = field(default_factory=lambda: np.zeros((TERMS, 2)))
-    """Displacement in pixels of the original, as a cubic polynomial of the place from -1 to 1."""
+    """Displacement in pixels of the copy, as a cubic polynomial of the place there from -1 to 1."""
 
     def places(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
         """Where the pixels (x, y) of the original are in the copy."""
-        if self.bend.any():
-            terms = cubic(*self.normalised(x, y)).astype(np.float32)
-            moved = self.bend.T.astype(np.float32) @ terms.reshape(TERMS, -1)
-            x, y = x + moved[0].reshape(x.shape), y + moved[1].reshape(y.shape)
+        u, v = self.straight_places(x, y)
+        if not self.bend.any():
+            return u, v
+        terms = bend_terms(u, v, self.copy_shape).astype(np.float32)
+        moved = self.bend.T.astype(np.float32) @ terms
+        return u + moved[0].reshape(u.shape), v + moved[1].reshape(v.shape)
+
+    def straight_places(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        """Where they would be if the lens were perfect."""
         h = self.homography.astype(np.float32)
         w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
         # What lies behind the camera is nowhere in the picture.
         w = np.where(w > 1e-3, w, np.float32(1e-3))
         return (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w
-
-    def normalised(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
-        """Pixels of the original in units of half its width from its middle, the same along both axes."""
-        rows, columns = self.shape
-        return (x - (columns - 1) / 2) * (2 / columns), (y - (rows - 1) / 2) * (2 / columns)
 
     def after(self, small: Matrix) -> "Warp":
         """This warp, where ``small`` (a homography of normalised places) goes before it."""
@@ -55,7 +60,6 @@ class Warp:
         rows, columns = self.shape
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
         u, v = self.places(x, y)
-        height, width = copy.shape
         inside = self.is_inside(u, v, copy.shape)
         seen = cv2.remap(copy, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(seen, np.float32), inside
@@ -73,11 +77,18 @@ class Warp:
         return np.stack(self.places(x, y), axis=1)
 
 
-def cubic(x: Plane, y: Plane) -> Matrix:
-    """The ten terms of a cubic polynomial, each a row."""
+def normalised(x: Plane, y: Plane, shape: tuple[int, int]) -> tuple[Plane, Plane]:
+    """Pixels of a picture in units of half its width from its middle, the same along both axes."""
+    rows, columns = shape
+    return (x - (columns - 1) / 2) * (2 / columns), (y - (rows - 1) / 2) * (2 / columns)
+
+
+def bend_terms(u: Plane, v: Plane, shape: tuple[int, int]) -> Matrix:
+    """The ten terms of a cubic polynomial at places of a copy of that shape, each a row."""
+    # Beyond the picture's rim a cubic grows without sense, and nothing is seen there.
+    x, y = (np.clip(one, -1.1, 1.1).reshape(-1) for one in normalised(u, v, shape))
     one = np.ones_like(x)
-    terms = (one, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y)
-    return np.stack(terms).reshape(TERMS, *x.shape).astype(np.float64)
+    return np.stack((one, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y)).astype(np.float64)
 
 
 def oriented(copy: BytePlane, mirrored: bool) -> BytePlane:

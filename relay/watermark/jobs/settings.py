@@ -14,8 +14,8 @@ LEAST_MEMORY = Size.parse("1GiB")
 class AnalysisConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``assets`` is the folder of the asset folders that the embedder wrote; without it nothing is analysed here.
 
-    ``secret_file`` holds what the assets' chip keys are derived from, or one that they share. ``directory`` is where
-    analyses are kept; empty: in the state's, or as long as the relay runs.
+    ``chip_key_file`` holds the chip key of assets that were marked with another than follows from the watermark's
+    secret. ``directory`` is where analyses are kept; empty: in the state's, or as long as the relay runs.
 
     Of an upload at most ``max_upload`` is taken and ``read`` of its playing time is read, from its start; one that
     lasts longer than ``max_duration`` is refused. A process may have ``memory`` (address space) and ``cpu`` (processor
@@ -24,7 +24,7 @@ class AnalysisConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     assets: str = ""
-    secret_file: str = ""
+    chip_key_file: str = ""
     directory: str = ""
     max_upload: Size = Size.parse("2GiB")
     max_duration: Duration = Duration.parse("4h")
@@ -40,8 +40,6 @@ class AnalysisConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def check_analysis(where: str, analysis: AnalysisConfig) -> None:
     """Raises :class:`ConfigError` for what cannot work."""
-    if bool(analysis.assets) != bool(analysis.secret_file):
-        raise ConfigError(f"{where}.assets, {where}.secret_file: one goes with the other. Set both or none.")
     if analysis.memory < LEAST_MEMORY:
         raise ConfigError(f"{where}.memory: less than the libraries take. Give {LEAST_MEMORY >> 30}GiB or more.")
     for name in ("max_upload", "max_duration", "read", "cpu", "time_limit"):

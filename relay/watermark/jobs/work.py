@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from keys.watermark import KEY_BYTES, chip_key
+from keys.watermark import chip_key
 from relay.watermark.analyse.reading import AssetReading, Reading
 from relay.watermark.index import key_check
 from relay.watermark.inquiries import Inquiries
@@ -31,20 +31,20 @@ MAX_FILE: Final = 6 << 30
 class Setting:
     """What a configuration says. ``assets`` is an absolute path, None where nothing is analysed here.
 
-    ``secret`` is what chip keys are derived from, or one. ``code_of`` gives what the edge marks an asset's segments by.
+    ``secret`` is what chip keys are derived from; ``other_key`` is that of assets marked with another, if not empty.
+    ``code_of`` gives what the edge marks an asset's segments by.
     """
 
     config: AnalysisConfig
     assets: Path | None
     secret: bytes = field(repr=False)
+    other_key: bytes = field(repr=False)
     code_of: Callable[[str], Marking | None]
 
     def chip_key(self, asset: str, check: str) -> bytes | None:
         """The chip key of an asset: the one that its index was made with, by its key check."""
-        keys = [chip_key(self.secret, asset)]
-        if len(self.secret) == KEY_BYTES:
-            keys.append(self.secret)
-        return next((key for key in keys if key_check(key, asset) == check), None)
+        keys = (chip_key(self.secret, asset), self.other_key)
+        return next((key for key in keys if key and key_check(key, asset) == check), None)
 
 
 class Progress:

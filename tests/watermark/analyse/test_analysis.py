@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.watermark_attacks import ATTACKS, Attack, Lens, apply, filmed
+from bench.watermark_attacks import ATTACKS, Attack, Lens, apply, filmed, kbit, x264
 from relay.watermark.analyse.analysis import analyse
 from relay.watermark.analyse.asset import Asset
 from relay.watermark.analyse.limits import Limits
@@ -18,11 +18,11 @@ from tests.watermark.analyse.conftest import Film
 
 # The attacks' own rates are for 1280 x 720; these are as hard on 640 x 360.
 SMALL = {
-    "low_rate": Attack(encode=("-c:v", "libx264", "-preset", "veryfast", "-b:v", "200k", "-maxrate", "300k", "-bufsize", "400k")),
+    "low_rate": Attack(encode=x264(*kbit(200))),
     "quarter": Attack("scale=320:180"),
-    "camera": replace(ATTACKS["camrip"], camera=filmed(Lens(size=(640, 360), strength=0.7)), before=()),
+    "camera": replace(ATTACKS["camrip"], camera=filmed(Lens(size=(640, 360), strength=0.7))),
     "hand": replace(ATTACKS["camrip"], camera=filmed(Lens(size=(640, 360), strength=0.5, travel=30.0))),
-}  # fmt: skip
+}
 
 
 def read(path: Path, assets: Sequence[Asset], key: bytes = film.KEY) -> Reading:
