@@ -20,6 +20,7 @@ from relay.watermark.index import FILE
 from relay.watermark.inquiries import Inquiries
 from relay.watermark.jobs.errors import (
     AnalysesBusyError,
+    AnalysisFailedError,
     AnalysisInterruptedError,
     AnalysisLimitError,
     AnalysisUnavailableError,
@@ -136,12 +137,15 @@ class Analyses:
         """Work until cancelled; ``over`` is told of each job that is over."""
         swept = -SWEEP_EVERY_S
         while True:
-            if time.monotonic() - swept >= SWEEP_EVERY_S:
-                swept = time.monotonic()
-                await self._sweep()
-            with self._spool.locked() as alone:
-                while alone and (job := await self._next()):
-                    await self._do(job, over)
+            try:
+                if time.monotonic() - swept >= SWEEP_EVERY_S:
+                    swept = time.monotonic()
+                    await self._sweep()
+                with self._spool.locked() as alone:
+                    while alone and (job := await self._next()):
+                        await self._do(job, over)
+            except OSError as err:
+                _log.error("analyses_unreachable", error=err.strerror)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
             self._wake.clear()
@@ -167,10 +171,11 @@ class Analyses:
             await self._fail(begun, err.fault, over)
         except RelayError as err:
             await self._fail(begun, Fault(err.code, str(err) if err.public else err.code.replace("_", " ")), over)
-        except OSError as err:
+        except Exception:
+            # Of a disk that is full, say. A job that was erased fails too, and nobody needs to know.
             if await self.find(job.id):
-                _log.error("analysis_disk", error=type(err).__name__)
-                await self._fail(begun, Fault("analysis_failed", f"the disk: {err.strerror}"), over)
+                _log.exception("analysis_broke_off", id=job.id)
+                await self._fail(begun, Fault(AnalysisFailedError.code, "it broke off; the log says more"), over)
         except asyncio.CancelledError:
             # The relay ends as it should: the job is as it was.
             self._spool.save(job)

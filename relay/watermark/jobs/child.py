@@ -62,10 +62,12 @@ class Line:
         self.say(Progress(step, share))
 
     def _listen(self, heard: BinaryIO) -> None:
-        while length := heard.read(LENGTH_BYTES):
-            self._heard.put(to_process.decode(heard.read(int.from_bytes(length))))
-        # The relay has let go, or is no more; a process that is at work does not look.
-        os._exit(0)
+        try:
+            while length := heard.read(LENGTH_BYTES):
+                self._heard.put(to_process.decode(heard.read(int.from_bytes(length))))
+        finally:
+            # The relay has let go, or is no more; a process that is at work does not look.
+            os._exit(0)
 
 
 def limit(limits: Limits) -> None:
@@ -91,6 +93,8 @@ def main() -> None:
     assert isinstance(order, Read | Accuse)
     limit(order.limits)
     line.say(_answer(order, line))
+    # Not by way of the interpreter's end, which would wait for who listens.
+    os._exit(0)
 
 
 def _answer(order: Read | Accuse, line: Line) -> FromProcess:
