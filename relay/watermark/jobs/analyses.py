@@ -159,12 +159,10 @@ class Analyses:
             await self._fail(job, Fault(AnalysisInterruptedError.code, "the relay ended twice meanwhile"), over)
             return
         begun = replace(job, state=State.RUNNING, runs=job.runs + 1, started_at=self._clock(), step="", share=0.0)
-        if not await asyncio.to_thread(self._spool.save, begun):
-            return
         at = Progress()
         work = asyncio.ensure_future(self._analysed(begun, at))
         try:
-            if not await self._watched(work, begun, at):
+            if not await _to_its_end(self._spool.save, begun) or not await self._watched(work, begun, at):
                 return
             result, pictures = work.result()
         except AnalysisFaultError as err:
@@ -202,7 +200,7 @@ class Analyses:
                     return False
                 continue
             saved = at.share
-            if not await asyncio.to_thread(self._spool.save, replace(job, step=at.step, share=at.share)):
+            if not await _to_its_end(self._spool.save, replace(job, step=at.step, share=at.share)):
                 return False
 
     async def _fail(self, job: Job, fault: Fault, over: Callable[[Job, AnalysisResult | None], None]) -> None:
@@ -245,6 +243,16 @@ class Analyses:
         for index in sorted((self.setting.assets or Path()).glob(f"*/{FILE}")):
             with suppress(OSError, msgspec.MsgspecError):
                 yield msgspec.json.decode(index.read_bytes(), type=_Named).asset
+
+
+async def _to_its_end(act: Callable[[Job], bool], job: Job) -> bool:
+    """Put something down. Whoever is cancelled meanwhile goes on when it is: nothing may be written after that."""
+    writing = asyncio.ensure_future(asyncio.to_thread(act, job))
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing})
+        raise
 
 
 @cache

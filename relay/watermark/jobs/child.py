@@ -3,6 +3,7 @@
 It limits itself before it opens anything, and it ends when the relay does.
 """
 
+import errno
 import os
 import queue
 import resource
@@ -113,6 +114,8 @@ def _answer(order: Read | Accuse, line: Line) -> FromProcess:
     except RelayError as err:
         return Failed(err.code, str(err))
     except Exception as err:
+        if isinstance(err, OSError) and err.errno in (errno.EFBIG, errno.ENOSPC):
+            return Failed(_LIMIT, f"more disk than there is, or than the {order.limits.file >> 20} MiB of one file")
         traceback.print_exc()
         return Failed(_FAILED, type(err).__name__)
 

@@ -1,6 +1,5 @@
 """A film of short segments, and what one of its sessions received: made once, for encoding is what takes the time."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ class Case:
 
 
 @pytest.fixture(scope="session")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder, secret = tmp_path_factory.mktemp("case"), desk_secrets().watermark_secret
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(film, "FRAMES", film.FPS)
@@ -33,4 +32,4 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
         code, number = AssetCode(code_key(secret, "film")), number_of(LEAKER)
         bits = [code.bit(number, position) for position in range(SEGMENTS)]
         film.write(folder / "leak.mp4", film.marked(film.scenes(1, SEGMENTS), "film", bits))
-    yield Case(folder / "assets", (folder / "leak.mp4").read_bytes())
+    return Case(folder / "assets", (folder / "leak.mp4").read_bytes())
