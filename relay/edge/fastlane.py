@@ -87,7 +87,7 @@ class FastLane:
         note_played(visit, ref, address, headers.get(hdrs.USER_AGENT, ""), asn)
         _SEGMENTS.inc()
         tag = {"ETag": found.etag} if found.etag else {}
-        asked.answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.content_type, found.data)
+        asked.answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.media_type, found.data)
         return True
 
     def _licence(self, asked: "_Asked", body: bytes) -> bool:

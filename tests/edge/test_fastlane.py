@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from aiohttp import web
 
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
 from tests.edge.test_licences import content_key, kids_json
-from tests.edge.world import World
+from tests.edge.world import VECTORS, World
 from tests.wire import Reply, wire
 
 _VARYING = re.compile(rb"urn:segmentgate:request:[0-9a-f]+")
@@ -98,9 +99,9 @@ def lanes(world: World, monkeypatch: pytest.MonkeyPatch) -> Lanes:
     return made
 
 
-async def segment_of(world: World, query: str = "", **claims: Any) -> str:
-    """The URL of a segment of the recording."""
-    master = await world.enter("vod", query=query, **claims)
+async def segment_of(world: World, stream: str = "vod", **claims: Any) -> str:
+    """The URL of a segment of a recording."""
+    master = await world.enter(stream, **claims)
     url = urljoin(master, _first((await world.get(master))[1]))
     return urljoin(url, _first((await world.get(url))[1]))
 
@@ -226,3 +227,17 @@ async def test_what_a_slow_reader_has_not_taken_is_cut(lanes: Lanes) -> None:
             while (reply := await line.reply()) and reply.status == 200:
                 received += 1
     assert 0 < received < 2000
+
+
+async def test_an_origins_content_type_leaves_by_both_paths_alike(lanes: Lanes) -> None:
+    async def with_parameters(_: web.Request) -> web.Response:
+        body = (VECTORS / "ts-clear/v_1.ts").read_bytes()
+        return web.Response(body=body, headers={"Content-Type": "video/MP2T; charset=binary"})
+
+    lanes.world.handlers["/ts-clear/v_1.ts"] = with_parameters
+    request = get(await segment_of(lanes.world, "ts"))
+    await lanes.ordinary(request)
+    reply = await lanes.both(request)
+    assert lanes.taken[-1]
+    assert reply
+    assert reply.headers["content-type"] == "video/MP2T"
