@@ -8,8 +8,10 @@ answers in the same bytes.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
+import structlog
 from aiohttp import hdrs
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http_parser import RawRequestMessage
@@ -42,6 +44,7 @@ _LICENCES, _SEGMENTS = SERVED.labels("licence"), SERVED.labels("segment")
 _TAIL = "".join(f"{name}: {value}\r\n" for name, value in {"Server": SERVER, **READABLE, **ANYBODY}.items()) + "\r\n"
 _ESCAPED = re.compile("[%+&]")
 _CONDITIONAL = (hdrs.RANGE, hdrs.IF_NONE_MATCH, hdrs.IF_RANGE)
+_log = structlog.get_logger()
 
 
 class FastLane:
@@ -53,44 +56,51 @@ class FastLane:
     def __call__(self, message: RawRequestMessage, payload: StreamReader, body: bytes, connection: Connection) -> bool:
         """Answer a request that is there whole, or say that it has to take the ordinary path."""
         asked = _Asked(self._node, message, payload, connection)
+        answer = None
         try:
             if message.method == hdrs.METH_GET and message.path.startswith("/p/"):
-                return not body and self._segment(asked)
-            if message.method == hdrs.METH_POST and message.path.startswith(_LICENCE):
-                return self._licence(asked, body)
+                answer = None if body else self._segment(asked)
+            elif message.method == hdrs.METH_POST and message.path.startswith(_LICENCE):
+                answer = self._licence(asked, body)
         except (RelayError, LicenceRequestError):
             # Told on the ordinary path.
-            pass
-        return False
+            return False
+        except Exception:
+            # Let out, it would cost the peer his connection. Nothing was written yet.
+            _log.exception("lane_failed")
+            return False
+        if answer is not None:
+            asked.send(answer)
+        return answer is not None
 
-    def _segment(self, asked: "_Asked") -> bool:
+    def _segment(self, asked: "_Asked") -> "_Answer | None":
         node, headers = self._node, asked.message.headers
         path, _, query = asked.message.path.partition("?")
         parts = path.split("/", 5)
         if len(parts) != 6 or asked.is_special or any(name in headers for name in _CONDITIONAL):
-            return False
+            return None
         _, _, text, stream, cls, rest = parts
         visit = asked.visit(text, stream, cls, rest, query)
         if visit is None:
-            return False
+            return None
         visit.stream.check_class(visit.cls)
         if node.gate.may_have(visit.visitor, visit.cls.ceiling):
-            return False
+            return None
         ref, now = visit.stream.read_url(visit.cls, visit.rest, query), node.clock()
         if not isinstance(ref, SegmentRef) or may_play(visit, ref):
-            return False
+            return None
         found = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref)
         keys = next_keys_at_hand(visit, now)
         if found is None or keys is None or node.leases.beat(visit.visitor, now, visit.stream.timeline.segment_s):
-            return False
+            return None
+        tag = {"ETag": found.etag} if found.etag else {}
+        answer = _answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.media_type, found.data)
         address, asn = asked.client()
         note_played(visit, ref, address, headers.get(hdrs.USER_AGENT, ""), asn)
         _SEGMENTS.inc()
-        tag = {"ETag": found.etag} if found.etag else {}
-        asked.answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.media_type, found.data)
-        return True
+        return answer
 
-    def _licence(self, asked: "_Asked", body: bytes) -> bool:
+    def _licence(self, asked: "_Asked", body: bytes) -> "_Answer | None":
         node = self._node
         session = asked.message.path.removeprefix(_LICENCE)
         parts = session.split("/")
@@ -100,23 +110,40 @@ class FastLane:
             or len(body) > node.config.edge.max_challenge
             or asked.is_special
         ):
-            return False
+            return None
         detected = detect(body, asked.message.headers.get(hdrs.CONTENT_TYPE, ""))
         if detected.system is not DrmSystem.CLEARKEY or detected.wrapping.shape is not Shape.RAW:
-            return False
+            return None
         text, stream, cls = parts
         visit = asked.visit(text, stream, cls, "", "")
         if visit is None or visit.visitor.session.bounds.proof_key or visit.stream.timeline.stale(node.clock()):
-            return False
+            return None
         granted = granted_in_clear(visit, kids_asked_for(detected.challenge))
         licence = made_before(granted)
         if licence is None:
-            return False
+            return None
         note_in_clear(visit, DrmSystem.CLEARKEY, granted)
         note_presence(visit, *asked.client())
         _LICENCES.inc()
-        asked.answer(visit, SECRET, JSON_TYPE, licence)
-        return True
+        return _answer(visit, SECRET, JSON_TYPE, licence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer to a visitor, ready to be written."""
+
+    visit: Visit
+    head: bytes
+    body: bytes = field(repr=False)
+
+
+def _answer(visit: Visit, headers: Mapping[str, str], content_type: str, body: bytes) -> _Answer:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = (
+        f"HTTP/1.1 200 OK\r\n{lines}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        f"Date: {rfc822_formatted_time()}\r\n{_TAIL}"
+    )
+    return _Answer(visit, head.encode(), body)
 
 
 class _Asked:
@@ -162,16 +189,11 @@ class _Asked:
         request = self._connection.request_of(self.message, self._payload)
         return client_address(edge, request), client_asn(edge, request)
 
-    def answer(self, visit: Visit, headers: Mapping[str, str], content_type: str, body: bytes) -> None:
+    def send(self, answer: _Answer) -> None:
         """Write an answer; until all of it has left, it can be cut."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = (
-            f"HTTP/1.1 200 OK\r\n{lines}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-            f"Date: {rfc822_formatted_time()}\r\n{_TAIL}"
-        )
-        transport = self._connection.transport
+        visit, transport = answer.visit, self._connection.transport
         assert transport is not None
-        transport.writelines((head.encode(), body))
+        transport.writelines((answer.head, answer.body))
         if unsent(transport):
             registry = visit.node.open_responses
             entry = OpenResponse(visit.visitor, visit.facts, partial(reset, transport))

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
@@ -241,3 +242,19 @@ async def test_an_origins_content_type_leaves_by_both_paths_alike(lanes: Lanes) 
     assert lanes.taken[-1]
     assert reply
     assert reply.headers["content-type"] == "video/MP2T"
+
+
+async def test_a_failure_in_the_lane_leaves_the_request_to_the_ordinary_path(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    request = get(await segment_of(lanes.world))
+    await lanes.ordinary(request)
+    monkeypatch.setattr("relay.edge.fastlane.may_play", broken)
+    with capture_logs() as logs:
+        reply = await lanes.both(request)
+    assert reply
+    assert reply.status == 200
+    assert [log["event"] for log in logs] == ["lane_failed"]
