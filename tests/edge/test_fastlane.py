@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
+from relay.listener import Connection
 from tests.edge.test_licences import content_key, kids_json
 from tests.edge.world import VECTORS, World
 from tests.wire import Reply, wire
@@ -258,3 +259,18 @@ async def test_a_failure_in_the_lane_leaves_the_request_to_the_ordinary_path(
     assert reply
     assert reply.status == 200
     assert [log["event"] for log in logs] == ["lane_failed"]
+
+
+async def test_over_tls_a_long_segment_is_not_encrypted_all_at_once(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow reader has not taken would be held for him alone."""
+    segment, challenge = get(await segment_of(lanes.world)), await challenge_of(lanes.world)
+    for request in (segment, challenge):
+        await lanes.both(request)
+    monkeypatch.setattr("relay.edge.fastlane.SLICE", 1000)
+    monkeypatch.setattr(Connection, "ssl_context", object())
+    lanes.taken.clear()
+    for request in (segment, challenge):
+        await lanes.fast(request)
+    assert lanes.taken == [False, True]
