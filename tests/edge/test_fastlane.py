@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
 from relay.listener import Connection
+from relay.sessions.open_responses import OpenResponse, OpenResponses
 from tests.edge.test_licences import content_key, kids_json
 from tests.edge.world import VECTORS, World
 from tests.wire import Reply, wire
@@ -274,3 +275,24 @@ async def test_over_tls_a_long_segment_is_not_encrypted_all_at_once(
     for request in (segment, challenge):
         await lanes.fast(request)
     assert lanes.taken == [False, True]
+
+
+async def test_who_has_left_with_an_answer_unsent_can_still_be_judged(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[OpenResponse] = []
+    add = OpenResponses.add
+
+    def watched(self: OpenResponses, entry: OpenResponse) -> None:
+        registered.append(entry)
+        add(self, entry)
+
+    request = get(await segment_of(lanes.world))
+    await lanes.both(request)
+    monkeypatch.setattr("relay.edge.fastlane.unsent", lambda _: 1)
+    monkeypatch.setattr(OpenResponses, "add", watched)
+    lanes.taken.clear()
+    await lanes.fast(request)
+    assert lanes.taken == [True]
+    await asyncio.sleep(0.1)
+    assert registered[0].facts().address == "127.0.0.1"
