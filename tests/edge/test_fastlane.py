@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from keys.licences.detect import Detected, detect
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
 from relay.listener import Connection
@@ -214,6 +215,24 @@ async def test_a_revoked_session_gets_nothing_by_the_lane(lanes: Lanes) -> None:
         reply = await lanes.both(request)
         assert reply
         assert reply.status == 403
+
+
+async def test_nothing_is_read_for_whom_the_gate_turns_away(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    challenge = await challenge_of(lanes.world)
+    await lanes.both(challenge)
+    read: list[bytes] = []
+
+    def watched(body: bytes, content_type: str) -> Detected:
+        read.append(body)
+        return detect(body, content_type)
+
+    monkeypatch.setattr("relay.edge.fastlane.detect", watched)
+    await lanes.fast(challenge)
+    assert len(read) == 1
+    await lanes.fast(challenge.replace(b"session=", b"session=x"))
+    await lanes.world.revoke(session_id="session-1")
+    await lanes.fast(challenge)
+    assert len(read) == 1
 
 
 async def test_what_a_slow_reader_has_not_taken_is_cut(lanes: Lanes) -> None:
