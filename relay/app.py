@@ -392,8 +392,7 @@ def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | N
     mark = settings.watermark
     if mark is None:
         return None
-    # By the oldest root: what is served today must be found again when newer ones have joined it.
-    key = secrets.code_keys.get(name) or code_key(secrets.ring.service_keys("watermark")[-1], mark.asset or name)
+    key = secrets.code_keys.get(name) or code_key(secrets.watermark_secret, mark.asset or name)
     return Marking.of(mark, name, key)
 
 

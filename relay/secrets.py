@@ -47,8 +47,8 @@ class Secrets:
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
     ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
-    ``code_keys`` are those of the streams' watermarks that are not derived here, ``vendors`` whose tokens choose
-    variants instead.
+    ``watermark`` is what keys of watermarked assets are derived from, if that is a secret of its own; ``code_keys`` are
+    those of streams whose assets' keys are not derived here, ``vendors`` those whose tokens choose variants instead.
     """
 
     ring: KeyRing
@@ -62,8 +62,18 @@ class Secrets:
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
+    watermark: bytes = field(default=b"", repr=False)
     code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     vendors: tuple[Vendor, ...] = ()
+
+    @property
+    def watermark_secret(self) -> bytes:
+        """What the keys of watermarked assets are derived from, where they do not come from elsewhere.
+
+        That of its own or, without one, of the oldest root: what was served must be found when newer ones have come.
+        """
+        return self.watermark or self.ring.service_keys("watermark")[-1]
+
     detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
@@ -113,6 +123,7 @@ def read_secrets(config: Config, base: Path) -> Secrets:
         detectors=_told_apart(
             base, "watermark.detectors", [(one.name, one.secret_files) for one in config.watermark.detectors]
         ),
+        watermark=_watermark_secret(base, config.watermark.secret_file),
         code_keys={
             name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
             for name, stream in config.streams.items()
@@ -211,6 +222,16 @@ def _signer(base: Path, packager: PackagerConfig, where: str) -> Signer:
         return Signer(packager.signer, rsa_key=rsa)
     except ValueError as err:
         raise ConfigError(f"{where}: {err}. Put the signing key of {packager.signer!r} there.") from None
+
+
+def _watermark_secret(base: Path, file: str) -> bytes:
+    secret = read_secret(base, file, "watermark.secret_file") if file else b""
+    if file and len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{base / file}: watermark.secret_file: {len(secret)} bytes, needs at least {MIN_SECRET_BYTES}. "
+            "Make one with 'segmentgate keys new'."
+        )
+    return secret
 
 
 def _code_key(base: Path, file: str, where: str) -> bytes:

@@ -83,12 +83,15 @@ class VendorConfig(_Section, frozen=True):
 
 
 class WatermarkConfig(_Section, frozen=True):
-    """``retention``: for how long it is remembered which session got which positions when, and what was detected.
+    """``secret_file`` holds what keys of assets are derived from, 32 bytes or more in hex; empty: the oldest root key.
+
+    ``retention``: for how long it is remembered which session got which positions when, and what was detected.
 
     ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
     with an API key instead. ``vendors`` may give viewers tokens that choose their variants.
     """
 
+    secret_file: str = ""
     retention: Duration = Duration.parse("30d")
     approvals: Annotated[int, Meta(ge=1, le=4)] = 2
     detectors: Annotated[tuple[DetectorConfig, ...], Meta(max_length=16)] = ()

@@ -1,11 +1,14 @@
 """The watermark's configuration: strict, and each error says where."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keys.material import RootKey
+from keys.ring import KeyRing
 from relay.config import Config, parse_config
 from relay.errors import ConfigError
 from relay.secrets import read_secrets
@@ -83,10 +86,23 @@ def test_code_keys_and_vendors_are_read(folder: Path) -> None:
     assert secrets.code_keys["news"].hex() not in repr(secrets)
 
 
+def test_keys_are_derived_from_a_secret_of_their_own_or_the_oldest_root(folder: Path) -> None:
+    secrets = read_secrets(configured({}), folder)
+    assert secrets.watermark_secret == secrets.ring.service_keys("watermark")[-1]
+    newer = replace(
+        secrets, ring=KeyRing([RootKey(1, bytes.fromhex((folder / "root.hex").read_text())), RootKey(2, bytes(32))])
+    )
+    assert newer.watermark_secret == secrets.watermark_secret
+    own = read_secrets(configured({}, {"secret_file": "code.key"}), folder)
+    assert own.watermark_secret.hex() == (folder / "code.key").read_text()
+
+
 def test_keys_that_do_not_fit_are_refused(folder: Path) -> None:
     (folder / "code.key").write_text("00" * 31)
     with pytest.raises(ConfigError, match=r"streams\.news\.watermark\.code_key_file: 31 bytes, a code key has 32"):
         read_secrets(configured({"code_key_file": "code.key"}), folder)
+    with pytest.raises(ConfigError, match=r"watermark\.secret_file: 31 bytes"):
+        read_secrets(configured({}, {"secret_file": "code.key"}), folder)
     (folder / "vendor.pem").write_text("00" * 31)
     short = {**VENDOR, "keys": [{"alg": "HS256", "file": "vendor.pem"}]}
     with pytest.raises(ConfigError, match=r"watermark\.vendors\[0\]: HS256 needs a secret"):
