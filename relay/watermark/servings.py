@@ -117,7 +117,7 @@ class Servings:
             try:
                 for at in range(0, len(waiting), PAGE):
                     await self._put(waiting[at : at + PAGE])
-            except JournalError:
+            except BaseException:
                 self._leaving += [viewing for viewing in leaving if viewing.dirty]
                 raise
         idle = self._clock() - IDLE_S
@@ -144,6 +144,8 @@ class Servings:
         """Put down what is new, and close the file."""
         try:
             await self.save()
+            # What a thread may still be at when the task that awaits it is cancelled has its turn first.
+            self._db.read("SELECT 1")
         except JournalError as err:
             _log.warning("served_ranges_unsaved", error=str(err))
         self._db.close()
@@ -177,7 +179,8 @@ class Servings:
             viewing.dirty = False
         try:
             await asyncio.to_thread(self._write, rows)
-        except JournalError:
+        except BaseException:
+            # Cancelled, it may be written all the same; once more does no harm, for a row has its number.
             for viewing in viewings:
                 viewing.dirty = True
             raise

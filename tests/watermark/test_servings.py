@@ -1,6 +1,7 @@
 """What nodes keep of who was served what: durable, bounded, for a while, and told to whoever asks any of them."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import relay.watermark.inquiries as inquiries_module
 import relay.watermark.servings as servings_module
 from keys.seal import Sealer
+from relay.errors import JournalError
 from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.watermark.code import number_of
@@ -113,6 +115,36 @@ async def test_too_many_at_once_are_put_down_all_the_same(time: Time, monkeypatc
     assert len(servings) == 10
     assert len(await told(servings)) == 15
     await servings.close()
+
+
+async def test_a_save_that_is_cut_off_is_made_again(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servings_module, "MAX_HELD", 2)
+    path = tmp_path / "served.sqlite"
+    servings = Servings(path, "n", time, DAY_S)
+    for number in range(4):
+        watch(servings, time, f"s{number}", number)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def stuck(_: object) -> None:
+        begun.set()
+        go_on.wait(5)
+        raise JournalError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(servings, "_write", stuck)
+        saving = asyncio.create_task(servings.save())
+        await asyncio.to_thread(begun.wait, 5)
+        saving.cancel()
+        await asyncio.gather(saving, return_exceptions=True)
+        go_on.set()
+        with pytest.raises(JournalError):
+            await servings.save()
+    await servings.close()
+    again = Servings(path, "n", time, DAY_S)
+    assert sorted(row.sid for row in await told(again)) == ["s0", "s1", "s2", "s3"]
+    await again.close()
 
 
 async def test_retention_and_the_size_of_the_file(time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
