@@ -1,13 +1,14 @@
 """The parts of a plan, each of which a process makes on its own: runs of positions, and the sound."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import av
 import msgspec
 import numpy as np
 from av.video.frame import VideoFrame
 
-from relay.watermark.embed.audio import read_sound
+from relay.watermark.embed.audio import codec_of, read_sound
 from relay.watermark.embed.cmaf import Access, audio_init, fragment, video_init
 from relay.watermark.embed.encode import DELAY, Encoded, Encoding, encode, luma_of, view_of
 from relay.watermark.embed.errors import EmbedError, SourceError
@@ -69,30 +70,47 @@ def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Seq
 
 def make_sound(plan: Plan) -> None:
     """Write the sound in segments of the positions' length, and what they are. Raises :class:`EmbedError`."""
-    sound = read_sound(plan.path, plan.source)
-    if sound is None:
+    found = read_sound(plan.path, plan.source)
+    if found is None:
         return
+    sound, units = found
     put(plan.folder.origin / AUDIO / "init.mp4", audio_init(sound.rate, sound.channels, sound.config))
-    segments: list[tuple[int, int, int, int]] = []
-    length = plan.timing.segment_s * sound.rate
+    cut = SoundCut(plan.folder, sound.rate, plan.timing.segment_s)
+    segments = [done for start, unit in units for done in cut.take(start, unit)] + cut.end()
+    note = SoundDone(codec_of(sound.config), sound.rate, sound.channels, sound.language, segments)
+    put(plan.folder.sound_note, msgspec.json.encode(note))
 
-    def flush(number: int, start: int, units: Sequence[Access]) -> None:
-        body = fragment(number + 1, start, units)
-        put(plan.folder.origin / AUDIO / segment_name(number), body)
-        segments.append((number, start, sum(one.duration for one in units), len(body)))
 
-    begun, held = 0, list[Access]()
-    for start, unit in sound.units:
-        if held and int(start / length) != int(begun / length):
-            flush(int(begun / length), begun, held)
-            held = []
-        begun = begun if held else start
-        held.append(unit)
-    flush(int(begun / length), begun, held)
-    put(
-        plan.folder.sound_note,
-        msgspec.json.encode(SoundDone(sound.codec, sound.rate, sound.channels, sound.language, segments)),
-    )
+class SoundCut:
+    """Writes sound in segments, each of the units that start within one position."""
+
+    def __init__(self, folder: Folder, rate: int, segment_s: Fraction) -> None:
+        self._folder = folder
+        self._length = segment_s * rate
+        self._held: list[Access] = []
+        self._begun = 0
+
+    def take(self, start: int, unit: Access) -> list[tuple[int, int, int, int]]:
+        """Add a unit. The segment that this has completed, if any, as :class:`SoundDone` lists it."""
+        done = self.end() if self._number(start) != self._number(self._begun) else []
+        if not self._held:
+            self._begun = start
+        self._held.append(unit)
+        return done
+
+    def end(self) -> list[tuple[int, int, int, int]]:
+        """Write what is held."""
+        if not self._held:
+            return []
+        number = self._number(self._begun)
+        body = fragment(number + 1, self._begun, self._held)
+        put(self._folder.origin / AUDIO / segment_name(number), body)
+        duration = sum(one.duration for one in self._held)
+        self._held = []
+        return [(number, self._begun, duration, len(body))]
+
+    def _number(self, start: int) -> int:
+        return int(start / self._length)
 
 
 def by_position(ticks: Iterable[tuple[int, VideoFrame]], timing: Timing) -> Iterator[tuple[int, list[VideoFrame]]]:
