@@ -88,6 +88,15 @@ class Folder:
         """Throw away what only an unfinished run needs."""
         shutil.rmtree(self.work, ignore_errors=True)
 
+    def forget(self, rendition: str, position: int) -> None:
+        """Throw away what notes that a position is done: a stream that goes on is not gone on with."""
+        self._note(rendition, position).unlink(missing_ok=True)
+
+    def clear_segments(self) -> None:
+        """Throw away the segments of a stream that was ended and begins anew."""
+        for path in self.origin.rglob("*.m4s"):
+            path.unlink(missing_ok=True)
+
     def put_proxy(self, position: int, body: bytes) -> None:
         """Write the proxy's piece of a position."""
         put(self.proxy_piece(position), body)

@@ -11,13 +11,12 @@ from multiprocessing.synchronize import Event
 from relay.watermark.embed.errors import EmbedError
 from relay.watermark.embed.finish import finish
 from relay.watermark.embed.plan import Plan, Rendition
+from relay.watermark.embed.threads import take_one_thread
 from relay.watermark.embed.work import make_positions, make_sound
 from relay.watermark.index import AssetIndex
 
 _LONGEST_RUN = 30
 _POLL_S = 0.3
-# The arrays here are small: libraries that spread them over all cores only get in each other's way.
-_SINGLE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class StoppedError(EmbedError):
@@ -31,7 +30,7 @@ def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = l
     is raised, what is done by then is kept.
     """
     plan.folder.begin(plan.identity)
-    os.environ.update(_SINGLE)
+    take_one_thread()
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with ProcessPoolExecutor(jobs, context, _begin, (stop, os.getpid())) as pool:

@@ -53,7 +53,7 @@ def make_positions(plan: Plan, rendition: Rendition, wanted: range | None, stopp
     return made
 
 
-def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Sequence[VideoFrame]) -> None:
+def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Sequence[VideoFrame]) -> Done:
     """Mark, encode and write one position; with the first rendition its piece of the proxy, too."""
     encoding, timing = rendition.encoding, plan.timing
     marked = mark_segment(pictures, position, plan.pattern, encoding, plan.gain)
@@ -65,7 +65,9 @@ def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Seq
         plan.folder.put_proxy(position, video_fragment(encoded, position, timing))
     bodies = [video_fragment(variant, position, timing) for variant in marked.variants]
     sizes = (len(bodies[0]), len(bodies[1]))
-    plan.folder.put_segment(rendition.name, bodies, Done(position, len(pictures), sizes, marked.mark))
+    done = Done(position, len(pictures), sizes, marked.mark)
+    plan.folder.put_segment(rendition.name, bodies, done)
+    return done
 
 
 def make_sound(plan: Plan) -> None:
