@@ -158,48 +158,56 @@ class _Encoded:
         self._encoder.flags |= _GLOBAL_HEADER
         self._encoder.open()
         self.config = bytes(self._encoder.extradata or b"")
-        self._graph = Graph()
-        last = self._graph.add_abuffer(template=stream)
-        for step in (
-            f"asetpts=PTS-{float(source.first):.9f}/TB",
-            f"aresample={self.rate}:async=1:first_pts=0",
-            f"aformat=sample_fmts=fltp:channel_layouts={layout}",
-            f"asetnsamples=n={_FRAME}:p=0",
-            "abuffersink",
-        ):
-            name, _, arguments = step.partition("=")
-            node = self._graph.add(name, arguments or None)
-            last.link_to(node)
-            last = node
-        self._graph.configure()
+        self._graph: Graph | None = None
+        self._first = source.first
 
     def take(self, packet: "Packet[AudioStream] | None") -> Iterator[tuple[int, bytes]]:
         """See :class:`Sound`."""
         for frame in self._decoded(packet):
+            if self._graph is None:
+                self._graph = self._graph_for(frame)
             self._graph.push(frame)
-            for whole in self._pulled():
-                yield from _shown(self._encoder.encode(whole))
-        if packet is None:
+            yield from self._made(self._graph)
+        if packet is None and self._graph is not None:
+            self._graph.push(None)
+            yield from self._made(self._graph)
             yield from _shown(self._encoder.encode(None))
 
-    def _decoded(self, packet: "Packet[AudioStream] | None") -> Iterator[AudioFrame | None]:
-        if packet is None:
-            yield None
-            return
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            # Damage: silence takes its place. A stream of nothing else is one of silence.
-            return
+    def _graph_for(self, frame: AudioFrame) -> Graph:
+        # Of the first frame: some containers do not say what their sound is like before it is decoded.
+        graph = Graph()
+        last = graph.add_abuffer(
+            sample_rate=frame.sample_rate, format=frame.format.name, layout=frame.layout.name, time_base=frame.time_base
+        )
+        for step in (
+            f"asetpts=PTS-{float(self._first):.9f}/TB",
+            f"aresample={self.rate}:async=1:first_pts=0",
+            f"aformat=sample_fmts=fltp:channel_layouts={self._encoder.layout.name}",
+            f"asetnsamples=n={_FRAME}:p=0",
+            "abuffersink",
+        ):
+            name, _, arguments = step.partition("=")
+            node = graph.add(name, arguments or None)
+            last.link_to(node)
+            last = node
+        graph.configure()
+        return graph
 
-    def _pulled(self) -> Iterator[AudioFrame]:
+    def _made(self, graph: Graph) -> Iterator[tuple[int, bytes]]:
         while True:
             try:
-                frame = self._graph.pull()
+                frame = graph.pull()
             except (av.BlockingIOError, av.EOFError):
                 return
             if isinstance(frame, AudioFrame):
-                yield frame
+                yield from _shown(self._encoder.encode(frame))
+
+    def _decoded(self, packet: "Packet[AudioStream] | None") -> Iterator[AudioFrame]:
+        try:
+            yield from packet.decode() if packet is not None else ()
+        except av.FFmpegError:
+            # Damage: silence takes its place.
+            return
 
 
 def _shown(packets: "Iterable[Packet[AudioStream]]") -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from typing import Any, TypeVar
 
 import av
@@ -52,9 +53,8 @@ def follow(
         packets = heard.video_of(container.demux(stream, *sounds))
         shown = decoded(packets, name)
         first = next(shown, None)
-        if first is None or first.pts is None:
-            raise SourceError(f"{name}: not one frame of its video can be decoded")
         source = described(container, stream, first, name)
+        assert first is not None, "else it is refused"
         plan = planned(source)
         offset = epoch if epoch is not None else _offset(plan, source, clock())
         # From here on the first frame is that of the epoch.
@@ -64,7 +64,7 @@ def follow(
         if sounds:
             heard.listen(sounds[0], plan, source, offset, window)
         parts = Parts(plan)
-        ticks = paced(_chained(first, shown), stream, plan.source, (source.width, source.height))
+        ticks = paced(chain([first], shown), stream, plan.source, (source.width, source.height))
         made = 0
         try:
             for position, pictures in _ahead(_whole(by_position(ticks, plan.timing), plan), growing):
@@ -113,11 +113,6 @@ def _whole(positions: Iterator[tuple[int, list[VideoFrame]]], plan: Plan) -> Ite
     for position, pictures in positions:
         if len(pictures) == plan.timing.frames(position):
             yield position, pictures
-
-
-def _chained(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    yield first
-    yield from rest
 
 
 def _offset(plan: Plan, source: Source, now: float) -> Fraction:

@@ -17,6 +17,7 @@ from relay.watermark.index import AssetIndex
 
 _LONGEST_RUN = 30
 _POLL_S = 0.3
+_ENDLESS = 1 << 31
 
 
 class StoppedError(EmbedError):
@@ -38,7 +39,7 @@ def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = l
         pending |= {
             pool.submit(_make_run, plan, one, run)
             for one in plan.renditions
-            for run in _runs(set(plan.folder.done(one.name)), plan.expected, jobs)
+            for run in runs(set(plan.folder.done(one.name)), plan.expected, jobs)
         }
         try:
             while pending:
@@ -59,21 +60,25 @@ def _total(plan: Plan) -> int | None:
     return None if plan.expected is None else plan.expected * len(plan.renditions)
 
 
-def _runs(done: set[int], expected: int | None, jobs: int) -> list[range | None]:
-    """Positions to make, in runs. The last has no end: containers do not always know how long they are."""
-    if expected is None:
-        return [range(len(done), 1 << 31)] if done == set(range(len(done))) else [None]
-    longest = max(1, min(_LONGEST_RUN, -(-expected // jobs)))
-    runs: list[range | None] = []
-    start: int | None = None
-    for position in range(expected):
-        if position not in done and start is None:
-            start = position
-        if start is not None and (position in done or position - start == longest):
-            runs.append(range(start, position))
-            start = None if position in done else position
-    runs.append(range(expected if start is None else start, 1 << 31))
-    return runs
+def runs(done: set[int], expected: int | None, jobs: int) -> list[range]:
+    """The positions that are not done, in runs for ``jobs`` processes.
+
+    The last run has no end: containers do not always know how long they are.
+    """
+    known = len(done) if expected is None else expected
+    longest = max(1, min(_LONGEST_RUN, -(-known // jobs)))
+    left = [position for position in range(known) if position not in done]
+    found: list[range] = []
+    for position in left:
+        if found and found[-1].stop == position and len(found[-1]) < longest:
+            found[-1] = range(found[-1].start, position + 1)
+        else:
+            found.append(range(position, position + 1))
+    if expected is None and found:
+        return [range(found[0].start, _ENDLESS)]
+    if found and found[-1].stop == known and len(found[-1]) < longest:
+        return [*found[:-1], range(found[-1].start, _ENDLESS)]
+    return [*found, range(known, _ENDLESS)]
 
 
 _stopped: Callable[[], bool] = bool
@@ -89,7 +94,7 @@ def _begin(stop: Event, parent: int) -> None:
     _stopped = lambda: stop.is_set() or os.getppid() != parent  # noqa: E731
 
 
-def _make_run(plan: Plan, rendition: Rendition, run: range | None) -> None:
+def _make_run(plan: Plan, rendition: Rendition, run: range) -> None:
     make_positions(plan, rendition, run, _stopped)
 
 

@@ -67,14 +67,15 @@ class Source:
 def probe(given: Input, name: str) -> Source:
     """Look at a source. Raises :class:`SourceError`."""
     with opened(given, name) as (container, stream):
-        frame = next(decoded(container.demux(stream), name), None)
-        if frame is None or frame.pts is None:
-            raise SourceError(f"{name}: not one frame of its video can be decoded")
-        return described(container, stream, frame, name)
+        return described(container, stream, next(decoded(container.demux(stream), name), None), name)
 
 
-def described(container: InputContainer, stream: VideoStream, frame: VideoFrame, name: str) -> Source:
+def described(container: InputContainer, stream: VideoStream, frame: VideoFrame | None, name: str) -> Source:
     """What the first decoded frame and its stream say. Raises :class:`SourceError` for what is not marked."""
+    if frame is None:
+        raise SourceError(f"{name}: not one frame of its video can be decoded")
+    if frame.pts is None or frame.time_base is None:
+        raise SourceError(f"{name}: its frames have no time stamps. Put it into a container first, as MP4 or Matroska.")
     transfer = int(frame.color_trc)
     if transfer in _HDR:
         raise SourceError(
@@ -93,8 +94,6 @@ def described(container: InputContainer, stream: VideoStream, frame: VideoFrame,
     duration = None if container.duration is None else container.duration / av.time_base
     matrix = _BT709 if frame.colorspace == _RGB else int(frame.colorspace)
     colour = Colour(int(frame.color_primaries), transfer, matrix)
-    assert frame.pts is not None
-    assert frame.time_base is not None
     first = frame.pts * frame.time_base
     return Source(name, width, height, _plain_rate(rate), first, duration, frame.rotation, colour)
 

@@ -33,18 +33,17 @@ class SoundDone(msgspec.Struct, frozen=True):
     segments: list[tuple[int, int, int, int]]
 
 
-def make_positions(plan: Plan, rendition: Rendition, wanted: range | None, stopped: Callable[[], bool]) -> int:
-    """Make a run of positions (None: from the first to the end of the source); returns how many there were.
+def make_positions(plan: Plan, rendition: Rendition, wanted: range, stopped: Callable[[], bool]) -> int:
+    """Make a run of positions, or as many of it as the source has; returns how many.
 
     Raises :class:`EmbedError`.
     """
-    first = wanted.start if wanted else 0
     size = (rendition.encoding.width, rendition.encoding.height)
     made = 0
-    ticks = frames(plan.path, plan.source, size, plan.timing.first_frame(first))
+    ticks = frames(plan.path, plan.source, size, plan.timing.first_frame(wanted.start))
     try:
         for position, pictures in by_position(ticks, plan.timing):
-            if stopped() or (wanted is not None and position >= wanted.stop):
+            if stopped() or position >= wanted.stop:
                 break
             make_position(plan, rendition, position, pictures)
             made += 1
