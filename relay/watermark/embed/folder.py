@@ -22,6 +22,7 @@ from relay.watermark.picture.mark import VARIANTS
 
 PACE_FOLDER = "WMPaceInfo"
 _WIRE_POSITIONS = 1 << 15
+_PART = ".part-"
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -79,6 +80,8 @@ class Folder:
         if note.exists():
             if note.read_text(encoding="utf-8") != identity:
                 raise EmbedError(f"{self.path}: holds an unfinished run of another source or with other settings")
+            for part in self.path.rglob(f"{_PART}*"):  # of a run that was killed while it wrote
+                part.unlink(missing_ok=True)
         elif self.origin.exists() or self.asset.exists():
             raise EmbedError(f"{self.path}: holds a finished asset. Choose a new folder.")
         else:
@@ -148,7 +151,7 @@ def put_joined(path: Path, head: bytes, pieces: Iterable[Path]) -> None:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=_PART)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -85,13 +87,22 @@ _stopped: Callable[[], bool] = bool
 
 
 def _begin(stop: Event, parent: int) -> None:
-    """Set a process up: it ends with a segment when told to, or when it is left alone."""
+    """Set a process up: it ends behind a segment when told to, and at once when its parent is gone."""
     import cv2
 
     global _stopped
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _stopped = lambda: stop.is_set() or os.getppid() != parent  # noqa: E731
+    _stopped = stop.is_set
+    threading.Thread(target=_end_without, args=(parent,), daemon=True).start()
+
+
+def _end_without(parent: int) -> None:
+    # A pool's process waits for work for ever, also when nobody is left to send any. Files are written at once, so
+    # any moment is good for leaving.
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os._exit(1)
 
 
 def _make_run(plan: Plan, rendition: Rendition, run: range) -> None:

@@ -60,7 +60,10 @@ def test_positions_of_sidecars_have_15_bits() -> None:
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
     folder.begin("one")
+    put(folder.origin / "v720/a/00000.m4s", b"whole")
+    (folder.origin / "v720/a/.part-x").write_bytes(b"cut sho")
     folder.begin("one")
+    assert [one.name for one in (folder.origin / "v720/a").iterdir()] == ["00000.m4s"]
     with pytest.raises(EmbedError, match="another source or with other settings"):
         folder.begin("other")
     put(folder.origin / "master.m3u8", b"")
