@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from relay.watermark.embed.cmaf import moved
 from relay.watermark.embed.errors import EmbedError
 from relay.watermark.embed.finish import PROXY, indexed, video_track
 from relay.watermark.embed.folder import PACE_FOLDER, Done, put, segment_name
@@ -102,11 +103,13 @@ class Parts:
                 self._done = []
         fresh = not self._done
         self._done.append(done)
-        folder = self._plan.folder.asset / str(next(iter(self._done[0].values())).position)
+        first = next(iter(self._done[0].values())).position
+        folder = self._plan.folder.asset / str(first)
         piece = self._plan.folder.proxy_piece(position)
-        self._append(
-            folder / PROXY, (self._plan.folder.proxy_init.read_bytes() if fresh else b"") + piece.read_bytes(), fresh
-        )
+        timing = self._plan.timing
+        # The proxy's time begins with its part, as that of a title begins with it.
+        body = moved(piece.read_bytes(), timing.first_frame(first) * timing.tick)
+        self._append(folder / PROXY, (self._plan.folder.proxy_init.read_bytes() if fresh else b"") + body, fresh)
         piece.unlink()
         by_name = {one.name: [each[one.name] for each in self._done] for one in self._plan.renditions}
         put(folder / FILE, msgspec.json.encode(indexed(self._plan, by_name)))
