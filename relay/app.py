@@ -15,9 +15,10 @@ from aiohttp import http_parser
 
 from keys.periods import Clock
 from keys.seal import Sealer
+from keys.watermark import code_key
 from relay.api_keys import ApiKeys
 from relay.broadcast import Broadcast
-from relay.config import Config, LimitConfig
+from relay.config import Config, LimitConfig, StreamConfig
 from relay.control.app import create_control
 from relay.control.status import observe
 from relay.control.transmitters import obeyed
@@ -28,6 +29,7 @@ from relay.edge.fastlane import FastLane
 from relay.edge.licence import OPERATIONS as LICENCE_OPERATIONS
 from relay.errors import ConfigError
 from relay.exchange.outside import KeyServers
+from relay.gate.dialects.claims import Terms
 from relay.gate.entitlements import Entitlements
 from relay.gate.gate import Gate, GatePolicy, Stale
 from relay.gate.passes import PassCodec
@@ -70,6 +72,13 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
+from relay.watermark.detectors import Detectors
+from relay.watermark.inquiries import Bus, Inquiries
+from relay.watermark.marking import Marking
+from relay.watermark.marks import Marks
+from relay.watermark.positions import Positions
+from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""
@@ -151,7 +160,11 @@ class NodeBuilder:
             _licences(config, secrets, before),
             secrets.packagers,
             Sources.of(config.purchases, secrets.purchases),
+            Detectors.of(config.watermark, secrets.detectors),
             OwnLicences.of(secrets.ring.service_keys, os.urandom),
+            WatermarkTokens(
+                secrets.vendors, Terms("", tokens.audience, tokens.leeway.seconds, tokens.max_lifetime.seconds)
+            ),
         )
 
     def replan(self, policies: Policies, streams: Set[str] | None = None) -> dict[str, Changed]:
@@ -198,15 +211,19 @@ class NodeBuilder:
                 continue
             old = before.streams.get(name) if before else None
             changes = plans.get(name, ())
+            marking = _marking(name, settings, secrets)
             if (
                 before
                 and old
                 and (old.config, before.config.keys, old.plan.changes) == (settings, config.keys, changes)
+                and old.marking == marking
             ):
                 streams[name] = old
                 continue
             outside = self._key_servers.get(name)
-            streams[name] = Stream(name, settings, secrets.ring, self._salts, mac_keys, sealer, changes, outside)
+            streams[name] = Stream(
+                name, settings, secrets.ring, self._salts, mac_keys, sealer, changes, outside, marking
+            )
             if old:
                 streams[name].succeed(old)
         return streams
@@ -223,7 +240,9 @@ async def running_node(
         log, store = _shared(config, secrets, incarnation := new_incarnation())
         records = SessionRecords(clock, _record_store(config, secrets))
         stack.push_async_callback(records.close)
-        replica = Replica(State(), journal, clock, _name(config), incarnation, log, _snapshot(config, base))
+        replica = Replica(
+            State(), journal, clock, _name(config), incarnation, log, _beside_journal(config, base, "snapshot")
+        )
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
         stack.push_async_callback(key_servers.close)
@@ -236,7 +255,10 @@ async def running_node(
         salts.configure(_salted(policies))
         stack.push_async_callback(lambda: policies.licences.close())
         open_responses, presence = OpenResponses(), Presence()
-        revocations = Revocations(config, replica, lambda: policies.gate, open_responses, presence, clock)
+        marks = Marks(replica.state.documents)
+        revocations = Revocations(
+            config, replica, lambda: policies.gate, open_responses, presence, clock, marks.sessions
+        )
 
         async def end(sids: Sequence[str]) -> None:
             orders = [Order(Target(TargetType.SESSION, sid), reason="concurrency_limit") for sid in sids]
@@ -274,10 +296,25 @@ async def running_node(
             return revocations.cut_lessened(fewer) if fewer else Cut()
 
         replica.on_applied.append(reckon)
+
+        def mark(events: Sequence[Event], _: str) -> Cut:
+            revocations.stop_mapped(
+                (Target(TargetType.WATERMARK, one.watermark_id), Target(TargetType.SESSION, one.session_id))
+                for one in marks.apply(events)
+            )
+            return Cut()
+
+        replica.on_applied.append(mark)
         origin = Origin(config.origin)
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
         stack.callback(delivery.close)
+        servings = Servings(_beside_journal(config, base, "served.sqlite"), replica.name, clock, _kept_s(config))
+        stack.push_async_callback(servings.close)
+        bus = _bus(config, secrets)
+        if bus:
+            stack.push_async_callback(bus.close)
+        inquiries = Inquiries(servings, replica.name, lambda: _live(replica), bus, os.urandom)
 
         async def reload(config: Config, new: Secrets) -> None:
             nonlocal secrets
@@ -295,6 +332,7 @@ async def running_node(
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(policies))
+            servings.keep_s = _kept_s(config)
             secrets = new
             changed.send(anew)
             if policies.licences is not licences:
@@ -307,6 +345,9 @@ async def running_node(
             reload=reload,
             manifests=Manifests(origin, salts, clock, config.cache.manifests, config.origin.max_manifest),
             delivery=delivery,
+            positions=Positions(origin, delivery.parsed_init),
+            servings=servings,
+            inquiries=inquiries,
             replica=replica,
             registry=registry,
             journal=journal,
@@ -319,6 +360,7 @@ async def running_node(
             repeats=Repeats(),
             records=records,
             till=Till(ledger, registry, replica, clock),
+            marks=marks,
             changed=changed,
             clock=clock,
         )
@@ -328,7 +370,10 @@ async def running_node(
         builder.replan(policies)
         salts.configure(_salted(policies))
         ledger.load()
-        async with _running(revocations.keep_watch(), keep_telling(records, presence, clock, replica.name)):
+        marks.load()
+        telling = keep_telling(records, presence, clock, replica.name)
+        keeping = servings.keep_saving(), inquiries.keep_answering()
+        async with _running(revocations.keep_watch(), telling, *keeping):
             yield node
 
 
@@ -344,14 +389,26 @@ async def _running(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 task.cancel()
 
 
+def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | None:
+    mark = settings.watermark
+    if mark is None:
+        return None
+    key = secrets.code_keys.get(name) or code_key(secrets.watermark_secret, mark.asset or name)
+    return Marking.of(mark, name, key)
+
+
 def _journal(config: Config, base: Path) -> Journal:
-    directory = config.state.directory
-    return Journal(base / directory / "journal.sqlite" if directory else MEMORY)
+    return Journal(_beside_journal(config, base, "journal.sqlite") or MEMORY)
 
 
-def _snapshot(config: Config, base: Path) -> Path | None:
+def _beside_journal(config: Config, base: Path, name: str) -> Path | None:
+    """Where a node keeps something; None: nowhere."""
     directory = config.state.directory
-    return base / directory / "snapshot" if directory else None
+    return base / directory / name if directory else None
+
+
+def _kept_s(config: Config) -> float:
+    return config.watermark.retention.seconds
 
 
 def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedLog | None, LeaseStore | None]:
@@ -369,6 +426,15 @@ def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedL
 def _record_store(config: Config, secrets: Secrets) -> RecordStore | None:
     state, sealer = config.state, Sealer(secrets.ring.service_keys("session records"))
     return RecordStore(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
+
+
+def _bus(config: Config, secrets: Secrets) -> Bus | None:
+    state, sealer = config.state, Sealer(secrets.ring.service_keys("served ranges"))
+    return Bus(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
+
+
+def _live(replica: Replica) -> list[str]:
+    return [member.node for member in replica.members() if member.live]
 
 
 def _name(config: Config) -> str:

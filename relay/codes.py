@@ -53,6 +53,7 @@ _ALL = (
     Code(1309, Reason.SCOPE_TRACK, 403, "above the best track type that the session may have"),
     Code(1310, Reason.SCOPE_URL, 403, "the URL was not made by the relay, or was edited"),
     Code(1311, Reason.SCOPE_KEY, 403, "none of the keys belongs to what the session may have"),
+    Code(1312, Reason.WATERMARK_TOKEN, 403, "the segment is for viewers with a valid watermark token"),
     Code(1401, Reason.STREAM_UNKNOWN, 404, "there is no such stream, or it has no such manifest"),
     Code(1402, Reason.KEY_PENDING, 503, "the key is not released yet; ask again"),
     Code(1501, Reason.SYSTEM_UNSUPPORTED, 403, "licences of this DRM system are not issued here"),

@@ -28,6 +28,7 @@ from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
 from relay.token_settings import TokensConfig, TransmitterConfig, check_tokens, check_transmitters
 from relay.units import Address, Duration, Name, Size
+from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark, check_watermark
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
@@ -174,6 +175,7 @@ class StreamConfig(_Section, frozen=True):
     stale: Literal["closed", "grace", "open"] = "grace"
     key_server: KeyServerConfig | None = None
     entitlement: Literal["token", "required"] = "token"
+    watermark: MarkConfig | None = None
 
     def rotation_policy(self) -> RotationPolicy:
         """The rotation as the key schedule reads it. Raises ValueError for contradictions."""
@@ -214,6 +216,7 @@ class Config(_Section, frozen=True):
     packagers: Annotated[tuple[PackagerConfig, ...], Meta(max_length=32)] = ()
     webhooks: Annotated[tuple[WebhookConfig, ...], Meta(max_length=MAX_WEBHOOKS)] = ()
     purchases: PurchasesConfig = field(default_factory=PurchasesConfig)
+    watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
 
 
 MAX_WINDOW_PERIODS = 256
@@ -250,8 +253,11 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
     check_purchases(
         f"{name}: purchases", config.purchases, config.streams, [issuer.iss for issuer in config.tokens.issuers]
     )
+    check_watermark(f"{name}: watermark", config.watermark)
     for stream_name, stream in config.streams.items():
         _check_stream(f"{name}: streams.{stream_name}", stream)
+        if stream.watermark:
+            check_mark(f"{name}: streams.{stream_name}.watermark", stream.watermark, config.watermark)
         if stream.rotation.salt and not config.state.directory:
             raise ConfigError(
                 f"{name}: streams.{stream_name}.rotation.salt: salts would be lost at a restart. Set state.directory."

@@ -7,9 +7,9 @@ import asyncio
 import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +31,10 @@ from relay.state.salts import Salts
 from relay.streams import Stream
 from relay.telemetry.metrics import MAKE
 from relay.urls import ClearRef, InitRef, SegmentRef, SlotRef
+from relay.watermark.arriving import Arriving
+from relay.watermark.inband import overwritten
+from relay.watermark.marking import Marking
+from relay.watermark.neutral import get_neutral
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -83,13 +87,23 @@ class Delivery:
         found = self.cache.get(key) or self._growing.get(key)
         return found or await self._flights.join(key, lambda: self._make_segment(key, stream, scheme, ref))
 
-    def at_hand(self, stream: Stream, scheme: Scheme, ref: SegmentRef) -> Whole | None:
-        """A protected media segment, if it is in memory."""
-        return self.cache.get((stream.name, scheme, ref))
+    async def variant(self, stream: Stream, scheme: Scheme, ref: SegmentRef, marking: Marking, variant: int) -> Body:
+        """The same of one variant of a watermarked segment. All of it, parts and ranges too, is of that one."""
+        key = (stream.name, scheme, ref, variant)
+        found = self.cache.get(key) or self._growing.get(key)
+        if found:
+            return found
+        placed = replace(ref, source=marking.variant(ref.source, variant))
+        return await self._flights.join(key, lambda: self._make_segment(key, stream, scheme, placed))
+
+    def at_hand(self, stream: Stream, scheme: Scheme, ref: SegmentRef, variant: int | None = None) -> Whole | None:
+        """A protected media segment, or a variant of it, if it is in memory."""
+        key = (stream.name, scheme, ref) if variant is None else (stream.name, scheme, ref, variant)
+        return self.cache.get(key)
 
     async def init(self, stream: Stream, scheme: Scheme, ref: InitRef) -> Whole:
         """A protected init segment."""
-        init = await self._init(stream, ref.source, ref.range)
+        init = await self.parsed_init(stream, ref.source, ref.range)
         protection = self._protection(stream, scheme, ref.slot, init)
         data = init.data
         if scheme is not Scheme.AES128:
@@ -113,7 +127,8 @@ class Delivery:
         self.cache.put(key, whole)
         return whole
 
-    async def _init(self, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
+    async def parsed_init(self, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
+        """A clear init segment."""
         key = (stream.name, source, span)
         parsed = self._inits.get(key)
         if parsed and parsed.fresh_until > monotonic():
@@ -121,7 +136,7 @@ class Delivery:
         return await self._init_flights.join(key, lambda: self._fetch_init(key, stream, source, span))
 
     async def _fetch_init(self, key: Hashable, stream: Stream, source: Source, span: ByteRange | None) -> InitSegment:
-        fetched = await self._origin.get(stream.scope, source, self._limits.max_init, span=span)
+        fetched = await get_neutral(self._origin, stream, source, self._limits.max_init, span)
         init = parse_init(fetched.data)
         self._inits.put(key, _ParsedInit(init, monotonic() + INIT_SHELF_LIFE_S))
         return init
@@ -131,7 +146,7 @@ class Delivery:
             return await self._make_aes128(key, stream, ref)
         if ref.init is None:
             raise UnsupportedMediaError("a segment without an init segment cannot be protected sample by sample")
-        init = await self._init(stream, ref.init, ref.init_range)
+        init = await self.parsed_init(stream, ref.init, ref.init_range)
         protection = self._protection(stream, scheme, ref.slot, init)
         await self._salts.settle()
         started: asyncio.Future[Body] = asyncio.get_running_loop().create_future()
@@ -165,11 +180,12 @@ class Delivery:
                     growing = Growing(_media_type(ref.slot), self._limits.max_segment, task.cancel)
                     self._growing[key] = growing
                     started.set_result(growing)
-                    await self._grow(key, growing, response, init, protection, ref)
+                    await self._grow(key, growing, response, init, protection, ref, marked=stream.marking is not None)
                 else:
                     tag = _tag_of_origin(response.validator, key, protection.video)
                     with MAKE.time():
-                        body = await self._protect(await response.read(), init, protection, ref, tag)
+                        data, marked = await response.read(), stream.marking is not None
+                        body = await self._protect(data, init, protection, ref, tag, marked=marked)
                     self.cache.put(key, body)
                     started.set_result(body)
         except BaseException as err:
@@ -190,28 +206,35 @@ class Delivery:
         init: InitSegment,
         protection: Protection,
         ref: SegmentRef,
+        *,
+        marked: bool,
     ) -> None:
         protector = StreamProtector(
             init, protection, HashedIvs(), max_unit=self._limits.max_segment, position=_position(ref.range)
         )
+        arriving = Arriving() if marked else None
         digest, waiting = sha256(), 0
         async for chunk in response.chunks():
+            if arriving is not None:
+                chunk = arriving.feed(chunk)
             waiting += len(chunk)
             pieces = await self._off_loop(waiting, partial(protector.feed, chunk))
             for piece in pieces:
                 digest.update(piece)
                 growing.add(piece)
                 waiting = 0
-        for piece in await self._off_loop(waiting, protector.finish):
+        last = protector.feed(arriving.finish()) if arriving is not None else []
+        for piece in [*last, *await self._off_loop(waiting, protector.finish)]:
             digest.update(piece)
             growing.add(piece)
         self.cache.put(key, Whole(growing.finish(), _quoted(digest), growing.content_type))
 
     async def _protect(
-        self, data: bytes, init: InitSegment, protection: Protection, ref: SegmentRef, tag: str
+        self, data: bytes, init: InitSegment, protection: Protection, ref: SegmentRef, tag: str, *, marked: bool
     ) -> Whole:
         def protect() -> Whole:
-            body = protect_segment(data, init, protection, HashedIvs(), position=_position(ref.range))
+            clear = overwritten(data) if marked else data
+            body = protect_segment(clear, init, protection, HashedIvs(), position=_position(ref.range))
             return Whole(body, tag or _tag(body), _media_type(ref.slot))
 
         return await self._off_loop(len(data), protect)
@@ -224,9 +247,11 @@ class Delivery:
         fetched = await self._origin.get(stream.scope, ref.source, self._limits.max_segment, span=ref.range)
         media_type = fetched.content_type or "application/octet-stream"
         sequence, data, tag = ref.sequence, fetched.data, _tag_of_origin(fetched.validator, key, content)
+        marked = stream.marking is not None
 
         def encrypt() -> Whole:
-            body = encrypt_aes128(data, content.key, iv_of_sequence(sequence))
+            clear = overwritten(data) if marked else data
+            body = encrypt_aes128(clear, content.key, iv_of_sequence(sequence))
             return Whole(body, tag or _tag(body), media_type)
 
         whole = await self._off_loop(len(data), encrypt)
@@ -251,7 +276,7 @@ def _tag(data: bytes) -> str:
     return _quoted(sha256(data))
 
 
-def _quoted(digest: "_Hash") -> str:
+def _quoted(digest: "_Hash | blake2b") -> str:
     return f'"{digest.hexdigest()[:32]}"'
 
 
@@ -259,9 +284,13 @@ def _tag_of_origin(validator: str, key: Hashable, content: ContentKey) -> str:
     """An entity tag from the origin's own, if that is a strong one; empty if not.
 
     Protecting is a pure function of the clear bytes and the slot, and hashing a segment would cost as much
-    as protecting it does.
+    as protecting it does. Under a secret: what a tag was made of is the origin's business, and which variant of a
+    watermarked segment it stands for must not be told by trying.
     """
-    return _tag(f"{validator} {key!r} {content.kid.hex()}".encode()) if validator.startswith('"') else ""
+    if not validator.startswith('"'):
+        return ""
+    named = f"{validator} {key!r} {content.kid.hex()}".encode()
+    return _quoted(blake2b(named, key=content.iv_key, digest_size=16))
 
 
 def _position(span: ByteRange | None) -> int:

@@ -24,6 +24,7 @@ from relay.sources import Source
 from relay.state.salts import Salts
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
 from relay.urls import PlaylistRef
+from relay.watermark.neutral import get_neutral
 
 R = TypeVar("R")
 
@@ -214,7 +215,7 @@ class Manifests:
         indexes = {}
         list_requests = partial(index_requests, fetched.data, context, fetched.source)
         for wanted in await _off_loop(len(fetched.data), list_requests):
-            index = await self._origin.get(stream.scope, wanted.source, MAX_INDEX, span=wanted.range)
+            index = await get_neutral(self._origin, stream, wanted.source, MAX_INDEX, wanted.range)
             indexes[wanted] = index.data
         return indexes
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Protocol
 
+from keys.encoding import encode_fields
 from keys.model import Scheme, Security, TrackType
 from policies.model import Terms
 from relay.bounds import Bounds
@@ -153,9 +155,10 @@ class Session:
 
     ``expires_at`` and ``issued_at`` are in seconds since the epoch; ``issued_at`` is that of the token it began
     with. ``streams`` is what the session may watch (``None``: every stream of this deployment), ``ceiling`` the
-    best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark`` are
-    what a revocation may name. ``limit`` overrides the stream's own limit of concurrent streams. Where the token
-    names a ``status``, that is asked for on every request. A session with a ``voucher`` needs no other entitlement.
+    best track type. ``token_id``, ``device``, ``key_id`` (of the issuer's key), ``version`` and ``watermark_id`` are
+    what a revocation may name; ``watermark`` is what the platform gave for the last. ``limit`` overrides the stream's
+    own limit of concurrent streams. Where the token names a ``status``, that is asked for on every request. A session
+    with a ``voucher`` needs no other entitlement.
     """
 
     sid: str
@@ -174,6 +177,19 @@ class Session:
     bounds: Bounds = field(default_factory=Bounds)
     status: StatusRef | None = None
     voucher: Voucher | None = None
+
+    @property
+    def watermark_id(self) -> str:
+        """What a watermark names the session by: what the platform gave or, without that, 16 hex digits.
+
+        A function of the session alone, so that every node, call and licence knows it whatever it was told.
+        """
+        return self.watermark or _watermark_id(self.issuer, self.sid)
+
+
+@lru_cache(maxsize=16_384)
+def _watermark_id(issuer: str, sid: str) -> str:
+    return blake2b(encode_fields(issuer.encode(), sid.encode()), digest_size=8).hexdigest()
 
 
 class Guest(Protocol):

@@ -30,6 +30,12 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
+from relay.watermark.detectors import Detectors
+from relay.watermark.inquiries import Inquiries
+from relay.watermark.marks import Marks
+from relay.watermark.positions import Positions
+from relay.watermark.servings import Servings
+from relay.watermark.wmt import WatermarkTokens
 
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""
@@ -54,7 +60,9 @@ class Policies:
     licences: Issuers
     packagers: Mapping[str, Signer]
     shops: Sources
+    detectors: Detectors
     own: OwnLicences
+    watermark_tokens: WatermarkTokens
 
     def replace(self, other: "Policies") -> None:
         """Become like ``other``."""
@@ -74,6 +82,9 @@ class Node:
     reload: Callable[[Config, Secrets], Awaitable[None]]
     manifests: Manifests
     delivery: Delivery
+    positions: Positions
+    servings: Servings
+    inquiries: Inquiries
     replica: Replica
     registry: Registry
     journal: Journal
@@ -86,6 +97,7 @@ class Node:
     repeats: Repeats
     records: SessionRecords
     till: Till
+    marks: Marks
     changed: Broadcast[Mapping[str, Changed]]
     clock: Callable[[], float]
 

@@ -23,7 +23,7 @@ CREDENTIALS: Mapping[str, str] = {
     API_KEY: "A key of `control.api_key_file` or `control.keys`.",
     TRANSMITTER_TOKEN: "The push token of a Shared Signals transmitter.",
     SESSION_TOKEN: "A viewer's session token, in the dialect of its issuer.",
-    WEBHOOK_SIGNATURE: "The signature of a source of purchases, as Standard Webhooks has it.",
+    WEBHOOK_SIGNATURE: "The signature of a source of purchases or a detector of watermarks (Standard Webhooks).",
 }
 """What callers prove themselves with: bearers, the signature aside."""
 

@@ -29,6 +29,7 @@ _RELOADABLE = (
     "streams",
     "tokens.audience",
     "tokens.issuers",
+    "watermark",
 )
 _FIXED_IN_STREAM = (".rotation.salt", ".key_server", ".key_server.content_id")
 """Key IDs do not tell salted or outside keys from others, and players hold licences for both."""

@@ -13,6 +13,7 @@ from keys.exchange.encryption import public_key
 from keys.exchange.packager import Signer
 from keys.material import RootKey
 from keys.ring import KeyRing
+from keys.watermark import KEY_BYTES
 from relay.config import Config, read_secret, read_text
 from relay.errors import ConfigError
 from relay.exchange.material import KeyServerMaterial
@@ -23,6 +24,9 @@ from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
 from relay.purchases.signatures import read_secret_text
 from relay.token_settings import IssuerConfig, TokenKeyConfig, TransmitterConfig
+from relay.watermark.pattern_encryption import PatternKeys
+from relay.watermark.settings import VendorConfig, VendorKeyConfig
+from relay.watermark.vendors import Vendor, VendorKey
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."
@@ -42,7 +46,9 @@ class Secrets:
     """What the configuration's files hold.
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
-    ``purchases`` are what each source of purchases signs with.
+    ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
+    ``watermark`` is what keys of watermarked assets are derived from, if that is a secret of its own; ``code_keys`` are
+    those of streams whose assets' keys are not derived here, ``vendors`` those whose tokens choose variants instead.
     """
 
     ring: KeyRing
@@ -56,6 +62,19 @@ class Secrets:
     key_servers: Mapping[str, KeyServerMaterial] = field(default_factory=dict)
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
+    watermark: bytes = field(default=b"", repr=False)
+    code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    vendors: tuple[Vendor, ...] = ()
+
+    @property
+    def watermark_secret(self) -> bytes:
+        """What the keys of watermarked assets are derived from, where they do not come from elsewhere.
+
+        That of its own or, without one, of the oldest root: what was served must be found when newer ones have come.
+        """
+        return self.watermark or self.ring.service_keys("watermark")[-1]
+
+    detectors: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
 
 
 def read_secrets(config: Config, base: Path) -> Secrets:
@@ -98,7 +117,22 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             hook.name: _webhook_secrets(base, hook.secret_files, f"webhooks[{number}]")
             for number, hook in enumerate(config.webhooks)
         },
-        purchases=_shops(base, config),
+        purchases=_told_apart(
+            base, "purchases.sources", [(source.name, source.secret_files) for source in config.purchases.sources]
+        ),
+        detectors=_told_apart(
+            base, "watermark.detectors", [(one.name, one.secret_files) for one in config.watermark.detectors]
+        ),
+        watermark=_watermark_secret(base, config.watermark.secret_file),
+        code_keys={
+            name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
+            for name, stream in config.streams.items()
+            if stream.watermark and stream.watermark.code_key_file
+        },
+        vendors=tuple(
+            _vendor(base, vendor, f"watermark.vendors[{number}]")
+            for number, vendor in enumerate(config.watermark.vendors)
+        ),
     )
 
 
@@ -137,17 +171,18 @@ def _transmitter(base: Path, transmitter: TransmitterConfig, where: str) -> Tran
     )
 
 
-def _shops(base: Path, config: Config) -> dict[str, tuple[bytes, ...]]:
-    shops: dict[str, tuple[bytes, ...]] = {}
-    for number, source in enumerate(config.purchases.sources):
-        where = f"purchases.sources[{number}]"
-        secrets = _webhook_secrets(base, source.secret_files, where)
-        for name, others in shops.items():
+def _told_apart(base: Path, section: str, signers: Sequence[tuple[str, Sequence[str]]]) -> dict[str, tuple[bytes, ...]]:
+    """The secrets of those who sign webhooks, by name."""
+    found: dict[str, tuple[bytes, ...]] = {}
+    for number, (name, files) in enumerate(signers):
+        where = f"{section}[{number}]"
+        secrets = _webhook_secrets(base, files, where)
+        for other, others in found.items():
             if set(secrets) & set(others):
-                # A signature is all that tells one shop from another.
-                raise ConfigError(f"{where}.secret_files: has a secret of source {name!r}. Give each its own.")
-        shops[source.name] = secrets
-    return shops
+                # A signature is all that tells one from another.
+                raise ConfigError(f"{where}.secret_files: has a secret of {other!r}. Give each its own.")
+        found[name] = secrets
+    return found
 
 
 def _webhook_secrets(base: Path, files: Sequence[str], where: str) -> tuple[bytes, ...]:
@@ -187,6 +222,45 @@ def _signer(base: Path, packager: PackagerConfig, where: str) -> Signer:
         return Signer(packager.signer, rsa_key=rsa)
     except ValueError as err:
         raise ConfigError(f"{where}: {err}. Put the signing key of {packager.signer!r} there.") from None
+
+
+def _watermark_secret(base: Path, file: str) -> bytes:
+    secret = read_secret(base, file, "watermark.secret_file") if file else b""
+    if file and len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"{base / file}: watermark.secret_file: {len(secret)} bytes, needs at least {MIN_SECRET_BYTES}. "
+            "Make one with 'segmentgate keys new'."
+        )
+    return secret
+
+
+def _code_key(base: Path, file: str, where: str) -> bytes:
+    key = read_secret(base, file, where)
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
+    return key
+
+
+def _vendor(base: Path, vendor: VendorConfig, where: str) -> Vendor:
+    def key(one: VendorKeyConfig, place: str) -> VendorKey:
+        if one.alg.startswith("HS"):
+            return VendorKey.load(one.alg, read_secret(base, one.file, place))
+        return VendorKey.load(one.alg, read_text(base, one.file, place, "Put a PEM public key there.").encode())
+
+    shared, private = vendor.pattern_key_file, vendor.pattern_private_key
+    try:
+        return Vendor(
+            vendor.number,
+            tuple(key(one, f"{where}.keys[{at}].file") for at, one in enumerate(vendor.keys)),
+            PatternKeys.load(
+                read_secret(base, shared, f"{where}.pattern_key_file") if shared else b"",
+                _text(base, private, f"{where}.pattern_private_key").encode(),
+            ),
+            vendor.derives,
+            vendor.issuer,
+        )
+    except (ValueError, TypeError) as err:
+        raise ConfigError(f"{where}: {err}. Put the keys of vendor {vendor.number} there.") from None
 
 
 def _key_server(base: Path, server: KeyServerConfig, where: str) -> KeyServerMaterial:

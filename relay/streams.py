@@ -27,6 +27,8 @@ from relay.state.salts import Salts
 from relay.templates import resolve_template
 from relay.timeline import StreamTimeline
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SessionUrls, SlotRef, TemplateRef, own_query
+from relay.watermark.marking import Marking
+from relay.watermark.sidecar import FOLDER
 
 ENTRY_HLS = "index.m3u8"
 ENTRY_DASH = "index.mpd"
@@ -54,9 +56,12 @@ class Stream:
         sealer: Sealer,
         changes: tuple[Change, ...] = (),
         outside: KeyServer | None = None,
+        marking: Marking | None = None,
     ) -> None:
         self.name = name
         self.config = config
+        self.marking = marking
+        """How it is watermarked; None: not at all."""
         self.plan = Plan(config.rotation_policy(), config.licence.terms(), changes)
         self.scope = OriginScope((config.origin, *config.also))
         self.timeline = StreamTimeline(self.schedule_of, config.window)
@@ -252,6 +257,9 @@ class Stream:
     def _parse(self, cls: ManifestClass, path: str, query: str) -> Resource:
         context = self.context(cls)
         ref, value = context.urls.read(path, query)
+        if self.marking is not None and not isinstance(ref, KeyRef) and FOLDER in ref.source.path.split("/"):
+            # Even where a manifest lists it: it is for edges alone (ETSI TS 104 002 §5.7.5.2).
+            raise UrlError("pace information is not for players")
         if not isinstance(ref, TemplateRef):
             return ref
         if value is None:
@@ -268,4 +276,5 @@ class Stream:
             generation_at=self.generation_at,
             stream=self.name,
             default_track=self.config.default_track,
+            marked=self.marking is not None,
         )

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     SCOPE_TRACK = "scope_track"
     SCOPE_URL = "scope_url"
     SCOPE_KEY = "scope_key"
+    WATERMARK_TOKEN = "watermark_token"
     STREAM_UNKNOWN = "stream_unknown"
     KEY_PENDING = "key_pending"
     SYSTEM_UNSUPPORTED = "system_unsupported"

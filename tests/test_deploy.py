@@ -23,13 +23,14 @@ from relay.licensing import settings
 from relay.process.supervisor import STOP_GRACE_S
 from relay.purchases import settings as purchases
 from relay.telemetry import metrics
+from relay.watermark import settings as watermark
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SAMPLE = DEPLOY / "relay.toml"
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
 SECTIONS = [
     section
-    for section in {**vars(sections), **vars(settings), **vars(exchange), **vars(purchases)}.values()
+    for section in {**vars(sections), **vars(settings), **vars(exchange), **vars(purchases), **vars(watermark)}.values()
     if isinstance(section, type) and issubclass(section, msgspec.Struct) and section.__struct_fields__
 ]
 

@@ -190,5 +190,5 @@ def test_shops_are_told_apart_by_their_secrets(base: Path) -> None:
     issuer = {"keys": [{"kid": "k", "alg": "HS256", "file": "long"}]}
     found = read(base, issuer, purchases={"sources": [shop("one", "long"), shop("two", "root.hex")]}).purchases
     assert found == {"one": (b"\xcd" * 32,), "two": (b"\xab" * 32,)}
-    with pytest.raises(ConfigError, match=r"purchases.sources\[1\].secret_files: has a secret of source 'one'"):
+    with pytest.raises(ConfigError, match=r"purchases.sources\[1\].secret_files: has a secret of 'one'"):
         read(base, issuer, purchases={"sources": [shop("one", "long"), shop("two", "root.hex", "long")]})

@@ -11,6 +11,7 @@ from relay.client.errors import ClientError
 from relay.client.groups import Groups
 from relay.client.http import Http
 from relay.client.licences import Licences
+from relay.client.marks import Detections, Mappings
 from relay.client.purchases import Entitlements, Purchases
 from relay.client.revocations import Revocations
 from relay.client.rotation import Rotation
@@ -46,6 +47,8 @@ class Client:
         self.purchases = Purchases(http)
         self.entitlements = Entitlements(http)
         self.webhooks = Webhooks(http)
+        self.mappings = Mappings(http)
+        self.detections = Detections(http)
 
     async def __aenter__(self) -> "Client":
         return self

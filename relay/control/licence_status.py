@@ -109,7 +109,7 @@ async def _status(node: Node, sid: str, known: Known, live: Live | None, complet
         renew_by=(holds.renew_by or None) if holds else None,
         device_hash=(licensed.device[:8] or None) if licensed else None,
         device_model=(licensed.model or None) if licensed else None,
-        watermark_id=(session.watermark or None) if session else None,
+        watermark_id=session.watermark_id if session else None,
         key_rotation=await _rotation(node, stream, licensed, now) if stream else None,
         scene=(stream.scene_label(now) or None) if stream else None,
         scene_at_issue=(licensed.scene or None) if licensed else None,

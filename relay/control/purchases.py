@@ -69,7 +69,7 @@ def entitlement_of(node: Node, sale: Sale) -> Entitlement:
         source=sale.source,
         session_id=sale.name,
         device_id=sale.device,
-        watermark_id=sale.watermark,
+        watermark_id=session.watermark_id if (session := sale.session()) else sale.watermark,
         created_at=sale.accepted_at,
     )
 

@@ -109,7 +109,7 @@ def _shown(node: Node, live: Live) -> LiveSession:
         issuer=live.session.issuer,
         stream_id=live.stream,
         device_id=live.device,
-        watermark_id=live.session.watermark,
+        watermark_id=live.session.watermark_id,
         since=live.first,
         last_seen=live.last,
         expires_at=live.session.expires_at,

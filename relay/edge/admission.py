@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from relay.edge.facts import facts_of
+from relay.edge.facts import bare_path, facts_of, watermark_prefix
 from relay.edge.possession import note_nonce
 from relay.gate.carriers import Carrier, Presented, strip
 from relay.gate.gate import Admission
@@ -62,10 +62,11 @@ def renewal_headers(request: web.Request, admission: Admission) -> Mapping[str, 
 
 
 def _with_token(request: web.Request, answer: RenewalAnswer) -> str:
-    path, _, query = request.raw_path.partition("?")
+    path, query = bare_path(request)
+    mark = watermark_prefix(request)
     token = quote(answer.value, safe="~=*!/,.-_")
     if answer.carrier is Carrier.PATH:
         before, _, after = path.split("/", 3)[1:]
-        return f"/{before}/{quote(answer.name)}={token}/{after}" + (f"?{query}" if query else "")
+        return f"{mark}/{before}/{quote(answer.name)}={token}/{after}" + (f"?{query}" if query else "")
     rest = strip(query, {answer.name})
-    return f"{path}?{rest + '&' if rest else ''}{quote(answer.name)}={token}"
+    return f"{mark}{path}?{rest + '&' if rest else ''}{quote(answer.name)}={token}"

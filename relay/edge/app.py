@@ -17,6 +17,7 @@ from relay.issuing import names_of
 from relay.node import NODE, Node
 from relay.operation import add_operations
 from relay.problems import SHOW_REASON, problems
+from relay.watermark.carriers import PATH_PREFIX
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")
@@ -42,12 +43,14 @@ def create_edge(node: Node) -> web.Application:
     app[SHOW_REASON] = node.config.edge.show_reason
     app.on_response_prepare.append(_add_cors)
     app.on_response_prepare.append(add_nonce)
-    app.router.add_get("/watch/{stream}/{index}", enter)
-    app.router.add_get(f"/watch/{{{TOKEN_IN_PATH}}}/{{stream}}/{{index}}", enter)
-    for prefix in (_PASS, _TOKEN):
-        app.router.add_get(prefix + "/events", get_events, allow_head=False)
-        app.router.add_get(prefix + "/keys", get_keys)
-        app.router.add_get(prefix + "/{rest:.+}", get_resource)
+    # A watermark token may stand before everything else; whatever is named relative to such a URL keeps it.
+    for before in ("", f"/{{watermark_token:{PATH_PREFIX}[^/]+}}"):
+        app.router.add_get(before + "/watch/{stream}/{index}", enter)
+        app.router.add_get(f"{before}/watch/{{{TOKEN_IN_PATH}}}/{{stream}}/{{index}}", enter)
+        for prefix in (before + _PASS, before + _TOKEN):
+            app.router.add_get(prefix + "/events", get_events, allow_head=False)
+            app.router.add_get(prefix + "/keys", get_keys)
+            app.router.add_get(prefix + "/{rest:.+}", get_resource)
     add_operations(app, OPERATIONS)
     for name in _SDK:
         app.router.add_get(f"/sdk/{name}", partial(_get_sdk, _CONSOLE / name))

@@ -9,7 +9,7 @@ from aiohttp import web
 from keys.model import Scheme, Security, TrackType
 from relay.codes import CODES
 from relay.edge.admission import admit
-from relay.edge.facts import facts_of
+from relay.edge.facts import facts_of, watermark_prefix
 from relay.errors import OriginError, RequestError
 from relay.gate.limits import Occupied
 from relay.links import session_link
@@ -54,7 +54,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     if refused:
         node.leases.release(visitor.session.sid)
         return denied(request, refused)
-    location = session_link(node.gate.pass_of(visitor), stream.name, cls, index)
+    location = watermark_prefix(request) + session_link(node.gate.pass_of(visitor), stream.name, cls, index)
     return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
 
 

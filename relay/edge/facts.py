@@ -9,6 +9,7 @@ from aiohttp import web
 from relay.config import EdgeConfig
 from relay.facts import Facts
 from relay.gate.networks import unmapped, unmapped_block
+from relay.watermark.carriers import prefix_of
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 16
@@ -19,7 +20,7 @@ _REGION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 def facts_of(edge: EdgeConfig, request: web.BaseRequest) -> Facts:
     """What a request shows of itself. What a header says of the client counts only from a trusted proxy."""
     trusted = _is_trusted(peer_address(request.remote or ""), edge.trusted_proxies)
-    path, _, query = request.raw_path.partition("?")
+    path, query = bare_path(request)
 
     def told(name: str, form: re.Pattern[str]) -> str:
         text = _last(request, name).upper() if trusted and name else ""
@@ -38,6 +39,17 @@ def facts_of(edge: EdgeConfig, request: web.BaseRequest) -> Facts:
         country=told(edge.country_header, _COUNTRY),
         region=told(edge.region_header, _REGION),
     )
+
+
+def bare_path(request: web.BaseRequest) -> tuple[str, str]:
+    """The raw path and query, without a watermark token that stands before the path."""
+    path, _, query = request.raw_path.partition("?")
+    return path.removeprefix(watermark_prefix(request)), query
+
+
+def watermark_prefix(request: web.BaseRequest) -> str:
+    """What stands before the path of a request that carries its watermark token there; empty elsewhere."""
+    return prefix_of(request.raw_path.partition("?")[0])
 
 
 def client_address(edge: EdgeConfig, request: web.BaseRequest) -> str:

@@ -24,6 +24,7 @@ from relay.edge.connection import discard_when_sent, reset, unsent
 from relay.edge.cors import ANYBODY, READABLE
 from relay.edge.facts import client_address, client_asn, facts_of, peer_address
 from relay.edge.licensed import note_in_clear
+from relay.edge.marked import marked_at_hand, marking_of
 from relay.edge.next_keys import next_keys_at_hand
 from relay.edge.resources import may_play, note_played
 from relay.edge.respond import MEDIA, SECRET, SLICE
@@ -89,7 +90,11 @@ class FastLane:
         ref, now = visit.stream.read_url(visit.cls, visit.rest, query), node.clock()
         if not isinstance(ref, SegmentRef) or may_play(visit, ref):
             return None
-        found = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref)
+        marking, note_served = marking_of(visit, ref), None
+        if marking is None:
+            found = node.delivery.at_hand(visit.stream, visit.cls.scheme, ref)
+        else:
+            found, note_served = marked_at_hand(visit, marking, ref) or (None, None)
         keys = next_keys_at_hand(visit, now)
         if found is None or keys is None or not asked.may_pile_up(found.data):
             return None
@@ -99,6 +104,8 @@ class FastLane:
         answer = _answer(visit, {"Accept-Ranges": "bytes", **MEDIA, **keys, **tag}, found.media_type, found.data)
         address, asn = asked.client()
         note_played(visit, ref, address, headers.get(hdrs.USER_AGENT, ""), asn)
+        if note_served is not None:
+            note_served()
         _SEGMENTS.inc()
         return answer
 

@@ -10,6 +10,7 @@ from keys.model import TrackType
 from relay.bodies import Whole
 from relay.edge.facts import client_address, client_asn
 from relay.edge.licence import licence_url
+from relay.edge.marked import marked_segment, marking_of
 from relay.edge.next_keys import next_keys_header
 from relay.edge.respond import FRESH, MEDIA, SECRET, Answer
 from relay.edge.visit import Result, Visit, serve, unproven, visit_of
@@ -99,7 +100,14 @@ async def _segment(request: web.Request, visit: Visit, ref: SegmentRef) -> Resul
     refused = await _beat(visit)
     if refused:
         return refused
-    body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
+    marking = marking_of(visit, ref)
+    if marking is None:
+        body = await visit.node.delivery.segment(visit.stream, visit.cls.scheme, ref)
+    else:
+        chosen = await marked_segment(request, visit, marking, ref)
+        if isinstance(chosen, Deny):
+            return chosen
+        body = chosen
     return Answer(body, {**MEDIA, **await next_keys_header(visit, visit.node.clock())})
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from relay.edge.admission import admit, renewal_headers
 from relay.edge.connection import discard_when_sent, reset
-from relay.edge.facts import client_address, client_asn, facts_of
+from relay.edge.facts import bare_path, client_address, client_asn, facts_of
 from relay.edge.possession import check_possession
 from relay.edge.respond import Answer, send
 from relay.gate.gate import FactsOf, Visitor
@@ -153,6 +153,6 @@ def visit_of(request: web.Request) -> Visit | Deny:
     if refused:
         return refused
     # The raw text: URLs are compared as minted, not as a framework decoded them.
-    path, _, query = request.raw_path.partition("?")
+    path, query = bare_path(request)
     rest = path.split("/", 5 if "pass" in match else 4)[-1]
     return Visit(node, stream, visitor, facts, cls, rest, query, renewed)

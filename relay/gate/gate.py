@@ -25,6 +25,7 @@ from relay.gate.scope import Scope
 from relay.gate.targets import Subject, subject_of
 from relay.model import Session
 from relay.verdict import Deny, Reason
+from relay.watermark.served import Viewing
 
 LOOK_AGAIN_S = 0.25
 """How long state that was fresh is thought to be."""
@@ -69,7 +70,8 @@ class Visitor:
     ``digests`` are all of its subject's; ``names`` are the values by which a revocation may find it. ``clear_at`` is
     the revocation set's version that last cleared it: only what changed since need be looked at. ``entitled_at`` is
     the same for entitlements of its account (``holder``, where asked for), which hold at least until
-    ``entitled_until``, up to the track type ``ceiling``. ``live`` is its record among live sessions.
+    ``entitled_until``, up to the track type ``ceiling``. ``live`` is its record among live sessions, ``viewing``
+    what it was served of a watermarked stream.
     """
 
     session: Session
@@ -84,11 +86,12 @@ class Visitor:
     entitled_at: int = -1
     entitled_until: float = -inf
     live: Live | None = None
+    viewing: Viewing | None = None
 
     @classmethod
     def of(cls, session: Session, stream: str) -> "Visitor":
         """A visitor not yet cleared."""
-        names = (session.sid, session.account, session.device, session.token_id, session.watermark)
+        names = (session.sid, session.account, session.device, session.token_id, session.watermark_id)
         bounds = session.bounds
         bounded = bool(bounds.methods or bounds.networks or bounds.countries or bounds.revalidate)
         subject = subject_of(session, stream)

@@ -70,7 +70,7 @@ class Target:
             case TargetType.TOKEN:
                 return value == session.token_id != ""
             case TargetType.WATERMARK:
-                return value == session.watermark != ""
+                return value == session.watermark_id
             case TargetType.ISSUER_KEY:
                 return value == session.key_id != ""
             case TargetType.STREAM:
@@ -125,6 +125,7 @@ def subject_of(session: Session, stream: str) -> Subject:
         _digest(kinds.ACCOUNT, "", session.account),
         *_of_stream(stream),
         _digest(kinds.STREAM, "", stream, session.account),
+        _digest(kinds.WATERMARK, "", session.watermark_id),
     ]
     for kind, value in (
         (kinds.DEVICE, session.device),
@@ -133,8 +134,6 @@ def subject_of(session: Session, stream: str) -> Subject:
     ):
         if value:
             exact += [_digest(kind, issuer, value), _digest(kind, "", value)]
-    if session.watermark:
-        exact.append(_digest(kinds.WATERMARK, "", session.watermark))
     owners = [(issuer, session.account), ("", session.account)]
     return Subject(
         exact=tuple(exact),
@@ -160,8 +159,7 @@ def targets_of(session: Session, stream: str) -> list[Target]:
     ):
         if value:
             found += [Target(kind, value, issuer), Target(kind, value)]
-    if session.watermark:
-        found.append(Target(kinds.WATERMARK, session.watermark))
+    found.append(Target(kinds.WATERMARK, session.watermark_id))
     found += [Target(kinds.STREAM, stream), Target(kinds.STREAM, stream, viewer=session.account)]
     version, before = session.version, session.issued_at + 1
     owners = (issuer, session.account), ("", session.account)

@@ -30,7 +30,7 @@ class OwnLicences:
     def issue(self, session: Session, stream: str, device: str, until: int, entries: bytes) -> bytes:
         """A licence for a session of a stream on a device; ``entries``: see :func:`keys.licences.sealed.entries_of`."""
         return self.sealer.seal(
-            _digest(session.issuer, session.sid, stream), until, _digest(device), _digest(session.watermark), entries
+            _digest(session.issuer, session.sid, stream), until, _digest(device), _digest(session.watermark_id), entries
         )
 
     def open(self, sealed: bytes, session: Session, stream: str, device: str, now: float) -> SealedLicence | None:

@@ -51,7 +51,8 @@ class RewriteContext:
 
     ``schedule_of`` gives the crypto periods on a clock, or raises :class:`relay.errors.ManifestError` where they are
     not known; ``signal`` the public face of a slot's key; ``generation_at`` the generation of a period's keys.
-    ``default_track`` is the type of video whose size no manifest tells.
+    ``default_track`` is the type of video whose size no manifest tells. ``marked``: segments are named as all their
+    watermark variants are, for a variant to be chosen when they are asked for.
     """
 
     urls: SessionUrls
@@ -62,6 +63,7 @@ class RewriteContext:
     generation_at: Callable[[int | None], int]
     stream: str
     default_track: TrackType = TrackType.HD
+    marked: bool = False
 
     def stable(self, track: TrackType) -> SlotRef:
         """The slot of a track type's stable key."""

@@ -19,6 +19,10 @@ The layout is part of the input because one unit may be read in two ways, for in
 in an earlier part is not known, or the init segment gives another default sample size. The same bytes of key stream
 would then meet different bytes of the samples.
 
+The two variants of a watermarked segment lie under one key and may share a ``moof``, name, sequence and times. Their
+samples differ, so their IVs do. Where it is the whole resource that is encrypted, in HLS AES-128, they share an IV: CBC
+then shows in which block they first differ, which is all that whoever has both can see anyway.
+
 Why not one hash over everything: GMAC costs a twentieth of BLAKE2b or SHA-256 (see ``bench/protect.py``).
 """
 

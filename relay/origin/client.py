@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import aiohttp
 from yarl import URL
@@ -58,6 +59,10 @@ class OriginResponse:
         self.length = None if self._cut else _declared_length(response)
         if self.length is not None and self.length > limit:
             raise OriginTooLargeError(f"origin announces {self.length} bytes, limit {limit}")
+
+    def header(self, name: str) -> str:
+        """One of the response's headers; empty where there is none."""
+        return self._response.headers.get(name, "")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises the :class:`OriginError` family."""
@@ -146,10 +151,11 @@ class Origin:
         extra_query: str = "",
         validator: str = "",
         patience: float | None = None,
+        method: Literal["GET", "HEAD"] = "GET",
     ) -> AsyncIterator[OriginResponse]:
         """Begin to fetch a resource. ``patience`` replaces the read timeout (s) for held requests.
 
-        Asks once more when the first try meets a broken connection or a server error: a GET may be
+        Asks once more when the first try meets a broken connection or a server error: a GET or HEAD may be
         repeated. Raises the :class:`OriginError` family, here and while the body is read.
         """
         headers = {}
@@ -168,11 +174,11 @@ class Origin:
         )
         async with self._slot(scope, held=patience is not None):
             try:
-                response, found = await self._request(scope, source, extra_query, headers, timeout)
+                response, found = await self._request(method, scope, source, extra_query, headers, timeout)
             except OriginError as err:
                 if not err.transient:
                     raise
-                response, found = await self._request(scope, source, extra_query, headers, timeout)
+                response, found = await self._request(method, scope, source, extra_query, headers, timeout)
             try:
                 yield OriginResponse(response, found, span, limit)
             finally:
@@ -197,6 +203,7 @@ class Origin:
 
     async def _request(
         self,
+        method: Literal["GET", "HEAD"],
         scope: OriginScope,
         source: Source,
         extra_query: str,
@@ -208,8 +215,8 @@ class Origin:
             if extra_query:
                 url += ("&" if source.query else "?") + extra_query
             with _origin_errors():
-                response = await self._session.get(
-                    URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=timeout
+                response = await self._session.request(
+                    method, URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=timeout
                 )
             if response.status not in (301, 302, 303, 307, 308):
                 try:

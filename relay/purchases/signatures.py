@@ -3,8 +3,9 @@
 import hmac
 from base64 import b64decode
 from binascii import Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol, TypeVar
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE_S = 300
@@ -18,6 +19,18 @@ _VERSION = "v1,"
 
 class SignatureError(Exception):
     """Why a message is not believed; says nothing of what would have been right."""
+
+
+class Signing(Protocol):
+    """Whoever signs messages, with any of its secrets."""
+
+    @property
+    def secrets(self) -> Sequence[bytes]:
+        """The secrets."""
+        ...
+
+
+S = TypeVar("S", bound=Signing)
 
 
 def read_secret_text(text: str) -> bytes:
@@ -50,6 +63,17 @@ def check_signature(headers: Mapping[str, str], body: bytes, secrets: Sequence[b
         expected = hmac.digest(secret, signed, sha256)
         for signature in given:
             found |= hmac.compare_digest(expected, signature)
+    return found
+
+
+def signer_of(signers: Iterable[S], headers: Mapping[str, str], body: bytes, now: float) -> S:
+    """Who of several has signed a message. Raises :class:`SignatureError` where none has."""
+    found = None
+    for signer in signers:
+        if check_signature(headers, body, signer.secrets, now):
+            found = signer
+    if found is None:
+        raise SignatureError("no source has signed this")
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay.purchases.settings import PurchasesConfig
-from relay.purchases.signatures import SignatureError, check_signature
+from relay.purchases.signatures import signer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,4 @@ class Sources:
 
     def signer(self, headers: Mapping[str, str], body: bytes, now: float) -> Source:
         """The shop that has signed a message. Raises :class:`SignatureError` where none has."""
-        found = None
-        for source in self._sources:
-            if check_signature(headers, body, source.secrets, now):
-                found = source
-        if found is None:
-            raise SignatureError("no source has signed this")
-        return found
+        return signer_of(self._sources, headers, body, now)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ LOOK_EVERY_S = 0.25
 BREATH = 500
 """Sessions or responses that a preview looks at before the event loop may turn: a millisecond or two."""
 FREED_AT_ONCE = 500
+MAX_UNSETTLED = 100_000
 T = TypeVar("T")
 
 
@@ -73,7 +75,10 @@ class Preview:
 
 
 class Revocations:
-    """The revocation service of a node. ``clock`` gives seconds since the epoch."""
+    """The revocation service of a node. ``clock`` gives seconds since the epoch.
+
+    ``mapped`` are the targets that go with another: the sessions of a watermark that their tokens do not name.
+    """
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class Revocations:
         open_responses: OpenResponses,
         presence: Presence,
         clock: Callable[[], float],
+        mapped: Callable[[Target, float], Sequence[Target]] = lambda target, now: (),
     ) -> None:
         tokens = config.tokens
         # No token or session of a target can outlive this; ten minutes for clocks that differ.
@@ -93,7 +99,9 @@ class Revocations:
         self._open = open_responses
         self._presence = presence
         self._clock = clock
-        self._widening: set[asyncio.Task[Outcome]] = set()
+        self._mapped = mapped
+        self._soon: set[asyncio.Task[Outcome]] = set()
+        self._unsettled: deque[tuple[Target, Target]] = deque(maxlen=MAX_UNSETTLED)
         replica.on_applied.append(self.cut)
 
     @property
@@ -126,6 +134,7 @@ class Revocations:
 
     async def _submit(self, orders: Sequence[Order], actor: str, wait: Wait, timeout_s: float) -> Outcome:
         started, now = time.perf_counter(), self._clock()
+        orders = self._with_mapped(orders, now)
         events: list[Revocation] = []
         cut = Cut()
         try:
@@ -156,17 +165,22 @@ class Revocations:
         if target.type is TargetType.NETWORK:
             network.add(target.digest(), parse_network(target.value))
 
+        targets = [target, *self._mapped(target, self._clock())]
+
         def inside(place: Facts | Live) -> bool:
             return bool(network.containing(place.address, place.asn))
 
+        def covered(session: Session, stream: str) -> bool:
+            return any(one.covers(session, stream) for one in targets)
+
         sessions, responses = set(), 0
-        async for entry in _breathing(self._open.found_by([target])):
+        async for entry in _breathing(self._open.found_by(targets)):
             session = entry.visitor.session
-            if target.covers(session, entry.visitor.stream) or (network and inside(entry.facts())):
+            if covered(session, entry.visitor.stream) or (network and inside(entry.facts())):
                 sessions.add((session.issuer, session.sid))
                 responses += 1
         async for live in _breathing(self._presence.live(self._clock())):
-            if target.covers(live.session, live.stream) or (network and inside(live)):
+            if covered(live.session, live.stream) or (network and inside(live)):
                 sessions.add((live.session.issuer, live.sid))
         return Preview(len(sessions), responses)
 
@@ -179,6 +193,7 @@ class Revocations:
             now = self._clock()
             await asyncio.sleep(min(max(self.revoked.next_change - now, 0.01), LOOK_EVERY_S))
             now = self._clock()
+            self.stop_mapped(())
             # While a node catches up, an expired restore must outlast the older revocation that has yet to come.
             due = now >= self.revoked.next_change
             came_due = bool(self.revoked.advance(now, sweep=self._replica.ready)) if due else False
@@ -228,9 +243,43 @@ class Revocations:
             )
             for target, before in narrowed
         ]
+        self._submit_soon(orders)
+
+    def stop_mapped(self, pairs: Iterable[tuple[Target, Target]]) -> None:
+        """Revoke what goes with a target that is revoked already, each a pair of these, unless it is revoked itself.
+
+        For what is mapped later than that, or at another node at the same time. While a node catches up it waits: what
+        stands now may have been restored since.
+        """
+        self._unsettled.extend(pairs)
+        if not self._replica.ready:
+            return
+        orders = [
+            Order(other, reason="mapped", detail=f"{target.type}:{target.value}")
+            for target, other in self._unsettled
+            if self.stands(target) and not self.stands(other)
+        ]
+        self._unsettled.clear()
+        if orders:
+            self._submit_soon(orders)
+
+    def _with_mapped(self, orders: Sequence[Order], now: float) -> Sequence[Order]:
+        """The orders, before each revocation those of what goes with its target.
+
+        A restore leaves the others alone: they may be revoked for another reason, too.
+        """
+        found: list[Order] = []
+        for order in orders:
+            if order.action is Action.REVOKE:
+                detail = f"{order.target.type}:{order.target.value}"
+                found += [replace(order, target=one, detail=detail) for one in self._mapped(order.target, now)]
+            found.append(order)
+        return found
+
+    def _submit_soon(self, orders: Sequence[Order]) -> None:
         task = asyncio.ensure_future(self.submit(orders, self._replica.name))
-        self._widening.add(task)
-        task.add_done_callback(self._widening.discard)
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
 
     def _is_refused(self, entry: OpenResponse) -> bool:
         return self._gate().recheck(entry.visitor, entry.facts, self._clock()) is not None

@@ -77,6 +77,14 @@ LEASE_OUTAGES = Counter("segmentgate_lease_outages_total", "Times that the share
 RECORDS_DROPPED = Counter(
     "segmentgate_session_records_dropped_total", "Session records that the other nodes were never told."
 )
+UNMARKED = Counter(
+    "segmentgate_watermark_unmarked_total",
+    "Segments of watermarked streams served without the variant that the code asks for, by what was missing.",
+    ["missing"],
+)
+SERVED_RANGES_DROPPED = Counter(
+    "segmentgate_watermark_ranges_dropped_total", "Sessions of which it was not kept what they were served."
+)
 WEBHOOKS = Counter(
     "segmentgate_webhooks_total", "Attempts to call a webhook, by its name and result.", ["webhook", "result"]
 )

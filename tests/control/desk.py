@@ -64,7 +64,7 @@ class Desk:
         sent: dict[str, Any] = {"data": BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.client.request(method, self.url + path, headers=headers, **sent) as answer:
             raw = await answer.read()
-            is_json = "json" in answer.headers.get("Content-Type", "")
+            is_json = answer.headers.get("Content-Type", "").partition(";")[0].endswith(("/json", "+json"))
             return answer.status, await answer.json(content_type=None) if is_json else raw or None, answer.headers
 
     async def get(self, path: str, **headers: str) -> Any:
@@ -122,13 +122,18 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     """A desk; its journal is in memory unless a directory is given, and it is alone unless a shared log is.
 
-    ``settings`` are further sections of its configuration; ``webhooks`` are the secrets of those that sell.
+    ``settings`` are further sections of its configuration; ``webhooks`` are the secrets of those that sell or detect.
     """
     further = dict(settings or {})
     control = {"probe": probe, "keys": keys, **further.pop("control", {})}
     config = desk_config(control, directory, name, log, {**(streams or VOD), **further.pop("streams", {})}, **further)
     sold = webhooks or {source["name"]: () for source in further.get("purchases", {}).get("sources", [])}
-    secrets = replace(desk_secrets(), purchases={name: tuple(found) for name, found in sold.items()})
+    detectors = [detector["name"] for detector in further.get("watermark", {}).get("detectors", [])]
+    secrets = replace(
+        desk_secrets(),
+        purchases={name: tuple(found) for name, found in sold.items()},
+        detectors={name: tuple((webhooks or {}).get(name, ())) for name in detectors},
+    )
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(config, secrets, Path(), clock))
         server = TestServer(create_control(node, transmitters or [], LICENCE_OPERATIONS, endpoints))

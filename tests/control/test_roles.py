@@ -99,6 +99,8 @@ def test_readers_only_read_and_vendors_only_revoke() -> None:
         "POST /api/v1/drm/revoke",
         "POST /api/v1/revocations",
         "GET /api/v1/revocations/status/{id}",
+        "POST /api/v1/drm/watermark/mappings",
+        "POST /api/v1/drm/watermark/detections",
     }
 
 

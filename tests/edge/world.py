@@ -22,6 +22,7 @@ from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
 from relay.licensing.material import Material
 from relay.secrets import Secrets
+from relay.watermark.vendors import Vendor
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SECRET = bytes(range(32))
@@ -95,12 +96,13 @@ async def running_world(
     material: Material | None = None,
     packagers: Sequence[tuple[Signer, Sequence[str]]] = (),
     key_servers: Mapping[str, KeyServerMaterial] | None = None,
+    vendors: Sequence[Vendor] = (),
     **issuer: Any,
 ) -> AsyncIterator[World]:
     """A relay before ``origin_app``; ``world_of`` gives the configuration's streams for the origin's URL.
 
     ``material`` is what licences are made with, ``packagers`` may ask for keys of streams, ``key_servers`` give those
-    of streams, ``issuer`` are further settings of the platform as an issuer.
+    of streams, ``vendors`` watermark tokens, ``issuer`` are further settings of the platform as an issuer.
     """
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(origin_app, shutdown_timeout=0.1)
@@ -128,6 +130,11 @@ async def running_world(
                 "packagers": [
                     {"signer": signer.name, "streams": list(names), "rsa_key": "-"} for signer, names in packagers
                 ],
+                "watermark": {
+                    "vendors": [
+                        {"number": vendor.number, "keys": [{"alg": "HS256", "file": "-"}]} for vendor in vendors
+                    ]
+                },
             },
             "test",
         )
@@ -139,6 +146,7 @@ async def running_world(
             licences=material or Material(),
             packagers={signer.name: signer for signer, _ in packagers},
             key_servers=key_servers or {},
+            vendors=tuple(vendors),
         )
         where = await stack.enter_async_context(listening(config, secrets, Path()))
         client = await stack.enter_async_context(aiohttp.ClientSession())

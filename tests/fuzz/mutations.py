@@ -157,12 +157,12 @@ _CBOR_NOTATION = Notation(cbor2.loads, cbor2.dumps, _ODD_BINARY, _CBOR)
 _PACKED = Notation(msgspec.msgpack.decode, msgspec.msgpack.encode, _ODD_BINARY, _CBOR)
 _JSON_TARGETS = (
     *("jwt-claims", "uri-signing-claims", "secure-media-claims", "status-list-claims", "scope-json"),
-    *("jwks", "items-array", "body", "set-claims", "clear-key", "packager"),
+    *("jwks", "items-array", "body", "set-claims", "clear-key", "packager", "wm-ingest"),
 )
 NOTATIONS: Mapping[str, Notation] = {
     **dict.fromkeys(_JSON_TARGETS, _JSON_NOTATION),
     **dict.fromkeys(("dpop-claims", "items-lines"), _LINES),
-    **dict.fromkeys(("cat-claims", "scope-cbor", "cat-message"), _CBOR_NOTATION),
+    **dict.fromkeys(("cat-claims", "scope-cbor", "cat-message", "wm-sidecar", "wmt-claims"), _CBOR_NOTATION),
     **dict.fromkeys(("pass-body", "message", "heartbeat", "report", "claim", "event", "session-record"), _PACKED),
 }
 """Of the targets whose inputs are documents."""

@@ -44,6 +44,7 @@ from tests.fuzz.tokens import (
     _sign_akamai,
     _sign_media_cdn,
 )
+from tests.fuzz.watermark import WATERMARK_INPUTS
 from tests.gate import platform
 from tests.gate.links import END, KEY, NOW, TERMS
 from tests.gate.test_dpop import JWKS, proof
@@ -376,7 +377,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
     _documents(found)
     _records(found)
     _media(found)
-    return found | GOOD_INPUTS
+    return found | GOOD_INPUTS | WATERMARK_INPUTS
 
 
 def main() -> None:

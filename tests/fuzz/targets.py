@@ -7,7 +7,9 @@ from tests.fuzz.exchange import EXCHANGE_TARGETS
 from tests.fuzz.records import RECORD_TARGETS
 from tests.fuzz.target import Target
 from tests.fuzz.tokens import TOKEN_TARGETS
+from tests.fuzz.watermark import WATERMARK_TARGETS
 
 TARGETS: Mapping[str, Target] = {
-    target.name: target for target in (*TOKEN_TARGETS, *DOCUMENT_TARGETS, *RECORD_TARGETS, *EXCHANGE_TARGETS)
+    target.name: target
+    for target in (*TOKEN_TARGETS, *DOCUMENT_TARGETS, *RECORD_TARGETS, *EXCHANGE_TARGETS, *WATERMARK_TARGETS)
 }

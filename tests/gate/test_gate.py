@@ -269,8 +269,8 @@ def test_made_up_passes_are_not_remembered(world: World) -> None:
 
 
 def test_a_visitor_without_a_name_to_share_is_found_by_those_it_has() -> None:
-    visitor = Visitor.of(Session("s", "a", "i", 1, device="d"), "news")
-    assert set(visitor.names) == {"s", "a", "d"}
+    session = Session("s", "a", "i", 1, device="d")
+    assert set(Visitor.of(session, "news").names) == {"s", "a", "d", session.watermark_id}
 
 
 def test_a_clock_that_was_set_back_hides_no_stale_state(world: World) -> None:

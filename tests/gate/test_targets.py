@@ -89,9 +89,19 @@ def test_a_target_covers_what_its_digest_does(target: Target, session: Session, 
     assert target.covers(session, stream) == revoked.covers(subject_of(session, stream), 1.0)
 
 
+def test_a_session_without_a_watermark_id_of_its_platform_has_one_of_its_own() -> None:
+    mine, theirs = Session("sid", "account", "issuer", 1), Session("sid", "account", "other", 1)
+    # BLAKE2b-64 of both names, each behind its length in 4 bytes.
+    assert mine.watermark_id == "f5b9bd374e96073f"
+    assert mine.watermark_id != theirs.watermark_id
+    assert Target(KINDS.WATERMARK, mine.watermark_id).covers(mine, "news")
+    assert Target(KINDS.WATERMARK, mine.watermark_id).digest() in subject_of(mine, "news").exact
+    assert not Target(KINDS.WATERMARK, mine.watermark_id).covers(replace(mine, watermark="given"), "news")
+
+
 def test_what_a_session_does_not_have_is_not_looked_up() -> None:
     subject = subject_of(Session("sid", "account", "issuer", 1), "news")
-    assert len(subject.exact) == 5
+    assert len(subject.exact) == 6
     assert Target(KINDS.DEVICE, "").digest() not in subject.exact
 
 

@@ -27,7 +27,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True)
 class Cose:
-    """A message taken apart, not yet proven. ``kid`` is text: what the key ID's bytes spell in UTF-8."""
+    """A message taken apart, not yet proven. ``kid`` is text: what the key ID's bytes spell in UTF-8, or none."""
 
     tag: int
     algorithm: object
@@ -42,9 +42,9 @@ class Cose:
 
         Raises :class:`BadTokenError`. The algorithm is the key's; what the message says must be the same.
         """
-        key = keys.get(self.kid, now)
+        key = keys.get(self.kid, now) if self.kid else None
         if key is None:
-            raise BadTokenError(Reason.KEY_UNKNOWN, "no key for this kid")
+            raise BadTokenError(Reason.KEY_UNKNOWN, "no key for this kid" if self.kid else "no kid")
         symmetric = key.algorithm == SYMMETRIC
         if self.algorithm != (_SHORT_MAC if symmetric and short_mac else _LABELS[key.algorithm]):
             raise BadTokenError(Reason.TOKEN_SIGNATURE, "the algorithm is not the one of this key")
@@ -56,9 +56,13 @@ class Cose:
             good = key.verifies(self.signed, self.signature)
         if not good:
             raise BadTokenError(Reason.TOKEN_SIGNATURE, "the signature or MAC does not verify")
+        self.check_crit()
+        return key
+
+    def check_crit(self) -> None:
+        """Raises :class:`BadTokenError` where the message asks for headers that are not understood."""
         if self.crit is not None and not _is_understood(self.crit):
             raise unsupported("header crit names what is not understood")
-        return key
 
 
 def take_apart(token: str, untagged: bool) -> Cose:
@@ -130,10 +134,10 @@ def _parts(data: bytes, untagged: bool) -> Cose:
 
 
 def _kid_of(protected: Mapping[object, object], unprotected: Mapping[object, object]) -> str:
-    """The key ID from either place; where both have one, they must agree."""
+    """The key ID from either place; where both have one, they must agree. Empty where neither has."""
     given = [headers[_KID] for headers in (protected, unprotected) if _KID in headers]
     if not given:
-        raise BadTokenError(Reason.KEY_UNKNOWN, "no kid")
+        return ""
     if given[0] != given[-1]:
         raise malformed("two different key IDs")
     kid = given[0]

@@ -16,7 +16,7 @@ from relay.verdict import Reason
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _MAX_CONTAINERS = 256
 """Bounds the nesting, too."""
-_REFUSED_HEADERS = ("jku", "x5u", "x5c", "jwk", "crit", "b64")
+REFUSED_HEADERS = ("jku", "x5u", "x5c", "jwk", "crit", "b64")
 """Headers that bring a key of their own, or change what the others mean."""
 
 
@@ -42,7 +42,7 @@ class Jws:
         """Raises :class:`BadTokenError` unless this key signed it."""
         if self.header.get("alg") != key.algorithm:
             raise BadTokenError(Reason.TOKEN_SIGNATURE, "the algorithm is not the one of this key")
-        for name in _REFUSED_HEADERS:
+        for name in REFUSED_HEADERS:
             if name in self.header:
                 raise unsupported(f"header {name} is not accepted")
         if not key.verifies(self.signed, self.signature):

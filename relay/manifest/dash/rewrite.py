@@ -19,6 +19,7 @@ from relay.manifest.dash.protection import protect
 from relay.manifest.dash.segments import SegmentWriter, slot_of, timing_of
 from relay.manifest.dash.tracks import split_by_key, track_of
 from relay.manifest.dash.values import date_time_ms, duration_s, write_duration
+from relay.manifest.dash.variants import neutralise
 from relay.model import Signalling
 from relay.sources import Source
 
@@ -116,6 +117,7 @@ class _Presentation:
     @classmethod
     def read(cls, data: bytes, ctx: RewriteContext, source: Source, now_ms: int) -> "_Presentation":
         root = mpd.parse(data)
+        neutralise(root, ctx.marked)
         places.refuse_protected(root)
         dynamic = root.get("type", "static").strip() == "dynamic"
         start = date_time_ms(root, "availabilityStartTime")

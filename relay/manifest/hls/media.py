@@ -14,12 +14,16 @@ from relay.manifest.hls.attributes import Attributes, byte_range
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Line, Playlist
 from relay.manifest.hls.siblings import Siblings
+from relay.manifest.variants import HLS_PACE_INFO, without_variant
 from relay.model import Signalling
 from relay.sources import ByteRange, Source
 from relay.urls import ClearRef, InitRef, PlaylistRef, Ref, SegmentRef, SlotRef
 
 _MAP_VERSION = 6
 """EXT-X-VERSION from which a playlist of ordinary segments may hold EXT-X-MAP (RFC 8216 §7)."""
+
+_LEFT_OUT = frozenset({"EXT-X-MAP", "EXT-X-TILES", HLS_PACE_INFO})
+"""Maps are written where they begin to hold; thumbnails are not served; sidecars are for edges."""
 
 _LOW_LATENCY = frozenset({"EXT-X-PART", "EXT-X-PART-INF", "EXT-X-PRELOAD-HINT", "EXT-X-RENDITION-REPORT"})
 
@@ -68,6 +72,7 @@ class _Writer:
         self._mint = mint
         self._track = track
         self._siblings = siblings
+        self._variant = siblings.variants.get(mint.playlist, "") if ctx.marked else ""
         self._segments = times.segments
         self._schedule = ctx.schedule_of(times.clock)
         self._whole = track is not None and ctx.cls.scheme is Scheme.AES128
@@ -93,8 +98,8 @@ class _Writer:
                 self._range = line.read(byte_range, line.value)
             case "EXT-X-KEY":
                 tags.refuse_key(line)
-            case "EXT-X-MAP" | "EXT-X-TILES":
-                pass  # maps are written where they begin to hold; thumbnails are not served
+            case _ if line.name in _LEFT_OUT:
+                pass
             case "EXT-X-PART":
                 self._part(line)
             case "EXT-X-PRELOAD-HINT":
@@ -125,7 +130,7 @@ class _Writer:
         self.out.append(text + self._end)
 
     def _segment(self, line: Line) -> None:
-        source = self._mint.source(line, line.uri)
+        source = self._neutral(line, line.uri)
         span = self._span(line, source, self._range, part=False)
         self.out.append(self._mint.url(line, self._media(source, span)) + line.end)
         self._range = None
@@ -134,7 +139,7 @@ class _Writer:
     def _part(self, line: Line) -> None:
         self._protect(line)
         attributes = line.attributes()
-        source = self._mint.source(line, line.read(attributes.require, "URI"))
+        source = self._neutral(line, line.read(attributes.require, "URI"))
         text = attributes.get("BYTERANGE")
         self._ranged_parts |= text is not None
         span = self._span(line, source, None if text is None else line.read(byte_range, text), part=True)
@@ -148,7 +153,8 @@ class _Writer:
         start, length = attributes.get("BYTERANGE-START"), attributes.get("BYTERANGE-LENGTH")
         if length is None and (start is not None or self._ranged_parts):
             return  # a range whose end is not known yet has no URL yet
-        source = self._mint.source(line, line.read(attributes.require, "URI"))
+        uri = line.read(attributes.require, "URI")
+        source = self._mint.source(line, uri) if kind == "MAP" else self._neutral(line, uri)
         given = None if length is None else line.read(byte_range, f"{length}@{start or 0}")
         span = self._span(line, source, given, part=True)
         if kind == "PART":
@@ -186,8 +192,12 @@ class _Writer:
         if not self._prefetched:
             self._prefetched = True
             self._protect(line)
-            source = self._mint.source(line, line.value.strip(" \t"))
+            source = self._neutral(line, line.value.strip(" \t"))
             self.out.append(f"#{line.name}:{self._mint.url(line, self._media(source, None))}{line.end}")
+
+    def _neutral(self, line: Line, uri: str) -> Source:
+        """The source of a segment or part, by the name that its watermark variants share if one will be chosen."""
+        return self._mint.source(line, without_variant(uri, self._variant))
 
     def _span(
         self, line: Line, source: Source, given: tuple[int, int | None] | None, *, part: bool

@@ -14,11 +14,11 @@ _ADDRESS = re.compile(r'://|UR[IL]\s*=\s*(?:"[^"]|[^\s,="])', re.IGNORECASE)
 
 class Mint:
     """Reads the URIs of one playlist, fetched from ``source``, and writes URLs relative to ``at``,
-    the path below the class folder under which the playlist itself is served."""
+    the path below the class folder under which the playlist itself is served. ``playlist`` is that source."""
 
     def __init__(self, ctx: RewriteContext, source: Source, at: str) -> None:
         self._ctx = ctx
-        self._source = source
+        self.playlist = source
         self._up = "../" * at.partition("?")[0].count("/")
 
     def source(self, line: Line, uri: str) -> Source:
@@ -29,7 +29,7 @@ class Mint:
         if not uri:
             raise line.error("empty URI")
         try:
-            return self._ctx.scope.resolve(uri, against=self._source)
+            return self._ctx.scope.resolve(uri, against=self.playlist)
         except OriginForeignError as err:
             raise OriginForeignError(f"HLS playlist, line {line.number}: {err}") from None
 

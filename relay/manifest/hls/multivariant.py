@@ -16,6 +16,7 @@ from relay.manifest.hls.attributes import Attributes, resolution
 from relay.manifest.hls.mint import Mint
 from relay.manifest.hls.playlist import Line, Playlist
 from relay.manifest.hls.siblings import Siblings
+from relay.manifest.variants import HLS_ATTRIBUTE, neutral_of
 from relay.media.codec_names import kind_of
 from relay.media.model import TrackKind
 from relay.model import Signalling
@@ -41,6 +42,11 @@ class _Rendition:
     source: Source
     kind: str = ""
 
+    @property
+    def variant(self) -> str:
+        """The watermark variant that it lists; empty where it lists the only one."""
+        return self.attributes.get(HLS_ATTRIBUTE) or ""
+
 
 def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
     """The multivariant playlist as the relay serves it.
@@ -51,8 +57,10 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
     renditions = list(_renditions(playlist, mint))
     if all(item.kind for item in renditions):
         raise ManifestError("HLS multivariant playlist without a variant")
-    tracks = _tracks(renditions, ctx)
-    served = [item for item in renditions if _rank(tracks[item.source]) <= ctx.cls.ceiling.rank]
+    neutral = _neutral(renditions)
+    shown = _shown(renditions, neutral)
+    tracks = _tracks(shown, ctx)
+    served = [item for item in shown if _rank(tracks[item.source]) <= ctx.cls.ceiling.rank]
     if all(item.kind for item in served):
         raise TrackWithheldError(f"the stream has no variant at or below this session's {ctx.cls.ceiling}")
     session_keys = list(_session_keys({tracks[item.source] for item in served}, ctx, mint, served[0].tag))
@@ -68,9 +76,9 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
         if line.number in placed:
             text = _listed(placed[line.number], tracks, mint) if line.number in kept else None
         elif line.number in tag_lines:
-            text = line.text if line.number in kept else None
+            text = _unmarked(line) if line.number in kept else None
         else:
-            text = _other(line, mint)
+            text = _other(line, mint, neutral)
         if text is not None:
             out.append(text + line.end)
     return Rewritten("".join(out).encode("utf-8", "surrogateescape"), None, SHELF_LIFE)
@@ -78,7 +86,10 @@ def rewrite(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Rewritten:
 
 def siblings(playlist: Playlist, ctx: RewriteContext, mint: Mint) -> Siblings:
     """What the media playlists need to be told of their multivariant playlist. Raises what :func:`rewrite` does."""
-    return Siblings(_tracks(list(_renditions(playlist, mint)), ctx), playlist.variables)
+    renditions = list(_renditions(playlist, mint))
+    shown = _shown(renditions, _neutral(renditions))
+    variants = {item.source: item.variant for item in shown if item.variant}
+    return Siblings(_tracks(shown, ctx), playlist.variables, variants)
 
 
 def _renditions(playlist: Playlist, mint: Mint) -> Iterator[_Rendition]:
@@ -104,6 +115,16 @@ def _renditions(playlist: Playlist, mint: Mint) -> Iterator[_Rendition]:
             pending = None
     if pending:
         raise pending.error("no URI follows")
+
+
+def _neutral(renditions: Iterable[_Rendition]) -> str:
+    """The watermark variant whose listing stands for all; empty where there are none."""
+    variants = {item.variant for item in renditions} - {""}
+    return neutral_of(variants) if variants else ""
+
+
+def _shown(renditions: Iterable[_Rendition], neutral: str) -> list[_Rendition]:
+    return [item for item in renditions if item.variant in ("", neutral)]
 
 
 def _tracks(renditions: Iterable[_Rendition], ctx: RewriteContext) -> dict[Source, TrackType | None]:
@@ -157,10 +178,16 @@ def _session_keys(tracks: Iterable[TrackType | None], ctx: RewriteContext, mint:
 
 def _listed(item: _Rendition, tracks: Mapping[Source, TrackType | None], mint: Mint) -> str:
     url = mint.url(item.place, PlaylistRef(item.source, tracks[item.source]))
-    return f"#{item.tag.name}:{item.attributes.quoting('URI', url)}" if item.kind else url
+    return f"#{item.tag.name}:{item.attributes.without(HLS_ATTRIBUTE).quoting('URI', url)}" if item.kind else url
 
 
-def _other(line: Line, mint: Mint) -> str | None:
+def _unmarked(line: Line) -> str:
+    """A tag's text without the watermark variant that it may name."""
+    attributes = line.attributes()
+    return f"#{line.name}:{attributes.without(HLS_ATTRIBUTE)}" if HLS_ATTRIBUTE in attributes else line.text
+
+
+def _other(line: Line, mint: Mint, neutral: str) -> str | None:
     if line.name in _DROPPED:
         return None
     if line.name == "EXT-X-SESSION-KEY":
@@ -169,7 +196,8 @@ def _other(line: Line, mint: Mint) -> str | None:
     if line.name == "EXT-X-SESSION-DATA":
         return _session_data(line, mint)
     if line.name == "EXT-X-MEDIA":
-        return line.text  # without a URI: closed captions, or muxed into the variant
+        # Without a URI: closed captions, or muxed into the variant.
+        return _unmarked(line) if line.attributes().get(HLS_ATTRIBUTE) in (None, neutral) else None
     return tags.pass_on(line, mint)
 
 

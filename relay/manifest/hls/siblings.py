@@ -12,8 +12,10 @@ class Siblings:
     """The playlists of one multivariant playlist.
 
     ``tracks`` gives the track type of each (None: text), by which EXT-X-RENDITION-REPORT names it as
-    the multivariant did; ``variables`` are for EXT-X-DEFINE:IMPORT.
+    the multivariant did; ``variables`` are for EXT-X-DEFINE:IMPORT. ``variants`` gives the watermark variant of those
+    that list one of several.
     """
 
     tracks: Mapping[Source, TrackType | None] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[Source, str] = field(default_factory=dict)

@@ -18,12 +18,13 @@ CASES = [
     *(("live-timeline", cls) for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD)),
     *(("live-number", cls) for cls in (CENC, CENC_PERIOD)),
     *(("vod-lists", cls) for cls in (CENC, CENC_PERIOD)),
+    ("watermark-ingest", CENC),
 ]
 
 
 @pytest.mark.parametrize(("name", "cls"), CASES, ids=[f"{name}.{cls}" for name, cls in CASES])
 def test_golden(name: str, cls: ManifestClass) -> None:
-    ctx = context(cls, vod=True)
+    ctx = context(cls, vod=True, marked=name.startswith("watermark"))
     body = rewrite_mpd((GOLDEN / f"{name}.in.mpd").read_bytes(), ctx, MPD_AT, "index.mpd", NOW_MS).body
 
     # Laid out for readers of the golden file; what is served differs in white space alone.

@@ -28,7 +28,9 @@ from tests.manifest.hls.world import (
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hls"
 VECTORS = Path(__file__).parents[2] / "vectors"
-SIBLINGS = Siblings({Source("audio/a.m3u8"): TrackType.AUDIO}, {"auth": "secret"})
+SIBLINGS = Siblings(
+    {Source("audio/a.m3u8"): TrackType.AUDIO}, {"auth": "secret"}, {Source("watermark-media.m3u8"): "a"}
+)
 
 CASES: list[tuple[str, ManifestClass, TrackType | None]] = [
     *(("live", cls, TrackType.HD) for cls in (CENC, CENC_PERIOD, CENC_DRM, CBCS, CBCS_PERIOD, AES)),
@@ -40,6 +42,8 @@ CASES: list[tuple[str, ManifestClass, TrackType | None]] = [
     ("subtitles", CENC, None),
     ("variables", CENC_PERIOD, TrackType.AUDIO),
     *(("multivariant", cls, TrackType.HD) for cls in (CENC, CENC_DRM, CBCS, AES)),
+    ("watermark-multivariant", CENC, TrackType.HD),
+    ("watermark-media", CENC, TrackType.HD),
     ("multivariant", ManifestClass(Scheme.CENC, ceiling=TrackType.SD), TrackType.SD),
 ]
 
@@ -47,7 +51,7 @@ CASES: list[tuple[str, ManifestClass, TrackType | None]] = [
 @pytest.mark.parametrize(("name", "cls", "track"), CASES, ids=[f"{case[0]}.{case[1]}" for case in CASES])
 def test_golden(name: str, cls: ManifestClass, track: TrackType | None) -> None:
     source = Source(f"v/{name}.m3u8") if name.startswith("low") else Source(f"{name}.m3u8")
-    ctx, at = context(cls), served_at(source, track)
+    ctx, at = context(cls, marked=name.startswith("watermark")), served_at(source, track)
     data = (GOLDEN / f"{name}.in.m3u8").read_bytes()
 
     body = rewrite_playlist(data, ctx, source, at, track, siblings=SIBLINGS).body
@@ -112,3 +116,11 @@ def test_packager_playlists(name: str, cls: ManifestClass) -> None:
 
 def _comments_and_tags(lines: list[str], but: tuple[str, ...]) -> list[str]:
     return [line for line in lines if line.startswith("#") and not line[1:].startswith(but)]
+
+
+def test_where_no_variant_is_chosen_everybody_gets_the_first() -> None:
+    source = Source("watermark-media.m3u8")
+    at = served_at(source)
+    body = rewrite_playlist((GOLDEN / "watermark-media.in.m3u8").read_bytes(), context(), source, at, TrackType.HD)
+    assert b"/a/video_segment_1_11352692.mp4?" in body.body
+    assert b"pace_info" not in body.body

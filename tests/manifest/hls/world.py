@@ -32,6 +32,7 @@ def context(
     vod: bool = False,
     boundaries: tuple[int, ...] = (),
     scope: OriginScope = SCOPE,
+    marked: bool = False,
 ) -> RewriteContext:
     def signal(slot: SlotRef) -> KeySignal:
         return RING.signal(KeySlot("stream", slot.track, cls.scheme, slot.generation, slot.period))
@@ -45,6 +46,7 @@ def context(
         signal=signal,
         generation_at=RING.generation_at,
         stream="stream",
+        marked=marked,
     )
 
 
