@@ -107,7 +107,7 @@ def _refusal(answer: Answer) -> Refusal:
 
 
 class LicenceWorkers:
-    """The licence processes of a relay process: ``processes`` of them, with ``queue`` requests at most waiting for each."""
+    """A relay process's licence processes: ``processes``, with ``queue`` requests at most waiting for each."""
 
     def __init__(self, material: Material, processes: int, queue: int, limit_s: float) -> None:
         self._workers = [Worker(material, queue, limit_s) for _ in range(processes)]

@@ -22,7 +22,7 @@ from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
 from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
 from relay.licensing.process import ProcessLostError
-from relay.licensing.workers import Worker, LicenceFailedError, LicencesBusyError
+from relay.licensing.workers import LicenceFailedError, LicencesBusyError, Worker
 from relay.secrets import Secrets
 from tests.keys.licences import fairplay_device
 from tests.keys.licences.fairplay_device import FairPlayDevice
