@@ -6,6 +6,7 @@ from aiohttp import web
 from relay.bodies import Body
 from relay.edge.visit import Visit
 from relay.errors import MediaError, OriginMissingError
+from relay.gate.targets import Target, TargetType
 from relay.telemetry.metrics import UNMARKED
 from relay.urls import SegmentRef
 from relay.verdict import Deny, Reason
@@ -70,6 +71,8 @@ def _token(request: web.Request, visit: Visit, marking: Marking) -> WatermarkTok
         return Deny(Reason.WATERMARK_TOKEN, f"{said.reason}: {said.detail}")
     if said.vendor not in marking.vendors:
         return Deny(Reason.WATERMARK_TOKEN, "the token is not from a vendor of this stream")
+    if said.watermark_id and visit.node.revocations.stands(Target(TargetType.WATERMARK, said.watermark_id)):
+        return Deny(Reason.REVOKED, "the watermark id of the token is revoked")
     return said
 
 

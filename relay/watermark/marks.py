@@ -24,6 +24,8 @@ from relay.watermark.records import (
 MAX_MAPPINGS = 500_000
 """What nodes keep at most, some 400 bytes each."""
 MAX_DETECTIONS = 10_000
+SLACK = 10_000
+"""Names of documents that are gone, or filed twice, before all are filed anew."""
 T = TypeVar("T")
 _log = structlog.get_logger()
 
@@ -35,9 +37,11 @@ class Marks:
         self._documents = documents
         self._mapped: dict[str, set[str]] = {}
         self._verdicts: dict[str, set[str]] = {}
+        self._filed = 0
 
     def load(self) -> None:
-        """Take in all that this node knew when it started."""
+        """Take in all that this node knows; also when it starts."""
+        self._mapped, self._verdicts, self._filed = {}, {}, 0
         for kind in (MAPPING_KIND, VERDICT_KIND):
             for name in list(self._documents.kept(kind)):
                 self._index(kind, name)
@@ -52,6 +56,9 @@ class Marks:
                     concerned.append(mapping)
             elif isinstance(event, Revocation) and (event.type, event.action) == (TargetType.WATERMARK, Action.REVOKE):
                 concerned += self.mapped(event.value, event.created_at)
+        # What has expired leaves its name here, which is let go of when there are too many.
+        if self._filed > 2 * sum(len(self._documents.kept(kind)) for kind in (MAPPING_KIND, VERDICT_KIND)) + SLACK:
+            self.load()
         return concerned
 
     def mapped(self, watermark_id: str, now: float) -> list[Mapping]:
@@ -101,6 +108,7 @@ class Marks:
         return self._read(MAPPING_KIND, name, now, read_mapping)
 
     def _index(self, kind: str, name: str) -> Mapping | None:
+        self._filed += 1
         if kind == VERDICT_KIND:
             self._verdicts.setdefault(name.partition(".")[0], set()).add(name)
             return None
