@@ -37,6 +37,7 @@ from relay.gate.presence import Presence
 from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
+from relay.keeping import inquiry_bus, journal_of, name_of, path_in, record_store, shared_log
 from relay.licensing.issuers import Issuers
 from relay.licensing.own import OwnLicences
 from relay.licensing.repeats import Repeats
@@ -54,26 +55,20 @@ from relay.purchases.sources import Sources
 from relay.purchases.till import Till
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
-from relay.sessions.lease_store import LeaseStore
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
-from relay.sessions.record_store import RecordStore
 from relay.sessions.records import SessionRecords
 from relay.sessions.revocations import Order, Revocations
 from relay.sessions.signals import SharingSignals
 from relay.sessions.whereabouts import keep_telling
-from relay.state.database import MEMORY
 from relay.state.events import Action, Event, Revocation
-from relay.state.journal import Journal
-from relay.state.log import LogSettings, SharedLog
-from relay.state.messages import Envelope
 from relay.state.registry import Registry
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
 from relay.watermark.detectors import Detectors
-from relay.watermark.inquiries import Bus, Inquiries
+from relay.watermark.inquiries import Inquiries
 from relay.watermark.marking import Marking
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
@@ -235,14 +230,12 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """A node at work: it follows the shared log, keeps its key sets fresh and watches the time; closed in the end."""
     async with AsyncExitStack() as stack:
-        journal = _journal(config, base)
+        journal = journal_of(config, base)
         stack.callback(journal.close)
-        log, store = _shared(config, secrets, incarnation := new_incarnation())
-        records = SessionRecords(clock, _record_store(config, secrets))
+        log, store = shared_log(config, secrets, incarnation := new_incarnation())
+        records = SessionRecords(clock, record_store(config, secrets))
         stack.push_async_callback(records.close)
-        replica = Replica(
-            State(), journal, clock, _name(config), incarnation, log, _beside_journal(config, base, "snapshot")
-        )
+        replica = Replica(State(), journal, clock, name_of(config), incarnation, log, path_in(config, base, "snapshot"))
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
         stack.push_async_callback(key_servers.close)
@@ -309,9 +302,11 @@ async def running_node(
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
         stack.callback(delivery.close)
-        servings = Servings(_beside_journal(config, base, "served.sqlite"), replica.name, clock, _kept_s(config))
+        servings = Servings(
+            path_in(config, base, "served.sqlite"), replica.name, clock, config.watermark.retention.seconds
+        )
         stack.push_async_callback(servings.close)
-        bus = _bus(config, secrets)
+        bus = inquiry_bus(config, secrets)
         if bus:
             stack.push_async_callback(bus.close)
         inquiries = Inquiries(servings, replica.name, lambda: _live(replica), bus, os.urandom)
@@ -332,7 +327,7 @@ async def running_node(
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(policies))
-            servings.keep_s = _kept_s(config)
+            servings.keep_s = config.watermark.retention.seconds
             secrets = new
             changed.send(anew)
             if policies.licences is not licences:
@@ -397,48 +392,8 @@ def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | N
     return Marking.of(mark, name, key)
 
 
-def _journal(config: Config, base: Path) -> Journal:
-    return Journal(_beside_journal(config, base, "journal.sqlite") or MEMORY)
-
-
-def _beside_journal(config: Config, base: Path, name: str) -> Path | None:
-    """Where a node keeps something; None: nowhere."""
-    directory = config.state.directory
-    return base / directory / name if directory else None
-
-
-def _kept_s(config: Config) -> float:
-    return config.watermark.retention.seconds
-
-
-def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedLog | None, LeaseStore | None]:
-    state = config.state
-    if not state.log:
-        return None, None
-    settings = LogSettings(state.log, state.namespace, secrets.log_password)
-    envelope = Envelope(Sealer(secrets.ring.service_keys("shared log")))
-    return (
-        SharedLog(settings, envelope, incarnation),
-        LeaseStore(state.log, secrets.log_password, state.namespace),
-    )
-
-
-def _record_store(config: Config, secrets: Secrets) -> RecordStore | None:
-    state, sealer = config.state, Sealer(secrets.ring.service_keys("session records"))
-    return RecordStore(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
-
-
-def _bus(config: Config, secrets: Secrets) -> Bus | None:
-    state, sealer = config.state, Sealer(secrets.ring.service_keys("served ranges"))
-    return Bus(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
-
-
 def _live(replica: Replica) -> list[str]:
     return [member.node for member in replica.members() if member.live]
-
-
-def _name(config: Config) -> str:
-    return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _licences(config: Config, secrets: Secrets, before: Policies | None) -> Issuers:
