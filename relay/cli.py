@@ -5,46 +5,26 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
-from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import click
 import msgspec
 
-from keys.errors import KeysError
 from keys.model import Scheme, TrackType
 from relay.api_keys import MIN_KEY_BYTES, ApiKeyConfig, digest_of
 from relay.commands.operate import COMMANDS, licence_status
 from relay.commands.options import Hex, Seconds, Share, Time
+from relay.commands.reporting import reports_errors
+from relay.commands.watermark import watermark
 from relay.config import Config, load_config, parse_config
 from relay.errors import ConfigError, RelayError
 from relay.model import Signalling
 from relay.roles import Role
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the project's own errors into one line on standard error and exit status 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except (RelayError, KeysError) as err:
-            raise click.ClickException(str(err)) from None
-        except OSError as err:
-            raise click.ClickException(f"{err.filename}: {err.strerror}. Choose a path that can be used.") from None
-
-    return run
-
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _CONFIG = click.option("--config", "config_file", type=_FILE, required=True, help="The configuration file.")
@@ -67,7 +47,7 @@ for _command in COMMANDS:
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes; several need state.log."
 )
 @click.option("--worker", "inherited", default=None, hidden=True, help="What the supervisor hands to a worker.")
-@_reports_errors
+@reports_errors
 def serve(config_file: Path, log_level: str, workers: int, inherited: str | None) -> None:
     """Run the relay. SIGTERM drains it, SIGHUP makes it read the configuration again."""
     from relay.process.serving import run_relay, run_supervisor
@@ -90,7 +70,7 @@ def serve(config_file: Path, log_level: str, workers: int, inherited: str | None
 @click.option("--pre-delivery", type=Seconds(0), default=None, help="Seconds of lead; 4 or half the rotation.")
 @click.option("--duration", type=Seconds(min=0, min_open=True), default=None, help="Seconds until it ends.")
 @click.option("--browser/--no-browser", default=True, help="Open the page.")
-@_reports_errors
+@reports_errors
 def demo(
     port: int, control_port: int, rotation: float, pre_delivery: float | None, duration: float | None, browser: bool
 ) -> None:
@@ -109,7 +89,7 @@ def demo(
 
 @main.command("check-config")
 @click.argument("file", type=_FILE)
-@_reports_errors
+@reports_errors
 def check_config(file: Path) -> None:
     """Check a configuration file and the secrets it names."""
     from relay.secrets import read_secrets
@@ -146,7 +126,7 @@ def token() -> None:
 @click.option("--issuer", default=None, help="Which issuer of the configuration; the first by default.")
 @click.option("--kid", default=None, help="Which of the issuer's keys; the first by default.")
 @click.option("--private-key", type=_FILE, default=None, help="PEM private key, for ES256 and EdDSA keys.")
-@_reports_errors
+@reports_errors
 def token_mint(
     config_file: Path,
     account: str,
@@ -225,7 +205,7 @@ def keys_new(out: Path | None) -> None:
 @click.option("--name", required=True, help="What the audit log calls its holder.")
 @click.option("--role", type=click.Choice([str(role) for role in Role]), required=True)
 @_OUT
-@_reports_errors
+@reports_errors
 def keys_api(name: str, role: str, out: Path | None) -> None:
     """Make an API key: print it, this once, and the lines for the configuration, which hold only its digest."""
     text = token_urlsafe(MIN_KEY_BYTES)
@@ -255,7 +235,7 @@ def _hand_out(text: str, out: Path | None) -> None:
 @click.option("--track", type=click.Choice([str(track) for track in TrackType]), required=True)
 @click.option("--scheme", type=click.Choice([str(scheme) for scheme in Scheme]), default=str(Scheme.CENC))
 @click.option("--at", default=None, help="Stream time: ms, or ISO 8601. Left out: the stable key.")
-@_reports_errors
+@reports_errors
 def keys_derive(config_file: Path, stream: str, track: str, scheme: str, at: str | None) -> None:
     """Print the key ID and content key of a slot as JSON. Handle the output as a secret."""
     from keys.periods import Schedule
@@ -303,7 +283,7 @@ def licences() -> None:
     "--share", type=Share(), multiple=True, help="Viewers of a system in per cent, as fairplay=30; repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what the API answers.")
-@_reports_errors
+@reports_errors
 def licences_estimate(as_json: bool, share: tuple[tuple[str, float], ...], **given: int | None) -> None:
     """Estimate how many licences an audience asks for, and how fast."""
     from relay.commands.sizing import estimate_json, estimate_table, usage_of
@@ -313,6 +293,7 @@ def licences_estimate(as_json: bool, share: tuple[tuple[str, float], ...], **giv
 
 
 licences.add_command(licence_status)
+main.add_command(watermark)
 
 
 @main.group()
@@ -322,7 +303,7 @@ def policy() -> None:
 
 @policy.command("check")
 @click.argument("file", type=_FILE)
-@_reports_errors
+@reports_errors
 def policy_check(file: Path) -> None:
     """Check a protection policy, and show its scenes as a table. Asks nobody."""
     from relay.commands.scenes import read_file, scenes_table
@@ -341,7 +322,7 @@ def policy_check(file: Path) -> None:
 @click.option("--out-init", type=click.Path(dir_okay=False, path_type=Path), default=None)
 @click.option("--out-dir", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.argument("segments", nargs=-1, required=True, type=_FILE)
-@_reports_errors
+@reports_errors
 def protect(
     scheme: str,
     key: bytes,
@@ -389,7 +370,7 @@ def protect(
 @click.option("--scheme", type=click.Choice([str(scheme) for scheme in Scheme]), default=None)
 @click.option("--signalling", type=click.Choice([str(one) for one in Signalling]), default=None)
 @click.option("--track", type=click.Choice([str(track) for track in TrackType]), default=None, help="Of a playlist.")
-@_reports_errors
+@reports_errors
 def rewrite(
     file: Path, url: str, config_file: Path | None, scheme: str | None, signalling: str | None, track: str | None
 ) -> None:

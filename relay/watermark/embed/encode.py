@@ -20,7 +20,6 @@ from relay.watermark.embed.errors import EmbedError
 from relay.watermark.embed.source import Colour
 from relay.watermark.picture.planes import BytePlane
 
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 DELAY = 2
 """Frames by which decoding must run ahead of presentation: one for pictures between others, one for their pyramid."""
 LENGTH_BYTES = 4  # of the length before each NAL unit; what x264 writes, checked below

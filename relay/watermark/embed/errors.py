@@ -1,4 +1,4 @@
-"""What the embedder cannot do."""
+"""What the embedder cannot do. It answers no requests, so its errors have no codes of their own."""
 
 from relay.errors import RelayError
 
@@ -6,10 +6,6 @@ from relay.errors import RelayError
 class EmbedError(RelayError):
     """A source that cannot be marked, or an output that cannot be written; names which, and a remedy."""
 
-    code = "watermark_embed"
-
 
 class SourceError(EmbedError):
     """The source: unreadable, without video, or of a kind that is not marked."""
-
-    code = "watermark_source"
