@@ -67,13 +67,13 @@ from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.watermark.detectors import Detectors
-from relay.watermark.inquiries import Inquiries
-from relay.watermark.marking import Marking
-from relay.watermark.marks import Marks
-from relay.watermark.positions import Positions
-from relay.watermark.servings import Servings
-from relay.watermark.wmt import WatermarkTokens
+from relay.watermark.detections.detectors import Detectors
+from relay.watermark.detections.marks import Marks
+from relay.watermark.etsi.wmt import WatermarkTokens
+from relay.watermark.serving.inquiries import Inquiries
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import Positions
+from relay.watermark.serving.servings import Servings
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""

@@ -13,7 +13,7 @@ from relay.state.database import MEMORY
 from relay.state.journal import Journal
 from relay.state.log import LogSettings, SharedLog
 from relay.state.messages import Envelope
-from relay.watermark.inquiries import Bus
+from relay.watermark.serving.inquiries import Bus
 
 
 def path_in(config: Config, base: Path, name: str) -> Path | None:

@@ -21,9 +21,9 @@ from relay.gate.dialects.claims import BadTokenError, Claims, Terms, malformed, 
 from relay.gate.dialects.keys import Signer
 from relay.verdict import Deny, Reason
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.pace import NOT_MARKED
-from relay.watermark.pattern_encryption import TAGS, decrypt, encrypt0
-from relay.watermark.vendors import ALGORITHMS, Vendor
+from relay.watermark.etsi.pace import NOT_MARKED
+from relay.watermark.etsi.pattern_encryption import TAGS, decrypt, encrypt0
+from relay.watermark.etsi.vendors import ALGORITHMS, Vendor
 
 VERSION = 1
 LABELS: Mapping[str, int] = {

@@ -17,7 +17,7 @@ from relay.model import Guest, Session
 from relay.state.database import MEMORY, Database, insert_rows
 from relay.telemetry.metrics import SERVED_RANGES_DROPPED
 from relay.watermark.code import number_of
-from relay.watermark.served import Interval, Viewing
+from relay.watermark.serving.served import Interval, Viewing
 
 SAVE_EVERY_S = 15.0
 """What a crash loses at most; a session is put down about so often while it plays."""

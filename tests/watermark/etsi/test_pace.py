@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import MediaError
-from relay.watermark.pace import MAX_POSITION, NOT_MARKED, PaceInfo, decode, read_ingest, wire_position
+from relay.watermark.etsi.pace import MAX_POSITION, NOT_MARKED, PaceInfo, decode, read_ingest, wire_position
 
 INFOS = st.builds(
     PaceInfo, st.integers(NOT_MARKED, MAX_POSITION - 1), st.integers(0, 255), st.booleans(), st.booleans()

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-import relay.watermark.inquiries as inquiries_module
-import relay.watermark.servings as servings_module
+import relay.watermark.serving.inquiries as inquiries_module
+import relay.watermark.serving.servings as servings_module
 from keys.seal import Sealer
 from relay.errors import JournalError
 from relay.gate.gate import Visitor
 from relay.model import Session
 from relay.watermark.code import number_of
-from relay.watermark.inquiries import Bus, Inquiries, Inquiry
-from relay.watermark.servings import IDLE_S, ServedRow, Servings
+from relay.watermark.serving.inquiries import Bus, Inquiries, Inquiry
+from relay.watermark.serving.servings import IDLE_S, ServedRow, Servings
 from tests.valkey import Valkey, valkey_server
 
 NOW = 1_800_000_000.0

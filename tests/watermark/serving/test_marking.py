@@ -4,7 +4,7 @@ import pytest
 
 from keys.model import TrackType
 from relay.sources import Source
-from relay.watermark.marking import Marking
+from relay.watermark.serving.marking import Marking
 from relay.watermark.settings import MarkConfig
 
 KEY = bytes(range(32))

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from keys import base64url
 from relay.gate.dialects.claims import BadTokenError
 from relay.verdict import Reason
-from relay.watermark.pattern_encryption import PatternKeys, decrypt, encrypt0
+from relay.watermark.etsi.pattern_encryption import PatternKeys, decrypt, encrypt0
 
 PLAIN = b"This is the content."
 AGREEMENT = derive_private_key(

@@ -15,7 +15,7 @@ from keys import base64url
 from relay.errors import MediaError
 from relay.gate.dialects.cbor import CborError, read_map
 from relay.gate.patterns import Pattern, PatternError
-from relay.watermark.pace import NOT_MARKED, VERSION, check_position
+from relay.watermark.etsi.pace import NOT_MARKED, VERSION, check_position
 
 CONTENT_TYPE = "application/cbor"
 EGRESS_HEADER = "WMPaceInfoEgress"
@@ -41,7 +41,7 @@ _VERSION, _SEGMENTS, _FILE_SIZE, _START, _REGEX, _POSITION, _FIRST, _LAST = rang
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A segment in a file of its own, or all those whose names match ``regex``. The parts: see
-    :class:`relay.watermark.pace.PaceInfo`; None where nothing is said of them."""
+    :class:`relay.watermark.etsi.pace.PaceInfo`; None where nothing is said of them."""
 
     position: int
     regex: str = ""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from keys import base64url
 from relay.errors import MediaError
-from relay.watermark.sidecar import (
+from relay.watermark.etsi.sidecar import (
     MAX_BYTES,
     MAX_TRIED,
     ByteRanges,

@@ -6,17 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-import relay.watermark.positions as positions_module
+import relay.watermark.serving.positions as positions_module
 from keys.model import TrackType
 from relay.errors import OriginMissingError, OriginTimeoutError
 from relay.origin.client import Fetched, Origin
 from relay.sources import ByteRange, Source
 from relay.streams import Stream
 from relay.urls import SegmentRef, SlotRef
-from relay.watermark.marking import Marking
-from relay.watermark.positions import LOOK_AGAIN_S, OUTSIDE, UNKNOWN, InitOf, Positions, SpanningRangeError
+from relay.watermark.etsi.sidecar import ByteRanges, Discrete, Segment
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import LOOK_AGAIN_S, OUTSIDE, UNKNOWN, InitOf, Positions, SpanningRangeError
 from relay.watermark.settings import MarkConfig
-from relay.watermark.sidecar import ByteRanges, Discrete, Segment
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Overwriting the pace information of a segment that is still arriving, box by box. Pure."""
 
 from relay.media.box import is_open_ended, read_header
-from relay.watermark.inband import overwritten
+from relay.watermark.etsi.inband import overwritten
 
 
 class Arriving:

@@ -19,9 +19,9 @@ from relay.origin.client import Origin
 from relay.sources import ByteRange, Source
 from relay.streams import Stream
 from relay.urls import SegmentRef
-from relay.watermark.marking import Marking
-from relay.watermark.pace import NOT_MARKED
-from relay.watermark.sidecar import EGRESS_HEADER, MAX_BYTES, ByteRanges, Discrete, read_egress, read_sidecar
+from relay.watermark.etsi.pace import NOT_MARKED
+from relay.watermark.etsi.sidecar import EGRESS_HEADER, MAX_BYTES, ByteRanges, Discrete, read_egress, read_sidecar
+from relay.watermark.serving.marking import Marking
 
 UNKNOWN = -2
 """The position of a segment whose pace information could not be had."""

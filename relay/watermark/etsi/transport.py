@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from relay.errors import MediaError
-from relay.watermark.pace import DATA_BYTES, VERSION
+from relay.watermark.etsi.pace import DATA_BYTES, VERSION
 
 PACKET_BYTES = 188
 DESCRIPTOR_TAG = 0xDF

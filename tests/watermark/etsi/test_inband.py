@@ -1,8 +1,8 @@
 import pytest
 
 from relay.errors import MediaError
-from relay.watermark.inband import MAX_PLACES, SEI_UUID, find, overwritten, with_wmpi, wmpi_box
-from relay.watermark.pace import PaceInfo
+from relay.watermark.etsi.inband import MAX_PLACES, SEI_UUID, find, overwritten, with_wmpi, wmpi_box
+from relay.watermark.etsi.pace import PaceInfo
 from tests.media.build import Traf, box, fragment
 
 INFO = PaceInfo(33, 1)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from relay.errors import MediaError
 from relay.media.box import Box, Budget, encode_box, read_header
-from relay.watermark.pace import DATA_BYTES, PaceInfo, decode
-from relay.watermark.transport import Span, is_transport_stream, places
+from relay.watermark.etsi.pace import DATA_BYTES, PaceInfo, decode
+from relay.watermark.etsi.transport import Span, is_transport_stream, places
 
 WMPI = b"wmpi"
 SEI_UUID = bytes.fromhex("bec4f824170d47cfa826ce008083e355")

@@ -7,8 +7,8 @@ from typing import Self
 from keys.model import TrackType
 from relay.sources import Source
 from relay.watermark.code import AssetCode
+from relay.watermark.etsi.sidecar import FOLDER
 from relay.watermark.settings import MarkConfig, Pace
-from relay.watermark.sidecar import FOLDER
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import relay.watermark.code as code_module
 from relay.model import Session
 from relay.watermark.code import AssetCode
-from relay.watermark.served import BLOCK, MAX_INTERVALS, PAUSE_S, REACH, Interval, Served, Viewing, bounded
+from relay.watermark.serving.served import BLOCK, MAX_INTERVALS, PAUSE_S, REACH, Interval, Served, Viewing, bounded
 
 NOW = 1_800_000_000.0
 UNKNOWN = -2

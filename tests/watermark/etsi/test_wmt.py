@@ -18,9 +18,9 @@ from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import Signer
 from relay.verdict import Deny, Reason
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.pattern_encryption import PatternKeys, encrypt0
-from relay.watermark.vendors import ALGORITHMS, Vendor, VendorKey
-from relay.watermark.wmt import LABELS, Issue, WatermarkToken, WatermarkTokens, mint_direct, mint_indirect
+from relay.watermark.etsi.pattern_encryption import PatternKeys, encrypt0
+from relay.watermark.etsi.vendors import ALGORITHMS, Vendor, VendorKey
+from relay.watermark.etsi.wmt import LABELS, Issue, WatermarkToken, WatermarkTokens, mint_direct, mint_indirect
 from tests.gate import negatives
 from tests.gate.platform import (
     AUDIENCE,

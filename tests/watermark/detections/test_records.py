@@ -3,8 +3,8 @@ from itertools import permutations
 import pytest
 from msgspec.structs import replace
 
-from relay.watermark.detectors import NEVER
-from relay.watermark.records import (
+from relay.watermark.detections.detectors import NEVER
+from relay.watermark.detections.records import (
     Decision,
     Detection,
     DetectionState,

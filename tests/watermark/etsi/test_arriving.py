@@ -2,9 +2,9 @@
 
 import pytest
 
-from relay.watermark.arriving import Arriving
-from relay.watermark.inband import SEI_UUID, find, overwritten, with_wmpi
-from relay.watermark.pace import PaceInfo
+from relay.watermark.etsi.arriving import Arriving
+from relay.watermark.etsi.inband import SEI_UUID, find, overwritten, with_wmpi
+from relay.watermark.etsi.pace import PaceInfo
 from tests.edge.world import VECTORS
 
 INFO = PaceInfo(33, 1)

@@ -1,7 +1,7 @@
 import pytest
 
 from relay.verdict import Deny, Reason
-from relay.watermark.carriers import Carried, take_out
+from relay.watermark.etsi.carriers import Carried, take_out
 
 
 @pytest.mark.parametrize(

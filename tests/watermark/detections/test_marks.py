@@ -5,9 +5,9 @@ import pytest
 from relay.gate.targets import Target, TargetType
 from relay.state.documents import Documents
 from relay.state.events import Action, DocumentPut, Revocation
-from relay.watermark import marks
-from relay.watermark.marks import Marks
-from relay.watermark.records import MAPPING_KIND, Mapping, encode
+from relay.watermark.detections import marks
+from relay.watermark.detections.marks import Marks
+from relay.watermark.detections.records import MAPPING_KIND, Mapping, encode
 
 NOW = 1_790_000_000.0
 

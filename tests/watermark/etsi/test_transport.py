@@ -1,8 +1,8 @@
 import pytest
 
 from relay.errors import MediaError
-from relay.watermark.inband import SEI_UUID, find, overwritten
-from relay.watermark.pace import PaceInfo
+from relay.watermark.etsi.inband import SEI_UUID, find, overwritten
+from relay.watermark.etsi.pace import PaceInfo
 
 INFO = PaceInfo(1000, 1)
 DESCRIPTOR = b"\xdf\x05" + INFO.encode()

@@ -8,7 +8,7 @@ import structlog
 from relay.gate.targets import Target, TargetType
 from relay.state.documents import Documents
 from relay.state.events import Action, DocumentPut, Event, Revocation
-from relay.watermark.records import (
+from relay.watermark.detections.records import (
     DETECTION_KIND,
     MAPPING_KIND,
     VERDICT_KIND,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import get_default_algorithms
 
 from relay.gate.dialects.keys import MAX_RSA_BITS, MIN_RSA_BITS, MIN_SECRET_BYTES
-from relay.watermark.pattern_encryption import PatternKeys
+from relay.watermark.etsi.pattern_encryption import PatternKeys
 
 ALGORITHMS: Mapping[str, int] = {
     "HS256": 5,

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from keys.errors import SealError
 from keys.seal import Sealer
 from relay.errors import JournalError
-from relay.watermark.servings import ServedRow, Servings
+from relay.watermark.serving.servings import ServedRow, Servings
 
 LOOK_EVERY_S = 1.0
 QUIET_S = 10.0
