@@ -10,14 +10,15 @@ from keys.model import TrackType
 from relay.bodies import Body, Whole
 from relay.edge.visit import Visit
 from relay.errors import MediaError, OriginMissingError
+from relay.gate.targets import Target, TargetType
 from relay.telemetry.metrics import UNMARKED
 from relay.urls import SegmentRef
 from relay.verdict import Deny, Reason
-from relay.watermark.carriers import take_out
-from relay.watermark.marking import Marking
-from relay.watermark.pace import NOT_MARKED
-from relay.watermark.positions import OUTSIDE, UNKNOWN, Place
-from relay.watermark.wmt import WatermarkToken
+from relay.watermark.etsi.carriers import take_out
+from relay.watermark.etsi.pace import NOT_MARKED
+from relay.watermark.etsi.wmt import WatermarkToken
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import OUTSIDE, UNKNOWN, Place
 
 _log = structlog.get_logger()
 
@@ -91,6 +92,8 @@ def _token(request: web.Request, visit: Visit, marking: Marking) -> WatermarkTok
         return Deny(Reason.WATERMARK_TOKEN, f"{said.reason}: {said.detail}")
     if said.vendor not in marking.vendors:
         return Deny(Reason.WATERMARK_TOKEN, "the token is not from a vendor of this stream")
+    if said.watermark_id and visit.node.revocations.stands(Target(TargetType.WATERMARK, said.watermark_id)):
+        return Deny(Reason.REVOKED, "the watermark id of the token is revoked")
     return said
 
 

@@ -210,6 +210,18 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     bought = {"id": ask("GET", "/api/v1/entitlements", query={"account_id": "buyer"})["entitlements"][0]["id"]}
     for method in ("GET", "DELETE"):
         ask(method, "/api/v1/entitlements/{id}", path_parameters=bought)
+    marks, mark = "/api/v1/drm/watermark", {"id": "mark-1"}
+    assert ask("GET", f"{marks}/candidates", query={"asset": "film"}) == {"complete": True, "missing": []}
+    ask("POST", f"{marks}/mappings", {"watermark_id": "mark-1", "session_id": "s1"})
+    for method in ("GET", "DELETE"):
+        ask(method, f"{marks}/mappings/{{id}}", path_parameters=mark)
+    for verdict in ("approve", "dismiss"):
+        told = {"id": uuid4().hex, "watermark_id": "mark-1", "confidence": 0.5, "evidence": {"url": "u"}}
+        detection = {"id": ask("POST", f"{marks}/detections", told)["id"]}
+        ask("POST", f"{marks}/detections/{{id}}/{verdict}", {"reason": "r"}, path_parameters=detection)
+    ask("GET", f"{marks}/detections/{{id}}", path_parameters=detection)
+    assert ask("GET", f"{marks}/detections", query={"state": "dismissed"})["detections"]
+    ask("GET", f"{marks}/candidates", query={"asset": "vod", "first": 0, "last": 1})
     analyses = "/api/v1/drm/watermark/analyses"
     ask("GET", analyses, query={"limit": 1})
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}

@@ -8,8 +8,8 @@ import pytest
 
 from relay.gate.dialects.keys import Signer
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.vendors import Vendor, VendorKey
-from relay.watermark.wmt import Issue, mint_direct, mint_indirect
+from relay.watermark.etsi.vendors import Vendor, VendorKey
+from relay.watermark.etsi.wmt import Issue, mint_direct, mint_indirect
 from tests.edge.film import CODE, COUNT, VARIANTS, Film, showing, variant_of
 
 SECRET = bytes(range(32))
@@ -98,3 +98,13 @@ async def test_segments_are_refused_without_a_valid_token_and_nothing_else_is(fi
     assert status == 403
     assert await film.served() == {}
     assert not any("/a/" in asked or "/b/" in asked for asked in film.asked)
+
+
+async def test_revoking_the_watermark_id_of_a_token_ends_it(film: Film) -> None:
+    urls = await film.segments("s")
+    leaked, other = (f"WMT {mint_indirect(issue(name), SIGNER)}" for name in ("leaked", "other"))
+    assert (await film.world.get(urls[0], Authorization=leaked))[0] == 200
+    await film.world.revoke(watermark_id="leaked")
+    status, body, _ = await film.world.get(urls[1], Authorization=leaked)
+    assert (status, body) == (403, b"revoked\n")
+    assert (await film.world.get(urls[1], Authorization=other))[0] == 200

@@ -26,8 +26,8 @@ from relay.watermark.jobs.reading import assets_in
 from relay.watermark.jobs.report import page_of
 from relay.watermark.jobs.result import Accusation, AnalysisResult, AssetFinding, Pictures, Status
 from relay.watermark.jobs.work import Progress
-from relay.watermark.served import Interval
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.served import Interval
+from relay.watermark.serving.servings import ServedRow
 
 _KEY_BYTES = 32
 _UNLIMITED = ProcessLimits(0, 0, 0)

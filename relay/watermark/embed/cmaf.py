@@ -77,6 +77,13 @@ def fragment(number: int, start: int, samples: Sequence[Access]) -> bytes:
     return brands + head + encode_box(b"mdat", *(one.data for one in samples))
 
 
+def moved(segment: bytes, ticks: int) -> bytes:
+    """A segment that :func:`fragment` made, decoded ``ticks`` earlier."""
+    at = segment.index(b"tfdt") + 8
+    start = int.from_bytes(segment[at : at + 8], "big")
+    return segment[:at] + pack(">Q", start - ticks) + segment[at + 8 :]
+
+
 def segment_index(timescale: int, start: int, references: Sequence[tuple[int, int]]) -> bytes:
     """A ``sidx`` in front of the segments that it indexes, each given by its bytes and its ticks."""
     entries = b"".join(pack(">III", size, ticks, 0x90000000) for size, ticks in references)

@@ -34,14 +34,15 @@ def finish(plan: Plan) -> AssetIndex:
 
 
 def indexed(plan: Plan, done: dict[str, list[Done]]) -> AssetIndex:
-    """The index of positions that are done in all renditions."""
+    """The index of consecutive positions that are done in all renditions."""
     timing, source, grid = plan.timing, plan.source, plan.pattern.grid
+    begun = timing.first_frame(next(iter(done.values()))[0].position)
     segments = [
         Segment(
             position=first.position,
-            first_frame=timing.first_frame(first.position),
+            first_frame=timing.first_frame(first.position) - begun,
             frames=first.frames,
-            start_ms=timing.ms(timing.first_frame(first.position)),
+            start_ms=timing.ms(timing.first_frame(first.position) - begun),
             duration_ms=timing.ms(first.frames),
             marks=dict(zip(done, (note.mark for note in (first, *others)), strict=True)),
         )

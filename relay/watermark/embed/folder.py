@@ -22,6 +22,7 @@ from relay.watermark.picture.mark import VARIANTS
 
 PACE_FOLDER = "WMPaceInfo"
 _WIRE_POSITIONS = 1 << 15
+_PART = ".part-"
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -79,6 +80,8 @@ class Folder:
         if note.exists():
             if note.read_text(encoding="utf-8") != identity:
                 raise EmbedError(f"{self.path}: holds an unfinished run of another source or with other settings")
+            for part in self.path.rglob(f"{_PART}*"):  # of a run that was killed while it wrote
+                part.unlink(missing_ok=True)
         elif self.origin.exists() or self.asset.exists():
             raise EmbedError(f"{self.path}: holds a finished asset. Choose a new folder.")
         else:
@@ -87,6 +90,15 @@ class Folder:
     def clear_work(self) -> None:
         """Throw away what only an unfinished run needs."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def forget(self, rendition: str, position: int) -> None:
+        """Throw away what notes that a position is done: a stream that goes on is not gone on with."""
+        self._note(rendition, position).unlink(missing_ok=True)
+
+    def clear_segments(self) -> None:
+        """Throw away the segments of a stream that was ended and begins anew."""
+        for path in self.origin.rglob("*.m4s"):
+            path.unlink(missing_ok=True)
 
     def put_proxy(self, position: int, body: bytes) -> None:
         """Write the proxy's piece of a position."""
@@ -139,7 +151,7 @@ def put_joined(path: Path, head: bytes, pieces: Iterable[Path]) -> None:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=_PART)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file

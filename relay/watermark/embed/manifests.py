@@ -77,8 +77,8 @@ def multivariant(videos: Sequence[Track], audio: Track | None) -> str:
     return _text(lines)
 
 
-def playlist(track: Track, *, live: bool = False) -> str:
-    """The HLS media playlist of a track. The times of a live one count from the Unix epoch."""
+def playlist(track: Track, *, live: bool = False, ended: bool = True) -> str:
+    """The HLS media playlist of a track. The times of a ``live`` one count from the Unix epoch."""
     longest = max(one.duration for one in track.segments) / track.timescale
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", f"#EXT-X-TARGETDURATION:{ceil(longest - 0.5 + 1e-9) or 1}"]
     lines.append(f"#EXT-X-MEDIA-SEQUENCE:{track.segments[0].number}" if live else "#EXT-X-PLAYLIST-TYPE:VOD")
@@ -88,7 +88,7 @@ def playlist(track: Track, *, live: bool = False) -> str:
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_date(one.start / track.timescale)}")
         lines.append(f"#EXTINF:{one.duration / track.timescale:.6f},")
         lines.append(segment_name(one.number))
-    if not live:
+    if ended:
         lines.append("#EXT-X-ENDLIST")
     return _text(lines)
 

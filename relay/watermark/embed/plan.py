@@ -99,13 +99,13 @@ def planned(
     """The plan of a source. Raises :class:`EmbedError` for renditions that do not fit it."""
     timing = Timing(source.rate, segment_s)
     sized = sorted(((*_size(rung, source), rung.peak) for rung in rungs), reverse=True)
+    if len(set(sized)) < len(sized):
+        raise EmbedError("the same rendition twice")
     renditions: list[Rendition] = []
     for width, height, peak in sized:
         name = f"v{height}"
         if any(one.name == name for one in renditions):
             name = f"v{height}-{peak // 1000}k"
-        if any(one.name == name for one in renditions):
-            raise EmbedError(f"{width}x{height}: the same rendition twice")
         encoding = Encoding(width, height, source.rate, source.colour, peak, crf, preset, threads)
         renditions.append(Rendition(name, encoding))
     width, height, _ = sized[0]

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -11,13 +13,13 @@ from multiprocessing.synchronize import Event
 from relay.watermark.embed.errors import EmbedError
 from relay.watermark.embed.finish import finish
 from relay.watermark.embed.plan import Plan, Rendition
+from relay.watermark.embed.threads import take_one_thread
 from relay.watermark.embed.work import make_positions, make_sound
 from relay.watermark.index import AssetIndex
 
 _LONGEST_RUN = 30
 _POLL_S = 0.3
-# The arrays here are small: libraries that spread them over all cores only get in each other's way.
-_SINGLE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENDLESS = 1 << 31
 
 
 class StoppedError(EmbedError):
@@ -31,7 +33,7 @@ def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = l
     is raised, what is done by then is kept.
     """
     plan.folder.begin(plan.identity)
-    os.environ.update(_SINGLE)
+    take_one_thread()
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with ProcessPoolExecutor(jobs, context, _begin, (stop, os.getpid())) as pool:
@@ -39,7 +41,7 @@ def embed(plan: Plan, jobs: int, progress: Callable[[int, int | None], None] = l
         pending |= {
             pool.submit(_make_run, plan, one, run)
             for one in plan.renditions
-            for run in _runs(set(plan.folder.done(one.name)), plan.expected, jobs)
+            for run in runs(set(plan.folder.done(one.name)), plan.expected, jobs)
         }
         try:
             while pending:
@@ -60,37 +62,50 @@ def _total(plan: Plan) -> int | None:
     return None if plan.expected is None else plan.expected * len(plan.renditions)
 
 
-def _runs(done: set[int], expected: int | None, jobs: int) -> list[range | None]:
-    """Positions to make, in runs. The last has no end: containers do not always know how long they are."""
-    if expected is None:
-        return [range(len(done), 1 << 31)] if done == set(range(len(done))) else [None]
-    longest = max(1, min(_LONGEST_RUN, -(-expected // jobs)))
-    runs: list[range | None] = []
-    start: int | None = None
-    for position in range(expected):
-        if position not in done and start is None:
-            start = position
-        if start is not None and (position in done or position - start == longest):
-            runs.append(range(start, position))
-            start = None if position in done else position
-    runs.append(range(expected if start is None else start, 1 << 31))
-    return runs
+def runs(done: set[int], expected: int | None, jobs: int) -> list[range]:
+    """The positions that are not done, in runs for ``jobs`` processes.
+
+    The last run has no end: containers do not always know how long they are.
+    """
+    known = len(done) if expected is None else expected
+    longest = max(1, min(_LONGEST_RUN, -(-known // jobs)))
+    left = [position for position in range(known) if position not in done]
+    found: list[range] = []
+    for position in left:
+        if found and found[-1].stop == position and len(found[-1]) < longest:
+            found[-1] = range(found[-1].start, position + 1)
+        else:
+            found.append(range(position, position + 1))
+    if expected is None and found:
+        return [range(found[0].start, _ENDLESS)]
+    if found and found[-1].stop == known and len(found[-1]) < longest:
+        return [*found[:-1], range(found[-1].start, _ENDLESS)]
+    return [*found, range(known, _ENDLESS)]
 
 
 _stopped: Callable[[], bool] = bool
 
 
 def _begin(stop: Event, parent: int) -> None:
-    """Set a process up: it ends with a segment when told to, or when it is left alone."""
+    """Set a process up: it ends behind a segment when told to, and at once when its parent is gone."""
     import cv2
 
     global _stopped
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _stopped = lambda: stop.is_set() or os.getppid() != parent  # noqa: E731
+    _stopped = stop.is_set
+    threading.Thread(target=_end_without, args=(parent,), daemon=True).start()
 
 
-def _make_run(plan: Plan, rendition: Rendition, run: range | None) -> None:
+def _end_without(parent: int) -> None:
+    # A pool's process waits for work for ever, also when nobody is left to send any. Files are written at once, so
+    # any moment is good for leaving.
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os._exit(1)
+
+
+def _make_run(plan: Plan, rendition: Rendition, run: range) -> None:
     make_positions(plan, rendition, run, _stopped)
 
 

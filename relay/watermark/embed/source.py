@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import av
 from av.container import InputContainer
@@ -21,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from relay.watermark.embed.errors import SourceError
+from relay.watermark.embed.growing import Growing
 
 MIN_HEIGHT = 144
 MAX_SIDE = 8192
@@ -33,7 +34,7 @@ _BT709 = 1
 
 _DAMAGED = 100  # packets that may be lost before anything is shown
 
-Input = Path | IO[bytes]
+Input = Path | Growing
 T = TypeVar("T", bound=Stream)
 
 
@@ -66,14 +67,15 @@ class Source:
 def probe(given: Input, name: str) -> Source:
     """Look at a source. Raises :class:`SourceError`."""
     with opened(given, name) as (container, stream):
-        frame = next(decoded(container.demux(stream), name), None)
-        if frame is None or frame.pts is None:
-            raise SourceError(f"{name}: not one frame of its video can be decoded")
-        return described(container, stream, frame, name)
+        return described(container, stream, next(decoded(container.demux(stream), name), None), name)
 
 
-def described(container: InputContainer, stream: VideoStream, frame: VideoFrame, name: str) -> Source:
+def described(container: InputContainer, stream: VideoStream, frame: VideoFrame | None, name: str) -> Source:
     """What the first decoded frame and its stream say. Raises :class:`SourceError` for what is not marked."""
+    if frame is None:
+        raise SourceError(f"{name}: not one frame of its video can be decoded")
+    if frame.pts is None or frame.time_base is None:
+        raise SourceError(f"{name}: its frames have no time stamps. Put it into a container first, as MP4 or Matroska.")
     transfer = int(frame.color_trc)
     if transfer in _HDR:
         raise SourceError(
@@ -92,8 +94,6 @@ def described(container: InputContainer, stream: VideoStream, frame: VideoFrame,
     duration = None if container.duration is None else container.duration / av.time_base
     matrix = _BT709 if frame.colorspace == _RGB else int(frame.colorspace)
     colour = Colour(int(frame.color_primaries), transfer, matrix)
-    assert frame.pts is not None
-    assert frame.time_base is not None
     first = frame.pts * frame.time_base
     return Source(name, width, height, _plain_rate(rate), first, duration, frame.rotation, colour)
 
@@ -103,7 +103,7 @@ def frames(given: Input, source: Source, size: tuple[int, int], start: int = 0) 
     with opened(given, source.name) as (container, stream):
         if start:
             _seek(container, stream, source, start)
-        ticks = _paced(_prepared(decoded(container.demux(stream), source.name), stream, source, size), source)
+        ticks = paced(decoded(container.demux(stream), source.name), stream, source, size)
         first = next(ticks, None)
         if first is None:
             return
@@ -112,7 +112,7 @@ def frames(given: Input, source: Source, size: tuple[int, int], start: int = 0) 
             return
     # The seek went past its target, as in files without an index: read it all.
     with opened(given, source.name) as (container, stream):
-        ticks = _paced(_prepared(decoded(container.demux(stream), source.name), stream, source, size), source)
+        ticks = paced(decoded(container.demux(stream), source.name), stream, source, size)
         first = next(ticks, None)
         if first is not None:
             yield from _from(start, first, ticks)
@@ -156,6 +156,13 @@ def decoded(packets: Iterator["Packet[T]"], name: str) -> Iterator[Any]:
             failed += 1
             if failed > _DAMAGED + shown:
                 raise SourceError(f"{name}: cannot be decoded: {err.strerror}") from None
+
+
+def paced(
+    shown: Iterator[VideoFrame], stream: VideoStream, source: Source, size: tuple[int, int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Decoded frames as :func:`frames` gives them."""
+    return _at_rate(_prepared(shown, stream, source, size), source)
 
 
 def _prepared(
@@ -210,7 +217,7 @@ def _graph(frame: VideoFrame, stream: VideoStream, source: Source, size: tuple[i
     return graph
 
 
-def _paced(shown: Iterator[VideoFrame], source: Source) -> Iterator[tuple[int, VideoFrame]]:
+def _at_rate(shown: Iterator[VideoFrame], source: Source) -> Iterator[tuple[int, VideoFrame]]:
     """Frames at a constant rate: each tick shows the last frame that is due, so some repeat and some are left out."""
     held: VideoFrame | None = None
     at = 0

@@ -1,13 +1,14 @@
 """The parts of a plan, each of which a process makes on its own: runs of positions, and the sound."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import av
 import msgspec
 import numpy as np
 from av.video.frame import VideoFrame
 
-from relay.watermark.embed.audio import read_sound
+from relay.watermark.embed.audio import codec_of, read_sound
 from relay.watermark.embed.cmaf import Access, audio_init, fragment, video_init
 from relay.watermark.embed.encode import DELAY, Encoded, Encoding, encode, luma_of, view_of
 from relay.watermark.embed.errors import EmbedError, SourceError
@@ -32,18 +33,17 @@ class SoundDone(msgspec.Struct, frozen=True):
     segments: list[tuple[int, int, int, int]]
 
 
-def make_positions(plan: Plan, rendition: Rendition, wanted: range | None, stopped: Callable[[], bool]) -> int:
-    """Make a run of positions (None: from the first to the end of the source); returns how many there were.
+def make_positions(plan: Plan, rendition: Rendition, wanted: range, stopped: Callable[[], bool]) -> int:
+    """Make a run of positions, or as many of it as the source has; returns how many.
 
     Raises :class:`EmbedError`.
     """
-    first = wanted.start if wanted else 0
     size = (rendition.encoding.width, rendition.encoding.height)
     made = 0
-    ticks = frames(plan.path, plan.source, size, plan.timing.first_frame(first))
+    ticks = frames(plan.path, plan.source, size, plan.timing.first_frame(wanted.start))
     try:
         for position, pictures in by_position(ticks, plan.timing):
-            if stopped() or (wanted is not None and position >= wanted.stop):
+            if stopped() or position >= wanted.stop:
                 break
             make_position(plan, rendition, position, pictures)
             made += 1
@@ -52,7 +52,7 @@ def make_positions(plan: Plan, rendition: Rendition, wanted: range | None, stopp
     return made
 
 
-def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Sequence[VideoFrame]) -> None:
+def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Sequence[VideoFrame]) -> Done:
     """Mark, encode and write one position; with the first rendition its piece of the proxy, too."""
     encoding, timing = rendition.encoding, plan.timing
     marked = mark_segment(pictures, position, plan.pattern, encoding, plan.gain)
@@ -64,35 +64,54 @@ def make_position(plan: Plan, rendition: Rendition, position: int, pictures: Seq
         plan.folder.put_proxy(position, video_fragment(encoded, position, timing))
     bodies = [video_fragment(variant, position, timing) for variant in marked.variants]
     sizes = (len(bodies[0]), len(bodies[1]))
-    plan.folder.put_segment(rendition.name, bodies, Done(position, len(pictures), sizes, marked.mark))
+    done = Done(position, len(pictures), sizes, marked.mark)
+    plan.folder.put_segment(rendition.name, bodies, done)
+    return done
 
 
 def make_sound(plan: Plan) -> None:
     """Write the sound in segments of the positions' length, and what they are. Raises :class:`EmbedError`."""
-    sound = read_sound(plan.path, plan.source)
-    if sound is None:
+    found = read_sound(plan.path, plan.source)
+    if found is None:
         return
+    sound, units = found
     put(plan.folder.origin / AUDIO / "init.mp4", audio_init(sound.rate, sound.channels, sound.config))
-    segments: list[tuple[int, int, int, int]] = []
-    length = plan.timing.segment_s * sound.rate
+    cut = SoundCut(plan.folder, sound.rate, plan.timing.segment_s)
+    segments = [done for start, unit in units for done in cut.take(start, unit)] + cut.end()
+    note = SoundDone(codec_of(sound.config), sound.rate, sound.channels, sound.language, segments)
+    put(plan.folder.sound_note, msgspec.json.encode(note))
 
-    def flush(number: int, start: int, units: Sequence[Access]) -> None:
-        body = fragment(number + 1, start, units)
-        put(plan.folder.origin / AUDIO / segment_name(number), body)
-        segments.append((number, start, sum(one.duration for one in units), len(body)))
 
-    begun, held = 0, list[Access]()
-    for start, unit in sound.units:
-        if held and int(start / length) != int(begun / length):
-            flush(int(begun / length), begun, held)
-            held = []
-        begun = begun if held else start
-        held.append(unit)
-    flush(int(begun / length), begun, held)
-    put(
-        plan.folder.sound_note,
-        msgspec.json.encode(SoundDone(sound.codec, sound.rate, sound.channels, sound.language, segments)),
-    )
+class SoundCut:
+    """Writes sound in segments, each of the units that start within one position."""
+
+    def __init__(self, folder: Folder, rate: int, segment_s: Fraction) -> None:
+        self._folder = folder
+        self._length = segment_s * rate
+        self._held: list[Access] = []
+        self._begun = 0
+
+    def take(self, start: int, unit: Access) -> list[tuple[int, int, int, int]]:
+        """Add a unit. The segment that this has completed, if any, as :class:`SoundDone` lists it."""
+        done = self.end() if self._number(start) != self._number(self._begun) else []
+        if not self._held:
+            self._begun = start
+        self._held.append(unit)
+        return done
+
+    def end(self) -> list[tuple[int, int, int, int]]:
+        """Write what is held."""
+        if not self._held:
+            return []
+        number = self._number(self._begun)
+        body = fragment(number + 1, self._begun, self._held)
+        put(self._folder.origin / AUDIO / segment_name(number), body)
+        duration = sum(one.duration for one in self._held)
+        self._held = []
+        return [(number, self._begun, duration, len(body))]
+
+    def _number(self, start: int) -> int:
+        return int(start / self._length)
 
 
 def by_position(ticks: Iterable[tuple[int, VideoFrame]], timing: Timing) -> Iterator[tuple[int, list[VideoFrame]]]:

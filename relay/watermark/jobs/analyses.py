@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from relay.errors import RelayError
 from relay.watermark.analyse.errors import LeakSizeError
 from relay.watermark.index import FILE
-from relay.watermark.inquiries import Inquiries
 from relay.watermark.jobs.errors import (
     AnalysesBusyError,
     AnalysisFailedError,
@@ -32,6 +31,7 @@ from relay.watermark.jobs.result import AnalysisResult, Pictures
 from relay.watermark.jobs.spool import Spool
 from relay.watermark.jobs.uploads import Received
 from relay.watermark.jobs.work import Progress, Setting, analysed
+from relay.watermark.serving.inquiries import Inquiries
 
 LOOK_EVERY_S = 0.5
 """For jobs of other processes, and whether the one at work was erased."""

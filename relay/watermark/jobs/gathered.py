@@ -12,7 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from relay.watermark.jobs.errors import AnalysisLimitError
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.servings import ServedRow
 
 INTERVAL: Final = Struct("<Qii")
 """A session's number, and the first and the last position of an interval."""

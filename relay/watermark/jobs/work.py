@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from relay.watermark.analyse.reading import AssetReading, Reading
-from relay.watermark.inquiries import Inquiries
 from relay.watermark.jobs.chip_keys import chip_key_of
 from relay.watermark.jobs.errors import AssetUnservedError
 from relay.watermark.jobs.findings import finding_of, result_of, scores_of, segment_s_of
@@ -20,7 +19,8 @@ from relay.watermark.jobs.messages import Accuse, HasAccused, HasRead, Limits, R
 from relay.watermark.jobs.process import perform
 from relay.watermark.jobs.result import AnalysisResult, AssetFinding, Pictures
 from relay.watermark.jobs.settings import AnalysisConfig
-from relay.watermark.marking import Marking
+from relay.watermark.serving.inquiries import Inquiries
+from relay.watermark.serving.marking import Marking
 
 MAX_FILE: Final = 6 << 30
 """Of what a process writes: 20 minutes of small pictures of a high copy have 5.5 GB."""

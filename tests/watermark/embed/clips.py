@@ -11,6 +11,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
 
+from relay.watermark.embed.encode import luma_of, view_of
 from relay.watermark.picture.planes import BytePlane
 
 RATE = 25
@@ -32,7 +33,11 @@ def texture(k: int, width: int = WIDTH, height: int = HEIGHT) -> BytePlane:
 def frames_of(lumas: Iterator[BytePlane]) -> Iterator[VideoFrame]:
     """Grey frames of these lumas."""
     for luma in lumas:
-        yield VideoFrame.from_ndarray(luma, format="gray").reformat(format="yuv420p")
+        frame = VideoFrame(luma.shape[1], luma.shape[0], "yuv420p")
+        for plane in frame.planes:
+            view_of(plane)[...] = 128
+        luma_of(frame)[...] = luma
+        yield frame
 
 
 def write_clip(

