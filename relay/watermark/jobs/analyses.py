@@ -152,7 +152,7 @@ class Analyses:
 
     async def _next(self) -> Job | None:
         """Who holds the lock finds none at work but those that ended with a relay."""
-        return next((job for job in await self.jobs() if not job.is_over), None)
+        return await asyncio.to_thread(self._spool.next)
 
     async def _do(self, job: Job, over: Callable[[Job, AnalysisResult | None], None]) -> None:
         if job.runs >= RUNS:
@@ -222,10 +222,10 @@ class Analyses:
 
     async def _check_room(self, size: int) -> None:
         config = self.setting.config
-        jobs = await self.jobs()
-        if sum(not job.is_over for job in jobs) >= config.queue:
+        waiting, kept = await asyncio.to_thread(self._spool.count)
+        if waiting >= config.queue:
             raise AnalysesBusyError(f"{config.queue} analyses wait already; try again")
-        if len(jobs) >= config.keep:
+        if kept >= config.keep:
             raise AnalysesBusyError(f"{config.keep} analyses are kept already; erase some")
         if await asyncio.to_thread(self._spool.room) < size + SPARE_DISK:
             raise AnalysesBusyError("the disk has no room for it")
