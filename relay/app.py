@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
@@ -74,6 +75,9 @@ from relay.state.state import State
 from relay.streams import Stream
 from relay.watermark.detectors import Detectors
 from relay.watermark.inquiries import Bus, Inquiries
+from relay.watermark.jobs.analyses import Analyses
+from relay.watermark.jobs.spool import Spool
+from relay.watermark.jobs.work import Setting
 from relay.watermark.marking import Marking
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
@@ -316,6 +320,19 @@ async def running_node(
             stack.push_async_callback(bus.close)
         inquiries = Inquiries(servings, replica.name, lambda: _live(replica), bus, os.urandom)
 
+        def analysis(config: Config, secrets: Secrets) -> Setting:
+            assets = config.watermark.analysis.assets
+            return Setting(
+                config.watermark.analysis,
+                (base / assets).resolve() if assets else None,
+                secrets.watermark_secret,
+                secrets.chip_key,
+                lambda asset: _marking_of(asset, policies.streams),
+            )
+
+        spool = stack.enter_context(_spool(config, base))
+        analyses = Analyses(spool, analysis(config, secrets), inquiries, clock)
+
         async def reload(config: Config, new: Secrets) -> None:
             nonlocal secrets
             check_reload(policies.config, config)
@@ -333,6 +350,7 @@ async def running_node(
             leases.configure(_stream_limits(config))
             salts.configure(_salted(policies))
             servings.keep_s = _kept_s(config)
+            analyses.setting = analysis(config, new)
             secrets = new
             changed.send(anew)
             if policies.licences is not licences:
@@ -348,6 +366,7 @@ async def running_node(
             positions=Positions(origin, delivery.parsed_init),
             servings=servings,
             inquiries=inquiries,
+            analyses=analyses,
             replica=replica,
             registry=registry,
             journal=journal,
@@ -395,6 +414,27 @@ def _marking(name: str, settings: StreamConfig, secrets: Secrets) -> Marking | N
         return None
     key = secrets.code_keys.get(name) or code_key(secrets.watermark_secret, mark.asset or name)
     return Marking.of(mark, name, key)
+
+
+def _marking_of(asset: str, streams: Mapping[str, Stream]) -> Marking | None:
+    """How the segments of an asset are marked: the same on all streams that have it."""
+    return next((one.marking for one in streams.values() if one.marking and one.marking.asset == asset), None)
+
+
+@contextmanager
+def _spool(config: Config, base: Path) -> Iterator[Spool]:
+    """Where analyses are kept; a folder for the time being where nothing outlives the node."""
+    configured = config.watermark.analysis.directory
+    path = base / configured if configured else _beside_journal(config, base, "analyses")
+    if path is None:
+        with tempfile.TemporaryDirectory(prefix="segmentgate-analyses-") as folder:
+            yield Spool(Path(folder).resolve())
+        return
+    try:
+        spool = Spool(path.resolve())
+    except OSError as err:
+        raise ConfigError(f"{err.filename}: watermark.analysis.directory: {err.strerror}. Name another.") from None
+    yield spool
 
 
 def _journal(config: Config, base: Path) -> Journal:

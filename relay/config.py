@@ -28,7 +28,7 @@ from relay.purchases.settings import PurchasesConfig, check_purchases
 from relay.sources import OriginScope
 from relay.token_settings import TokensConfig, TransmitterConfig, check_tokens, check_transmitters
 from relay.units import Address, Duration, Name, Size
-from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark, check_watermark
+from relay.watermark.settings import MarkConfig, WatermarkConfig, check_mark, check_marks, check_watermark
 from relay.webhooks.settings import MAX_WEBHOOKS, WebhookConfig, check_webhooks
 
 OptionalName = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?\Z")]
@@ -262,6 +262,9 @@ def parse_config(raw: dict[str, Any], name: str) -> Config:
             raise ConfigError(
                 f"{name}: streams.{stream_name}.rotation.salt: salts would be lost at a restart. Set state.directory."
             )
+    check_marks(
+        f"{name}: streams", {name: stream.watermark for name, stream in config.streams.items() if stream.watermark}
+    )
     if config.edge.max_challenge > MAX_BODY_BYTES:
         raise ConfigError(f"{name}: edge.max_challenge: the parsers take at most {MAX_BODY_BYTES >> 10}KiB.")
     return config

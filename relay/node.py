@@ -32,6 +32,7 @@ from relay.state.salts import Salts
 from relay.streams import Stream
 from relay.watermark.detectors import Detectors
 from relay.watermark.inquiries import Inquiries
+from relay.watermark.jobs.analyses import Analyses
 from relay.watermark.marks import Marks
 from relay.watermark.positions import Positions
 from relay.watermark.servings import Servings
@@ -85,6 +86,7 @@ class Node:
     positions: Positions
     servings: Servings
     inquiries: Inquiries
+    analyses: Analyses
     replica: Replica
     registry: Registry
     journal: Journal

@@ -29,15 +29,19 @@ _RELOADABLE = (
     "streams",
     "tokens.audience",
     "tokens.issuers",
-    "watermark",
+    "watermark.analysis",
+    "watermark.approvals",
+    "watermark.detectors",
+    "watermark.retention",
 )
 _FIXED_IN_STREAM = (".rotation.salt", ".key_server", ".key_server.content_id")
 """Key IDs do not tell salted or outside keys from others, and players hold licences for both."""
+_FIXED = (*_FIXED_IN_STREAM, "watermark.analysis.directory")
 
 
 def check_reload(old: Config, new: Config) -> None:
     """Raise :class:`ConfigError` where ``new`` differs in what cannot change in a running relay."""
-    fixed = [path for path in changes(old, new) if not path.startswith(_RELOADABLE) or path.endswith(_FIXED_IN_STREAM)]
+    fixed = [path for path in changes(old, new) if not path.startswith(_RELOADABLE) or path.endswith(_FIXED)]
     if bool(old.edge.tls_certificate) != bool(new.edge.tls_certificate):
         fixed.append("edge.tls_certificate")
     if fixed:

@@ -11,7 +11,7 @@ class Role(StrEnum):
     PLATFORM = "platform"
     """The customer's own systems: sessions, purchases, revocations, policies, streams."""
     WATERMARK_VENDOR = "watermark-vendor"
-    """Whoever finds leaked copies: revokes by watermark, reads nothing about viewers."""
+    """Whoever finds leaked copies: analyses them, revokes by watermark, reads nothing about viewers."""
     READ_ONLY = "read-only"
     """Dashboards: reads all but what holds keys."""
 
@@ -23,4 +23,5 @@ ADMINS: Roles = frozenset({Role.ADMIN})
 AUDITORS: Roles = ADMINS | {Role.READ_ONLY}
 OPERATORS: Roles = ADMINS | {Role.PLATFORM}
 READERS: Roles = OPERATORS | {Role.READ_ONLY}
+ANALYSTS: Roles = ADMINS | {Role.WATERMARK_VENDOR}
 REVOKERS: Roles = OPERATORS | {Role.WATERMARK_VENDOR}

@@ -47,8 +47,9 @@ class Secrets:
 
     ``issuers`` are the keys of each token issuer, ``options`` its dialect's options, secret ones among them;
     ``purchases`` are what each source of purchases signs with, ``detectors`` what each detector of watermarks does;
-    ``watermark`` is what keys of watermarked assets are derived from, if that is a secret of its own; ``code_keys`` are
-    those of streams whose assets' keys are not derived here, ``vendors`` those whose tokens choose variants instead.
+    ``watermark`` is what keys of watermarked assets are derived from, if that is a secret of its own; ``chip_key`` is
+    that of assets which were marked with another than follows from it; ``code_keys`` are those of streams whose assets'
+    keys are not derived here, ``vendors`` those whose tokens choose variants instead.
     """
 
     ring: KeyRing
@@ -63,6 +64,7 @@ class Secrets:
     webhooks: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     purchases: Mapping[str, Sequence[bytes]] = field(default_factory=dict, repr=False)
     watermark: bytes = field(default=b"", repr=False)
+    chip_key: bytes = field(default=b"", repr=False)
     code_keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     vendors: tuple[Vendor, ...] = ()
 
@@ -124,8 +126,9 @@ def read_secrets(config: Config, base: Path) -> Secrets:
             base, "watermark.detectors", [(one.name, one.secret_files) for one in config.watermark.detectors]
         ),
         watermark=_watermark_secret(base, config.watermark.secret_file),
+        chip_key=_asset_key(base, config.watermark.analysis.chip_key_file, "watermark.analysis.chip_key_file"),
         code_keys={
-            name: _code_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
+            name: _asset_key(base, stream.watermark.code_key_file, f"streams.{name}.watermark.code_key_file")
             for name, stream in config.streams.items()
             if stream.watermark and stream.watermark.code_key_file
         },
@@ -234,10 +237,10 @@ def _watermark_secret(base: Path, file: str) -> bytes:
     return secret
 
 
-def _code_key(base: Path, file: str, where: str) -> bytes:
-    key = read_secret(base, file, where)
-    if len(key) != KEY_BYTES:
-        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, a code key has {KEY_BYTES}. Put it there as hex.")
+def _asset_key(base: Path, file: str, where: str) -> bytes:
+    key = read_secret(base, file, where) if file else b""
+    if file and len(key) != KEY_BYTES:
+        raise ConfigError(f"{base / file}: {where}: {len(key)} bytes, this key has {KEY_BYTES}. Put it there as hex.")
     return key
 
 

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from relay.background import in_background
 from relay.control import (
+    analyses,
     audit,
     blocks,
     detections,
@@ -69,6 +70,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *session_issue.OPERATIONS,
     *sessions.OPERATIONS,
     *watermark.OPERATIONS,
+    *analyses.OPERATIONS,
     *licence_status.OPERATIONS,
     *webhooks.OPERATIONS,
     *audit.OPERATIONS,
@@ -103,7 +105,9 @@ def create_control(
     app[RECEIVERS] = [ssf.Receiver(transmitter, node, app[NOTES]) for transmitter in transmitters]
     app[reference.DOCUMENT] = msgspec.Raw(reference.described(OPERATIONS, edge))
     app[webhooks.OUTBOX] = Outbox(node, endpoints)
-    app.cleanup_ctx.extend([keep_notes, feed.keep_tail, keep_polling, keep_probing, webhooks.keep_sending])
+    app.cleanup_ctx.extend(
+        [keep_notes, feed.keep_tail, keep_polling, keep_probing, webhooks.keep_sending, analyses.keep_analysing]
+    )
     app.on_shutdown.append(feed.close_feeds)
     add_operations(app, OPERATIONS)
     return app

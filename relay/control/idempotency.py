@@ -62,12 +62,17 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 async def once(
-    request: web.Request, body: bytes, act: Callable[[], Awaitable[Reply]], required: bool = False
+    request: web.Request,
+    body: bytes,
+    act: Callable[[], Awaitable[Reply]],
+    required: bool = False,
+    media_type: str | None = None,
 ) -> web.Response:
     """Do what a call asks, unless it was done before. What fails was not done, and may be tried again.
 
-    Goes on to the end even if the caller hangs up. Raises :class:`RequestError` where the key is required and
-    missing, :class:`IdempotencyConflictError` where it was another call's.
+    ``body`` and ``media_type`` tell it from other calls; left out, the media type is that of the request. Goes on to
+    the end even if the caller hangs up. Raises :class:`RequestError` where the key is required and missing,
+    :class:`IdempotencyConflictError` where it was another call's.
     """
     key = request.headers.get(HEADER)
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
@@ -79,7 +84,8 @@ async def once(
     # Each caller has keys of its own; the line break is in none that could be sent.
     if request[CALLER].key.name:
         key = f"{request[CALLER].key.name}\n{key}"
-    digest = await _digest_of(request, body)
+    kind = request.headers.get("Content-Type", "") if media_type is None else media_type
+    digest = await _digest_of(request, kind, body)
     running = request.app[RUNNING]
     if key in running:
         before, task = running[key]
@@ -106,8 +112,8 @@ async def _unless_known(
     return reply, False
 
 
-async def _digest_of(request: web.Request, body: bytes) -> bytes:
-    what = f"{request.method} {request.path_qs} {request.headers.get('Content-Type', '')}\n".encode()
+async def _digest_of(request: web.Request, media_type: str, body: bytes) -> bytes:
+    what = f"{request.method} {request.path_qs} {media_type}\n".encode()
     if len(body) < IN_PLACE:
         return _digest(what, body)
     return await asyncio.to_thread(_digest, what, body)

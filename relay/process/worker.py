@@ -30,14 +30,21 @@ class Worker:
         return cls(slot, *(socket.socket(fileno=descriptor) for descriptor in descriptors))
 
     def config(self, config: Config) -> Config:
-        """The configuration of this worker: with a journal and, where nodes are named, a name of its own."""
-        state = config.state
+        """The configuration of this worker: with a journal and, where nodes are named, a name of its own.
+
+        Analyses are kept in one place for all.
+        """
+        state, analysis = config.state, config.watermark.analysis
+        if state.directory and not analysis.directory:
+            # Whichever worker is asked knows of all analyses.
+            analysis = msgspec.structs.replace(analysis, directory=f"{state.directory}/analyses")
         own = msgspec.structs.replace(
             state,
             directory=state.directory and f"{state.directory}/worker-{self.slot}",
             node=state.node and f"{state.node}-{self.slot}",
         )
-        return msgspec.structs.replace(config, state=own)
+        watermark = msgspec.structs.replace(config.watermark, analysis=analysis)
+        return msgspec.structs.replace(config, state=own, watermark=watermark)
 
     def serving(self, orphaned: Callable[[], None]) -> None:
         """Say that it serves; from now on ``orphaned`` is called if the supervisor ends without a word."""

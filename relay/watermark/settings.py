@@ -1,12 +1,14 @@
 """What of a stream is watermarked and how, as configured, and for how long it is remembered who was served what."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from relay.errors import ConfigError
 from relay.units import Duration
+from relay.watermark.jobs.settings import AnalysisConfig, check_analysis
 from relay.watermark.sidecar import FOLDER
 from relay.watermark.vendors import MAX_KEYS
 
@@ -88,7 +90,8 @@ class WatermarkConfig(_Section, frozen=True):
     ``retention``: for how long it is remembered which session got which positions when, and what was detected.
 
     ``detectors`` may tell of watermarks that they found. ``approvals`` is how many API keys must approve what is told
-    with an API key instead. ``vendors`` may give viewers tokens that choose their variants.
+    with an API key instead. ``vendors`` may give viewers tokens that choose their variants. ``analysis`` is of copies
+    that are uploaded here.
     """
 
     secret_file: str = ""
@@ -96,16 +99,30 @@ class WatermarkConfig(_Section, frozen=True):
     approvals: Annotated[int, Meta(ge=1, le=4)] = 2
     detectors: Annotated[tuple[DetectorConfig, ...], Meta(max_length=16)] = ()
     vendors: Annotated[tuple[VendorConfig, ...], Meta(max_length=MAX_VENDORS)] = ()
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
 
 def check_watermark(where: str, watermark: WatermarkConfig) -> None:
-    """Raises :class:`ConfigError` for names that two detectors share, or two vendors of one number."""
+    """Raises :class:`ConfigError` for two detectors or vendors of one name, and for what cannot work."""
+    check_analysis(f"{where}.analysis", watermark.analysis)
     names = [detector.name for detector in watermark.detectors]
     if len(set(names)) != len(names):
         raise ConfigError(f"{where}.detectors: two have the same 'name'. Give each its own.")
     numbers = [vendor.number for vendor in watermark.vendors]
     if len(set(numbers)) != len(numbers):
         raise ConfigError(f"{where}.vendors: two have the same 'number'. Describe each vendor once.")
+
+
+def check_marks(where: str, marks: Mapping[str, MarkConfig]) -> None:
+    """Raises :class:`ConfigError` for streams that say different things of one asset, which nothing could analyse."""
+    seen: dict[str, tuple[str, int, str]] = {}
+    for name, mark in marks.items():
+        other, colluders, key = seen.setdefault(mark.asset or name, (name, mark.colluders, mark.code_key_file))
+        if (colluders, key) != (mark.colluders, mark.code_key_file):
+            raise ConfigError(
+                f"{where}.{name}.watermark: stream {other!r} has the same asset with another code. "
+                "Give both the same 'colluders' and 'code_key_file'."
+            )
 
 
 def check_mark(where: str, mark: MarkConfig, watermark: WatermarkConfig) -> None:

@@ -1,0 +1,1 @@
+"""Analyses of suspected copies as jobs: taken in, queued, done in a process with limits, kept for a while, erased."""
