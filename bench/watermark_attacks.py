@@ -150,7 +150,8 @@ def _exposures(source: Path, fps: float) -> Iterator[tuple[Bgr, Bgr, float]]:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 25)
         frames = (
-            (index / rate, frame.to_ndarray(format="bgr24")) for index, frame in enumerate(container.decode(stream))
+            (index / rate, np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+            for index, frame in enumerate(container.decode(stream))
         )
         _, before = next(frames)
         for time, after in frames:

@@ -149,7 +149,7 @@ def _detail(plane: Plane) -> tuple[Plane, Plane]:
     A caption then counts for the area that it covers, and not for how it stands out.
     """
     detail = np.asarray(cv2.GaussianBlur(plane, (0, 0), 1.0) - cv2.blur(plane, (_DETAIL, _DETAIL)), np.float32)
-    around = cv2.sqrt(cv2.max(cv2.blur(detail * detail, (_AROUND, _AROUND)), 0.0))
+    around = np.sqrt(np.maximum(cv2.blur(detail * detail, (_AROUND, _AROUND)), 0))
     return detail, np.asarray(detail / (around + _FAINT), np.float32)
 
 

@@ -23,12 +23,13 @@ from relay.watermark.analyse.warp import Warp, oriented
 from relay.watermark.picture.grid import Chips, chips
 
 _PASSAGE_S = 40.0
-_SHORTEST_S = 4.0
+_SHORTEST_S = 3.0
 _LEAST_S = 2.0
 _PAIRS, _MANY_PAIRS = 8, 20
 _SURE_INLIERS = 150
 _TOLERANCE, _FINE_TOLERANCE = 3.0, 2.0
-_BEND_PAIRS = 16
+_BEND_PAIRS = 12
+_SLIGHT = 0.2
 _TIME_FRAMES = 6
 _STARTS = 16
 _STILL = 0.6
@@ -168,7 +169,8 @@ class _Search:
             if more is not None and more.inliers >= found.inliers:
                 found = more
         warp = self._bent(proxy, clock, found.warp, start, end)
-        clock = self._timed(proxy, clock, warp, start, end)
+        if np.abs(warp.bend).max() >= _SLIGHT:
+            clock = self._timed(proxy, clock, warp, start, end)
         agreements = []
         for kept, original in self._pairs(proxy, clock, start, end, _PAIRS):
             if not original.flat:
@@ -205,7 +207,9 @@ class _Search:
                 own, copy = self._moved(original, kept, warp)
                 if not original.flat and copy.agreement(original, own) >= LEAST_AGREEMENT:
                     frames.append((original.luma, copy.luma, own))
-            warp = bent(warp, frames)
+            before, warp = warp, bent(warp, frames)
+            if np.abs(warp.bend - before.bend).max() < _SLIGHT:
+                break
         return warp
 
     def _moved(self, original: Original, kept: int, warp: Warp) -> tuple[Warp, Copy]:

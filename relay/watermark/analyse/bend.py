@@ -6,14 +6,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from relay.watermark.analyse.warp import TERMS, Matrix, Warp, bend_terms
-from relay.watermark.picture.planes import BytePlane
+from relay.watermark.analyse.warp import Matrix, Warp, bend_terms
+from relay.watermark.least_squares import Columns, combined, solved
+from relay.watermark.picture.planes import BytePlane, Plane
 
 _STRONG = 12.0  # code values a pixel, of the evened picture: weaker gradients do not tell where a picture is
 _FARTHEST = 6.0  # pixels: what moved more is not residue
 _EVERY = 5
 _ROUNDS = 4
 _LEAST = 2_000
+_RIDGE = 1e-4
 
 
 def bent(warp: Warp, frames: Iterable[tuple[BytePlane, BytePlane, Warp]]) -> Warp:
@@ -43,19 +45,16 @@ def bent(warp: Warp, frames: Iterable[tuple[BytePlane, BytePlane, Warp]]) -> War
         moves.append(np.stack((after[0] - before[0], after[1] - before[1]), axis=1))
     if not places or sum(p.shape[1] for p in places) < _LEAST:
         return warp
-    at, along = np.concatenate(places, axis=1), np.concatenate(moves).astype(np.float64)
+    at, along = np.concatenate(places, axis=1), np.ascontiguousarray(np.concatenate(moves))
     terms = bend_terms(at[0], at[1], warp.copy_shape)
     return replace(warp, bend=warp.bend + _fitted(terms, along))
 
 
-def _fitted(terms: Matrix, moves: Matrix) -> Matrix:
+def _fitted(terms: Columns, moves: Plane) -> Matrix:
     """Robust least squares, both axes weighed alike."""
-    weights = np.ones(len(moves))
-    solution = np.zeros((TERMS, 2))
+    weights = np.ones(len(moves), np.float32)
     for _ in range(_ROUNDS):
-        weighted = terms * weights
-        normal = weighted @ terms.T + np.eye(TERMS) * 1e-3 * weights.sum() / TERMS
-        solution = np.linalg.solve(normal, weighted @ moves)
-        left = np.hypot(*(moves - terms.T @ solution).T)
-        weights = 1 / (1 + np.square(left / max(1.5 * float(np.median(left)), 0.05)))
-    return solution
+        factors = np.stack([solved(terms, axis, weights, _RIDGE) for axis in moves.T])
+        left = np.hypot(*(axis - combined(one, terms) for one, axis in zip(factors, moves.T, strict=True)))
+        weights = np.asarray(1 / (1 + np.square(left / max(1.5 * float(np.median(left)), 0.05))), np.float32)
+    return factors.T.astype(np.float64)

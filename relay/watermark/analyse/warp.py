@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from relay.watermark.least_squares import Columns, combined
 from relay.watermark.picture.planes import BytePlane, Plane
 
 Matrix = npt.NDArray[np.float64]
@@ -34,9 +35,9 @@ class Warp:
         u, v = self.straight_places(x, y)
         if not self.bend.any():
             return u, v
-        terms = bend_terms(u, v, self.copy_shape).astype(np.float32)
-        moved = self.bend.T.astype(np.float32) @ terms
-        return u + moved[0].reshape(u.shape), v + moved[1].reshape(v.shape)
+        terms = bend_terms(u, v, self.copy_shape)
+        right, down = (combined(factors, terms) for factors in self.bend.T.astype(np.float32))
+        return u + right.reshape(u.shape), v + down.reshape(v.shape)
 
     def straight_places(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
         """Where they would be if the lens were perfect."""
@@ -83,12 +84,12 @@ def normalised(x: Plane, y: Plane, shape: tuple[int, int]) -> tuple[Plane, Plane
     return (x - (columns - 1) / 2) * (2 / columns), (y - (rows - 1) / 2) * (2 / columns)
 
 
-def bend_terms(u: Plane, v: Plane, shape: tuple[int, int]) -> Matrix:
+def bend_terms(u: Plane, v: Plane, shape: tuple[int, int]) -> Columns:
     """The ten terms of a cubic polynomial at places of a copy of that shape, each a row."""
     # Beyond the picture's rim a cubic grows without sense, and nothing is seen there.
     x, y = (np.clip(one, -1.1, 1.1).reshape(-1) for one in normalised(u, v, shape))
     one = np.ones_like(x)
-    return np.stack((one, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y)).astype(np.float64)
+    return np.stack((one, x, y, x * x, x * y, y * y, x * x * x, x * x * y, x * y * y, y * y * y))
 
 
 def oriented(copy: BytePlane, mirrored: bool) -> BytePlane:

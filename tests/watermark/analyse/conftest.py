@@ -7,9 +7,10 @@ import cv2
 import pytest
 
 from relay.watermark.analyse.asset import Asset, read_asset
+from relay.watermark.picture.planes import BytePlane
 from tests.watermark.analyse import film
 
-BITS = [0, 1, 1, 0, 1]
+BITS = [0, 1, 1, 0]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,13 @@ class Film:
     other: Asset
     received: Path
     unmarked: Path
+    frames: list[BytePlane]
+    """Of the received copy, before it was encoded."""
     bits: list[int]
+
+    def passage(self, first: int, end: int) -> list[BytePlane]:
+        """The frames of some positions."""
+        return self.frames[first * film.FRAMES : end * film.FRAMES]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,16 +36,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def film_of_five(tmp_path_factory: pytest.TempPathFactory) -> Film:
+def film_of_four(tmp_path_factory: pytest.TempPathFactory) -> Film:
     folder = tmp_path_factory.mktemp("film")
     film.write_asset(folder / "film", "film", seed=1, segments=len(BITS))
-    film.write_asset(folder / "other", "other", seed=2, segments=4)
-    film.write(folder / "received.mp4", film.marked(film.scenes(1, len(BITS)), "film", BITS))
+    film.write_asset(folder / "other", "other", seed=2, segments=len(BITS))
+    frames = list(film.marked(film.scenes(1, len(BITS)), "film", BITS))
+    film.write(folder / "received.mp4", frames)
     film.write(folder / "unmarked.mp4", film.scenes(1, len(BITS)))
-    return Film(
-        read_asset(folder / "film"),
-        read_asset(folder / "other"),
-        folder / "received.mp4",
-        folder / "unmarked.mp4",
-        BITS,
-    )
+    asset, other = read_asset(folder / "film"), read_asset(folder / "other")
+    return Film(asset, other, folder / "received.mp4", folder / "unmarked.mp4", frames, BITS)

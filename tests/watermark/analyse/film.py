@@ -1,6 +1,6 @@
 """A short film for the analyser, marked as the embedder marks: textures that drift, things that move, cuts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def _texture(noise: np.random.Generator, width: int, height: int, roughness: flo
     return np.asarray((texture - texture.mean()) / texture.std(), np.float32)
 
 
-def marked(frames: Iterator[BytePlane], asset: str, bits: list[int]) -> Iterator[BytePlane]:
+def marked(frames: Iterable[BytePlane], asset: str, bits: list[int]) -> Iterator[BytePlane]:
     """What a session got whose variants were ``bits``."""
     grid = grid_of(*SIZE)
     for number, frame in enumerate(frames):
@@ -69,7 +69,7 @@ def marked(frames: Iterator[BytePlane], asset: str, bits: list[int]) -> Iterator
         yield variant_of(frame, marker.offset(frame, k, FRAMES, GAIN), bits[position])
 
 
-def write(path: Path, frames: Iterator[BytePlane], size: tuple[int, int] = SIZE) -> None:
+def write(path: Path, frames: Iterable[BytePlane], size: tuple[int, int] = SIZE) -> None:
     """Encode luma as H.264, a closed GOP a segment."""
     width, height = size
     with av.open(path, "w") as container:
@@ -79,7 +79,8 @@ def write(path: Path, frames: Iterator[BytePlane], size: tuple[int, int] = SIZE)
         grey = np.full((height // 2, width), 128, np.uint8)
         for luma in frames:
             small = luma if luma.shape == (height, width) else cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.vstack((small, grey)), format="yuv420p")))
+            planes = np.asarray(np.vstack((small, grey)), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         container.mux(stream.encode())
 
 

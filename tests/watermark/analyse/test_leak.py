@@ -22,10 +22,10 @@ from relay.watermark.analyse.limits import Limits
 LIMITS = Limits()
 
 
-def video(frames: int = 25, size: tuple[int, int] = (160, 90), container: str = "mp4", codec: str = "mpeg4") -> bytes:
+def video(frames: int = 25, size: tuple[int, int] = (160, 90), container: str = "mp4") -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format=container) as writer:
-        stream = writer.add_stream(codec, rate=25)
+        stream = writer.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for k in range(frames):
             picture = np.full((size[1] * 3 // 2, size[0]), 16 + 4 * k % 200, np.uint8)
