@@ -20,6 +20,7 @@ from relay.watermark.index import FILE
 from relay.watermark.inquiries import Inquiries
 from relay.watermark.jobs.errors import (
     AnalysesBusyError,
+    AnalysisFailedError,
     AnalysisInterruptedError,
     AnalysisLimitError,
     AnalysisUnavailableError,
@@ -136,12 +137,15 @@ class Analyses:
         """Work until cancelled; ``over`` is told of each job that is over."""
         swept = -SWEEP_EVERY_S
         while True:
-            if time.monotonic() - swept >= SWEEP_EVERY_S:
-                swept = time.monotonic()
-                await self._sweep()
-            with self._spool.locked() as alone:
-                while alone and (job := await self._next()):
-                    await self._do(job, over)
+            try:
+                if time.monotonic() - swept >= SWEEP_EVERY_S:
+                    swept = time.monotonic()
+                    await self._sweep()
+                with self._spool.locked() as alone:
+                    while alone and (job := await self._next()):
+                        await self._do(job, over)
+            except OSError as err:
+                _log.error("analyses_unreachable", error=err.strerror)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_EVERY_S)
             self._wake.clear()
@@ -155,22 +159,21 @@ class Analyses:
             await self._fail(job, Fault(AnalysisInterruptedError.code, "the relay ended twice meanwhile"), over)
             return
         begun = replace(job, state=State.RUNNING, runs=job.runs + 1, started_at=self._clock(), step="", share=0.0)
-        if not await asyncio.to_thread(self._spool.save, begun):
-            return
         at = Progress()
         work = asyncio.ensure_future(self._analysed(begun, at))
         try:
-            if not await self._watched(work, begun, at):
+            if not await _to_its_end(self._spool.save, begun) or not await self._watched(work, begun, at):
                 return
             result, pictures = work.result()
         except AnalysisFaultError as err:
             await self._fail(begun, err.fault, over)
         except RelayError as err:
             await self._fail(begun, Fault(err.code, str(err) if err.public else err.code.replace("_", " ")), over)
-        except OSError as err:
+        except Exception:
+            # Of a disk that is full, say. A job that was erased fails too, and nobody needs to know.
             if await self.find(job.id):
-                _log.error("analysis_disk", error=type(err).__name__)
-                await self._fail(begun, Fault("analysis_failed", f"the disk: {err.strerror}"), over)
+                _log.exception("analysis_broke_off", id=job.id)
+                await self._fail(begun, Fault(AnalysisFailedError.code, "it broke off; the log says more"), over)
         except asyncio.CancelledError:
             # The relay ends as it should: the job is as it was.
             self._spool.save(job)
@@ -197,7 +200,7 @@ class Analyses:
                     return False
                 continue
             saved = at.share
-            if not await asyncio.to_thread(self._spool.save, replace(job, step=at.step, share=at.share)):
+            if not await _to_its_end(self._spool.save, replace(job, step=at.step, share=at.share)):
                 return False
 
     async def _fail(self, job: Job, fault: Fault, over: Callable[[Job, AnalysisResult | None], None]) -> None:
@@ -240,6 +243,16 @@ class Analyses:
         for index in sorted((self.setting.assets or Path()).glob(f"*/{FILE}")):
             with suppress(OSError, msgspec.MsgspecError):
                 yield msgspec.json.decode(index.read_bytes(), type=_Named).asset
+
+
+async def _to_its_end(act: Callable[[Job], bool], job: Job) -> bool:
+    """Put something down. Whoever is cancelled meanwhile goes on when it is: nothing may be written after that."""
+    writing = asyncio.ensure_future(asyncio.to_thread(act, job))
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing})
+        raise
 
 
 @cache

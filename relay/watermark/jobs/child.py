@@ -3,6 +3,7 @@
 It limits itself before it opens anything, and it ends when the relay does.
 """
 
+import errno
 import os
 import queue
 import resource
@@ -62,10 +63,12 @@ class Line:
         self.say(Progress(step, share))
 
     def _listen(self, heard: BinaryIO) -> None:
-        while length := heard.read(LENGTH_BYTES):
-            self._heard.put(to_process.decode(heard.read(int.from_bytes(length))))
-        # The relay has let go, or is no more; a process that is at work does not look.
-        os._exit(0)
+        try:
+            while length := heard.read(LENGTH_BYTES):
+                self._heard.put(to_process.decode(heard.read(int.from_bytes(length))))
+        finally:
+            # The relay has let go, or is no more; a process that is at work does not look.
+            os._exit(0)
 
 
 def limit(limits: Limits) -> None:
@@ -91,6 +94,8 @@ def main() -> None:
     assert isinstance(order, Read | Accuse)
     limit(order.limits)
     line.say(_answer(order, line))
+    # Not by way of the interpreter's end, which would wait for who listens.
+    os._exit(0)
 
 
 def _answer(order: Read | Accuse, line: Line) -> FromProcess:
@@ -109,6 +114,8 @@ def _answer(order: Read | Accuse, line: Line) -> FromProcess:
     except RelayError as err:
         return Failed(err.code, str(err))
     except Exception as err:
+        if isinstance(err, OSError) and err.errno in (errno.EFBIG, errno.ENOSPC):
+            return Failed(_LIMIT, f"more disk than there is, or than the {order.limits.file >> 20} MiB of one file")
         traceback.print_exc()
         return Failed(_FAILED, type(err).__name__)
 

@@ -35,6 +35,7 @@ from relay.watermark.jobs.messages import (
 
 COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "relay.watermark.jobs.child")
 _LOGGED = 2000
+MAX_DETAIL = 500
 _log = structlog.get_logger()
 
 
@@ -83,14 +84,12 @@ async def perform(
         process.stdin.close()
     if isinstance(answer, HasRead | HasAccused):
         return answer
-    _log.warning("analysis_process_failed", status=process.returncode, printed=tail[-_LOGGED:])
+    if answer is not None and answer.code in CODES and answer.code != AnalysisFailedError.code:
+        raise AnalysisFaultError(Fault(answer.code, answer.detail[:MAX_DETAIL]))
+    _log.warning("analysis_process_failed", status=process.returncode, printed=tail)
     if answer is None:
         raise _ended(process.returncode or 0, order)
-    if answer.code not in CODES:
-        raise AnalysisFailedError("what analyses failed in a way that it should not")
-    if answer.code == AnalysisFailedError.code:
-        raise AnalysisFailedError(f"what analyses failed: {answer.detail}")
-    raise AnalysisFaultError(Fault(answer.code, answer.detail))
+    raise AnalysisFailedError("what analyses failed in a way that it should not")
 
 
 async def _talk(

@@ -52,19 +52,21 @@ def page_of(job: Job, result: AnalysisResult, pictures: Sequence[Pictures], fals
 
 
 def _verdict(result: AnalysisResult) -> str:
-    best = max((match for one in result.findings for match in one.matches), key=_strength, default=None)
+    matches = [match for one in result.findings for match in one.matches]
+    named = ", ".join(f"<code>{escape(one)}</code>" for one in dict.fromkeys(match.watermark_id for match in matches))
     asset = escape(result.asset)
     match result.status:
-        case Status.IDENTIFIED if best:
+        case Status.IDENTIFIED:
+            bound = max(match.false_accusation_bound for match in matches)
             text = (
                 "<strong>The source of this copy is identified.</strong>"
-                f"It was made from what was served under watermark <code>{escape(best.watermark_id)}</code>. "
-                f"The probability that this names an innocent one is at most {_odds(best.false_accusation_bound)}."
+                f"It was made from what was served under {'watermark' if len(matches) == 1 else 'watermarks'} {named}. "
+                f"The probability that this names an innocent one is at most {_odds(bound)}."
             )
         case Status.PAIR_IDENTIFIED:
             text = (
                 "<strong>Two sources of this copy are identified together.</strong>"
-                "It was made by mixing what two sessions were served. The probability that both are innocent is at "
+                f"It was made by mixing what was served under {named}. The probability that both are innocent is at "
                 f"most {_odds(result.pair_bound or 0.0)}; that of each alone stands below."
             )
         case Status.INSUFFICIENT_EVIDENCE:
@@ -77,8 +79,7 @@ def _verdict(result: AnalysisResult) -> str:
             text = f"<strong>The copy does not show asset {asset}.</strong>Nothing was read."
         case _:
             text = "<strong>The copy shows none of the assets kept here.</strong>Nothing was read."
-    named = " named" if result.matches else ""
-    return f'<div class="verdict{named}">{text}</div>'
+    return f'<div class="verdict{" named" if matches else ""}">{text}</div>'
 
 
 def _further(finding: AssetFinding) -> str:
@@ -226,10 +227,6 @@ def _meaning(result: AnalysisResult, false_accusation: float) -> str:
         "account was shared or taken over, and whether a device was tampered with, it does not tell. Evidence below "
         "the limit accuses nobody, though it be the highest of all.</p>"
     )
-
-
-def _strength(match: Match) -> float:
-    return -match.false_accusation_bound
 
 
 def _missing(finding: AssetFinding) -> str:

@@ -69,10 +69,10 @@ class Spool:
         return [job for name in sorted(one.name for one in self._folders.iterdir()) if (job := self.find(name))]
 
     def find(self, name: str) -> Job | None:
-        """The job of that id."""
+        """The job of that id, if there is one that can be read."""
         try:
             return _jobs.decode((self._folders / name / _JOB).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
             return None
 
     def upload(self, job: Job) -> Path:

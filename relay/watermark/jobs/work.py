@@ -91,7 +91,7 @@ async def _read(job: Job, upload: Path, folder: Path, setting: Setting, at: Prog
         upload=str(upload),
         assets=str(setting.assets),
         asset=job.asset,
-        max_upload=config.max_upload,
+        max_upload=int(config.max_upload),
         max_duration_s=config.max_duration.seconds,
         read_s=config.read.seconds,
     )
@@ -131,4 +131,4 @@ async def _accuse(
 
 
 def _limits(config: AnalysisConfig) -> Limits:
-    return Limits(config.memory, MAX_FILE, max(1, round(config.cpu.seconds)))
+    return Limits(int(config.memory), MAX_FILE, max(1, round(config.cpu.seconds)))
