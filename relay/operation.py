@@ -17,6 +17,7 @@ from relay.roles import Roles
 from relay.verdict import Reason
 
 JSON = "application/json"
+FORM = "multipart/form-data"
 API_KEY, TRANSMITTER_TOKEN, SESSION_TOKEN = "apiKey", "transmitterToken", "sessionToken"
 WEBHOOK_SIGNATURE = "webhookSignature"
 CREDENTIALS: Mapping[str, str] = {
@@ -57,9 +58,10 @@ class Operation:
     ``roles`` are those that may call it with an API key; other operations ask for another ``credential`` or none. One
     with both takes either; its handler checks the other.
     ``body`` is the type that msgspec reads the body as where it is JSON, the first of the media types that it
-    ``accepts``; ``answers`` are the types of the bodies that it answers with, by status, None for no body. ``query`` is
-    a Struct with a field for each parameter. ``errors`` are those, and the refusals, that callers meet beyond what any
-    operation of its kind may answer with. One that ``streams`` takes no HEAD.
+    ``accepts``, or that tells the members of a form; ``answers`` are the types of the bodies that it answers with, by
+    status, None for no body. ``query`` is a Struct with a field for each parameter. ``errors`` are those, and the
+    refusals, that callers meet beyond what any operation of its kind may answer with. One that ``streams`` takes no
+    HEAD.
     """
 
     method: str

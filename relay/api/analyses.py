@@ -12,6 +12,14 @@ Asset = Annotated[str, Meta(max_length=128)]
 Note = Annotated[str, Meta(max_length=512)]
 
 
+class UploadForm(Struct, frozen=True, kw_only=True):
+    """A suspected copy, a video. ``asset`` is what it is of; left out, it is found. ``note`` is for the record."""
+
+    file: Annotated[str, Meta(extra_json_schema={"format": "binary"})]
+    asset: Asset = ""
+    note: Note = ""
+
+
 class AnalysisFault(Struct, frozen=True, kw_only=True):
     """Why an analysis came to nothing; ``code`` and ``number`` as in a problem document."""
 

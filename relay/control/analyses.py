@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from relay.api.analyses import Analysis, AnalysisFault, AnalysisId, AnalysisPage, AnalysisReport
+from relay.api.analyses import Analysis, AnalysisFault, AnalysisId, AnalysisPage, AnalysisReport, UploadForm
 from relay.background import in_background
 from relay.codes import CODES
 from relay.control.errors import BodyTooLargeError, MediaTypeError, NotFoundError
@@ -17,9 +17,9 @@ from relay.control.idempotency import Reply, once
 from relay.control.notes import NOTES, Notes
 from relay.control.pages import PageQuery, cursor_of, place_of
 from relay.control.requests import CALLER, actor_of, json_answer, read_query
-from relay.control.uploads import FORM, VIDEO, UploadQuery, check_kind, receive
+from relay.control.uploads import VIDEO, UploadQuery, check_kind, receive
 from relay.node import NODE, Node
-from relay.operation import IDEMPOTENCY_KEY, Media, Operation
+from relay.operation import FORM, IDEMPOTENCY_KEY, Media, Operation
 from relay.roles import ANALYSTS, Role
 from relay.watermark.analyse.errors import LeakFormatError, LeakSizeError
 from relay.watermark.jobs.errors import (
@@ -192,7 +192,8 @@ OPERATIONS = (
         method="POST",
         path="/api/v1/drm/watermark/analyze",
         handler=post_analyze,
-        body=Media.of(FORM, VIDEO),
+        body=UploadForm,
+        accepts=(FORM, VIDEO),
         query=UploadQuery,
         headers=(IDEMPOTENCY_KEY,),
         answers={202: Analysis},

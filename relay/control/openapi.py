@@ -20,7 +20,17 @@ from relay.control.errors import (
 from relay.control.preconditions import CREATE_ONLY, IF_MATCH
 from relay.control.requests import ACTOR
 from relay.errors import JournalError, RelayError, RequestError
-from relay.operation import API_KEY, CREDENTIALS, IDEMPOTENCY_KEY, JSON, WEBHOOK_SIGNATURE, Header, Media, Operation
+from relay.operation import (
+    API_KEY,
+    CREDENTIALS,
+    FORM,
+    IDEMPOTENCY_KEY,
+    JSON,
+    WEBHOOK_SIGNATURE,
+    Header,
+    Media,
+    Operation,
+)
 from relay.verdict import Reason
 
 PROBLEM_JSON = "application/problem+json"
@@ -186,7 +196,7 @@ def _path_parameters(operation: Operation, schemas: _Schemas) -> Iterable[dict[s
 def _content(kind: Any, types: Sequence[str], schemas: _Schemas) -> dict[str, Any]:
     if isinstance(kind, Media):
         return {one: {"schema": {"type": "string"}} if _TEXT.match(one) else {} for one in kind.types}
-    return {one: {"schema": schemas.of(kind) if one == JSON else {"type": "string"}} for one in types}
+    return {one: {"schema": schemas.of(kind) if one in (JSON, FORM) else {"type": "string"}} for one in types}
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:

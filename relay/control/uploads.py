@@ -11,10 +11,11 @@ from relay.api.analyses import Asset, Note
 from relay.control.errors import BodyError, Flaw, MediaTypeError
 from relay.control.requests import read_query
 from relay.errors import RequestError
+from relay.operation import FORM
 from relay.watermark.jobs.uploads import Received
 
-FORM: Final = "multipart/form-data"
-VIDEO: Final = "video/*"
+VIDEO: Final = "video/mp4"
+"""What any type of video is taken like."""
 FILE: Final = "file"
 PIECE: Final = 256 * 1024
 MAX_FIELD: Final = 4096
@@ -31,7 +32,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 def check_kind(request: web.Request) -> None:
     """Raise :class:`MediaTypeError` for a body that is neither a form nor a video."""
     if request.content_type != FORM and not request.content_type.startswith("video/"):
-        raise MediaTypeError(f"send {FORM} with a member '{FILE}', or the video alone as {VIDEO}")
+        raise MediaTypeError(f"send {FORM} with a member '{FILE}', or the video alone, as {VIDEO} say")
 
 
 async def receive(request: web.Request, received: Received) -> UploadQuery:

@@ -118,7 +118,7 @@ async def test_the_video_may_come_alone(desk: Desk) -> None:
         (VIDEO, f"?note={'n' * 600}", {}, (400, "request_invalid")),
         (VIDEO, "", {"Content_Type": "multipart/form-data"}, (400, "request_invalid")),
         (VIDEO, "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
-        (b"--x\r\n\r\nhi\r\n--x--\r\n", "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
+        (b"--x\r\n\r\nhi\r\n--x--", "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
     ],
 )  # fmt: skip
 async def test_what_is_not_taken_in(

@@ -89,7 +89,7 @@ async def test_what_asks_for_no_key_asks_for_none(desk: Desk) -> None:
         assert (status == 401) == (operation.path == "/ssf/events"), called(operation)
 
 
-def test_readers_only_read_and_vendors_only_revoke() -> None:
+def test_readers_only_read_and_vendors_only_analyse_and_revoke() -> None:
     for operation in KEYED:
         assert Role.ADMIN in operation.roles, called(operation)
         if Role.READ_ONLY in operation.roles:
@@ -101,6 +101,12 @@ def test_readers_only_read_and_vendors_only_revoke() -> None:
         "GET /api/v1/revocations/status/{id}",
         "POST /api/v1/drm/watermark/mappings",
         "POST /api/v1/drm/watermark/detections",
+        "POST /api/v1/drm/watermark/analyze",
+        "GET /api/v1/drm/watermark/analyses",
+        "GET /api/v1/drm/watermark/analyses/{id}",
+        "GET /api/v1/drm/watermark/analyses/{id}/report",
+        "GET /api/v1/drm/watermark/analyses/{id}/report.json",
+        "DELETE /api/v1/drm/watermark/analyses/{id}",
     }
 
 

@@ -91,7 +91,9 @@ class Relay:
         origin.router.add_static("/", VECTORS)
         async with TestServer(origin) as server:
             streams = {"vod": {"origin": str(server.make_url("/clear/")), "hls": "master.m3u8"}}
-            await self._serve_before(desk_config({"probe": "0s"}, streams=streams))
+            # No assets are there, but without a folder nothing would be looked at.
+            analysis = {"assets": str(VECTORS)}
+            await self._serve_before(desk_config({"probe": "0s"}, streams=streams, watermark={"analysis": analysis}))
 
     async def _serve_before(self, config: Config) -> None:
         async with listening(config, desk_secrets(), Path()) as where:
@@ -106,7 +108,7 @@ def relay() -> Iterator[Relay]:
         yield made
 
 
-@schemathesis.serializer("application/xml", "application/x-ndjson", "application/secevent+jwt")
+@schemathesis.serializer("application/xml", "application/x-ndjson", "application/secevent+jwt", "video/mp4")
 def as_it_is(_: schemathesis.SerializationContext, value: object) -> bytes:
     return str(value).encode()
 
@@ -219,11 +221,18 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     ask("GET", f"{marks}/detections/{{id}}", path_parameters=detection)
     assert ask("GET", f"{marks}/detections", query={"state": "dismissed"})["detections"]
     ask("GET", f"{marks}/candidates", query={"asset": "vod", "first": 0, "last": 1})
+    analyses = "/api/v1/drm/watermark/analyses"
+    ask("GET", analyses, query={"limit": 1})
     every = {(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item}
     # Of one node alone nothing is ever left to report. What a transmitter pushes is in test_ssf.py, the feed in
-    # test_feed.py, what packagers sign in test_keys.py, what
-    # endpoints are sent in test_webhooks.py, what is told of a session that plays in test_sessions.py.
+    # test_feed.py, what packagers sign in test_keys.py, what endpoints are sent in test_webhooks.py, what is told of a
+    # session that plays in test_sessions.py, copies to analyse in test_analyses.py.
     elsewhere = {
+        ("POST", "/api/v1/drm/watermark/analyze"),
+        ("GET", f"{analyses}/{{id}}"),
+        ("GET", f"{analyses}/{{id}}/report"),
+        ("GET", f"{analyses}/{{id}}/report.json"),
+        ("DELETE", f"{analyses}/{{id}}"),
         ("GET", f"{api}/status/{{id}}"),
         ("POST", "/ssf/events"),
         ("GET", f"{api}/stream"),

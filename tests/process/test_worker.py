@@ -404,7 +404,7 @@ async def test_workers_share_the_addresses_and_keep_journals_of_their_own(shared
         for _ in range(20):
             assert (await fetch(relay.edge)).status == 200
             assert (await fetch(relay.control, "/healthz")).status == 200
-        assert sorted(path.name for path in (shared / "state").iterdir()) == ["worker-0", "worker-1"]
+        assert sorted(path.name for path in (shared / "state").iterdir()) == ["analyses", "worker-0", "worker-1"]
 
 
 async def test_a_revocation_reaches_every_worker(shared: Path) -> None:
