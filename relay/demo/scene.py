@@ -60,12 +60,13 @@ def _sources() -> list[str]:
 def _graph() -> list[str]:
     width, height = SIZE
     path = f"overlay=x='630+430*cos({{}}*{_CYCLE}+{{}})':y='350+230*sin({{}}*{_CYCLE}+{{}})'"
-    drift = f"x='160+100*sin(3*{_CYCLE})+50*sin(7*{_CYCLE}+1)':y='120+70*cos(2*{_CYCLE})+40*sin(5*{_CYCLE})'"
+    noise = f"trim=end_frame=1,loop=-1:1,setpts=N/{FRAME_RATE}/TB,format=yuv420p,lutyuv=y=2.2*val-154:u=128:v=128"
+    # Never slow: an analyser tells one moment from the next by what has moved.
+    drift = f"x='160+150*cos(5*{_CYCLE})':y='120+110*sin(6*{_CYCLE})'"
     return [
         f"[0:v]format=yuv420p,hue=H='0.6*sin({_CYCLE})',scale={width}:{height}:flags=bilinear[sky]",
         # One picture of noise with more contrast, held, under a window that drifts.
-        f"[1:v]trim=end_frame=1,loop=-1:1,setpts=N/{FRAME_RATE}/TB,format=yuv420p,lutyuv=y=2.2*val-154:u=128:v=128,"
-        f"crop={width}:{height}:{drift}[clouds]",
+        f"[1:v]{noise},crop={width}:{height}:{drift}[clouds]",
         "[sky][clouds]blend=c0_mode=overlay:c1_mode=normal:c2_mode=normal:shortest=1[backdrop]",
         # The time code that testsrc2 prints in its corner, in white on black and four times as large:
         # this ffmpeg is built without drawtext, which would want a font from the machine anyway.

@@ -19,15 +19,12 @@ RECORDED_S = 92
 VIEWERS = 20
 ANALYSED_WITHIN_S = 400
 LOW_RATE = ["-vf", "scale=854:480", "-b:v", "350k", "-maxrate", "400k", "-bufsize", "800k"]
-# A window of a screen 1366x768 wide shows most of the picture, its tones are another's, and 24 pictures a second are
-# taken of it.
-SCREEN_RECORDING = [
-    "-vf",
+# A window on a screen 1366 wide shows most of the picture in other tones, and 24 pictures a second are taken of it.
+_SCREEN = (
     "crop=iw*0.9:ih*0.88:iw*0.06:ih*0.04,eq=gamma=1.15:contrast=0.92,scale=1150:646:flags=bilinear,"
-    "pad=1366:768:90:64:0x30343c,fps=24",
-    "-b:v",
-    "600k",
-]
+    "pad=1366:768:90:64:0x30343c,fps=24"
+)
+SCREEN_RECORDING = ["-vf", _SCREEN, "-b:v", "600k"]
 
 
 @dataclass(frozen=True)
