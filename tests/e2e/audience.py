@@ -31,7 +31,7 @@ def media_playlist(entry: str) -> str:
     """The playlist of a session's smallest rendition, by its entry URL."""
     where, body = fetch(entry)
     listed = m3u8.loads(body.decode()).playlists
-    return urljoin(where, min(listed, key=lambda one: one.stream_info.bandwidth).uri)
+    return urljoin(where, str(min(listed, key=lambda one: one.stream_info.bandwidth).uri))
 
 
 def segments(playlist: str) -> list[str]:

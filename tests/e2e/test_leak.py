@@ -24,7 +24,7 @@ _SCREEN = (
     "crop=iw*0.9:ih*0.88:iw*0.06:ih*0.04,eq=gamma=1.15:contrast=0.92,scale=1150:646:flags=bilinear,"
     "pad=1366:768:90:64:0x30343c,fps=24"
 )
-SCREEN_RECORDING = ["-vf", _SCREEN, "-b:v", "600k"]
+SCREEN_RECORDING = ["-vf", _SCREEN, "-b:v", "1200k"]
 
 
 @dataclass(frozen=True)
