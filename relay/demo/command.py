@@ -25,16 +25,19 @@ from relay.app import Listening, listening
 from relay.client import Client, ClientError
 from relay.config import Config, parse_config
 from relay.demo.clip import Clip, build_clip
+from relay.demo.marked import ASSET
 from relay.demo.origin import create_origin
 from relay.demo.page import create_page
 from relay.errors import RelayError
 from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
+from relay.model import Session
 from relay.process.serving import on_signals
 from relay.secrets import Secrets
 
 STREAM = "demo"
 ACCOUNT = "demo-viewer"
+DEVICE = "demo-browser"
 ISSUER = "https://platform.example"
 AUDIENCE = "segmentgate-demo"
 TOKEN_LIFETIME_S = 3600
@@ -79,6 +82,7 @@ class _Platform:
             "aud": AUDIENCE,
             "sub": ACCOUNT,
             "sid": session_id,
+            "did": DEVICE,
             "jti": token_hex(8),
             "iat": now,
             "exp": now + TOKEN_LIFETIME_S,
@@ -96,6 +100,7 @@ class _Platform:
             "stream_id": STREAM,
             "session_id": session_id,
             "account_id": ACCOUNT,
+            "watermark_id": Session(session_id, ACCOUNT, ISSUER, now).watermark_id,
             "rotation_ms": round(self._rotation_s * 1000),
         }
 
@@ -110,7 +115,7 @@ class _Platform:
 
 async def run_demo(options: DemoOptions) -> None:
     """Set everything up, print the JSON line, and run until the duration or a signal ends it."""
-    _config(options, "http://localhost:1")  # bad options are told before seconds are spent on encoding
+    _config(options, "http://localhost:1", Path())  # bad options are told before seconds are spent on encoding
     stopped = asyncio.create_task(on_signals(signal.SIGINT, signal.SIGTERM).wait())
     clip = await _build_clip(stopped.done)
     if clip is None:
@@ -118,9 +123,12 @@ async def run_demo(options: DemoOptions) -> None:
     async with AsyncExitStack() as stack:
         origin = await stack.enter_async_context(_site(create_origin(clip, time.time), 0))
         secret, api_key = os.urandom(32), token_urlsafe(32)
-        config = _config(options, origin)
+        config = _config(options, origin, clip.assets)
         secrets = Secrets(
-            KeyRing([RootKey(1, os.urandom(32))]), {ISSUER: [TokenKey.symmetric("demo", secret)]}, api_key.encode()
+            KeyRing([RootKey(1, os.urandom(32))]),
+            {ISSUER: [TokenKey.symmetric("demo", secret)]},
+            api_key.encode(),
+            chip_key=clip.chip_key,
         )
         where = await stack.enter_async_context(listening(config, secrets, Path()))
         platform = _Platform(where, secret, api_key, options.rotation_s)
@@ -169,7 +177,7 @@ async def _build_clip(stopped: Callable[[], bool]) -> Clip | None:
     return await asyncio.to_thread(build)
 
 
-def _config(options: DemoOptions, origin: str) -> Config:
+def _config(options: DemoOptions, origin: str, assets: Path) -> Config:
     return parse_config(
         {
             "edge": {"listen": f"{_LOCAL}:{options.port}"},
@@ -189,8 +197,10 @@ def _config(options: DemoOptions, origin: str) -> Config:
                         "interval": f"{round(options.rotation_s * 1000)}ms",
                         "pre_delivery": f"{round(options.pre_delivery_s * 1000)}ms",
                     },
+                    "watermark": {"asset": ASSET},
                 }
             },
+            "watermark": {"analysis": {"assets": str(assets)}},
         },
         "demo options",
     )

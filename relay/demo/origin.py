@@ -1,6 +1,8 @@
 """The demo's origin: the clip as an endless live stream and as VOD, in the clear, over HTTP.
 
-It stands for the customer's CDN. All it serves is a function of the clip and the clock.
+It stands for the customer's CDN. All it serves is a function of the clip and the clock. Its manifests are neutral; of
+video there are two watermarked variants and sidecars that tell positions, as ETSI TS 104 002 §5.5 has them. Who asks
+for a segment by its neutral name gets variant a.
 """
 
 from collections.abc import Callable
@@ -8,9 +10,10 @@ from hashlib import blake2b
 
 from aiohttp import web
 
-from relay.demo.clip import Clip
+from relay.demo.clip import SEGMENTS, VARIANTS, Clip
 from relay.demo.manifests import DASH_TYPE, HLS_TYPE, live_mpd, live_playlist, multivariant, vod_mpd, vod_playlist
 from relay.demo.timeline import LAP, Endless
+from relay.watermark import sidecar
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""
@@ -21,15 +24,18 @@ _MEDIA_AGE = 3600
 
 def create_origin(clip: Clip, clock: Clock) -> web.Application:
     """An application with ``live/`` and ``vod/``: ``master.m3u8``, ``{track}.m3u8``, ``manifest.mpd``,
-    ``{track}/init.mp4``, and ``{track}/{number}.m4s`` or, for DASH, ``{track}/t{time}.m4s``."""
+    ``{track}/init.mp4``, and ``{track}/{number}.m4s`` or, for DASH, ``{track}/t{time}.m4s``. Of video, ``a/``, ``b/``
+    and ``WMPaceInfo/`` stand before a segment's name for its variants and its position."""
     origin = _Origin(clip, clock)
     app = web.Application()
     app.router.add_get("/{form:live|vod}/master.m3u8", origin.multivariant)
     app.router.add_get("/{form:live|vod}/manifest.mpd", origin.mpd)
     app.router.add_get("/{form:live|vod}/{track}.m3u8", origin.playlist)
     app.router.add_get("/{form:live|vod}/{track}/init.mp4", origin.init)
-    app.router.add_get(r"/{form:live|vod}/{track}/{number:\d{1,18}}.m4s", origin.segment)
-    app.router.add_get(r"/{form:live|vod}/{track}/t{time:\d{1,18}}.m4s", origin.segment)
+    for name in (r"{number:\d{1,18}}.m4s", r"t{time:\d{1,18}}.m4s"):
+        app.router.add_get("/{form:live|vod}/{track}/" + name, origin.segment)
+        app.router.add_get("/{form:live|vod}/{track}/{variant:a|b}/" + name, origin.segment)
+        app.router.add_get(f"/{{form:live|vod}}/{{track}}/{sidecar.FOLDER}/{name}", origin.pace)
     return app
 
 
@@ -57,13 +63,29 @@ class _Origin:
 
     async def segment(self, request: web.Request) -> web.Response:
         endless = self._endless(request)
+        number = self._number(request, endless)
+        variant = VARIANTS.index(request.match_info.get("variant", "a"))
+        if variant >= len(endless.track.variants):
+            raise web.HTTPNotFound
+        return _answer(request, endless.body(number, variant), _media_type(endless.track.size is not None), _MEDIA_AGE)
+
+    async def pace(self, request: web.Request) -> web.Response:
+        endless = self._endless(request)
+        if endless.track.size is None:
+            raise web.HTTPNotFound
+        # Picture, chips and so the code's bits come again with every lap.
+        position = self._number(request, endless) % SEGMENTS
+        body = sidecar.Discrete(sidecar.Segment(position, firstpart=True, lastpart=True)).encode()
+        return _answer(request, body, sidecar.CONTENT_TYPE, _MEDIA_AGE)
+
+    def _number(self, request: web.Request, endless: Endless) -> int:
         if "time" in request.match_info:
             number = endless.number_at(int(request.match_info["time"]))
         else:
             number = int(request.match_info["number"])
         if number is None or number not in (endless.live_numbers(self._clock()) if _is_live(request) else LAP):
             raise web.HTTPNotFound
-        return _answer(request, endless.body(number), _media_type(endless.track.size is not None), _MEDIA_AGE)
+        return number
 
     def _endless(self, request: web.Request) -> Endless:
         try:

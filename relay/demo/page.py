@@ -10,7 +10,7 @@ from relay.errors import RelayError
 
 SessionSource = Callable[[], Awaitable[Mapping[str, object]]]
 """Makes a fresh session: entry URLs ``hls``, ``dash``, ``hls_aes128``, and the ids ``session_id``, ``account_id``,
-``stream_id``; ``rotation_ms`` if the page shall count down from the start."""
+``stream_id``; ``watermark_id`` if the stream is watermarked, ``rotation_ms`` if the page shall count down at once."""
 
 Revoke = Callable[[str], Awaitable[None]]
 """Revokes the session of that id; returns when the relay has acknowledged."""

@@ -1,49 +1,54 @@
 """What the demo's clip shows and sounds like, as an ffmpeg command line.
 
-Everything moves with a period that divides :data:`LAP_S`, so the clip loops without a visible or
-audible seam: a gradient that changes its hue, a burnt-in time code, three squares on their orbits, colour
-bars and a progress bar; one soft beep a second, higher on every second one.
+Everything moves with a period that divides :data:`LAP_S`, so the clip loops without a visible or audible seam: clouds
+that drift under a gradient which changes its hue, a burnt-in time code, three squares on their paths, colour bars and
+a progress bar; one soft beep a second, higher on every second one. The paths are sums of whole cycles a lap, no two
+passages of which are alike: whoever looks for a recording's place in the lap finds one. The clouds are there for the
+watermark, which hides in texture.
 """
 
 from pathlib import Path
 
-LAP_S = 24
-"""Length of one lap: the shortest whole seconds, in segments, that AAC frames (1024/48000 s) divide: 1125 of them."""
+LAP_S = 96
+"""Length of one lap: whole segments that AAC frames (1024/48000 s) divide, 4500 of them, and as many positions of the
+watermark, 48, as name one of ten thousand sessions."""
 
 SEGMENT_S = 2
 FRAME_RATE = 25
 SAMPLE_RATE = 48_000
 AAC_FRAME = 1024
+PICTURE = "scene.mp4"
+SIZE = (1280, 720)
 
-_SIZES = {"v720": (1280, 720, 2200), "v360": (640, 360, 900)}
-"""Renditions: width, height, peak kbit/s."""
+_CYCLE = f"2*PI*t/{LAP_S}"
+_CLOUDS = (1600, 960)
 
 
 def encode_command(ffmpeg: str, directory: Path) -> list[str]:
-    """The command that writes ``{v720,v360,audio}_{init.mp4,0.m4s,1.m4s,…}`` into ``directory``.
+    """The command that writes ``scene.mp4`` and ``audio_{init.mp4,0.m4s,1.m4s,…}`` into ``directory``.
 
-    Video lasts one lap, audio two and a bit: the encoder's priming spoils the start of the first lap,
-    and the second begins where the overlap of the transform already holds the lap before it.
+    The picture lasts one lap, to be encoded again; audio two and a bit: the encoder's priming spoils the start of the
+    first lap, and the second begins where the overlap of the transform already holds the lap before it.
     """
     command = [ffmpeg, "-v", "error", "-nostdin", "-y", "-progress", "pipe:1", "-bitexact"]
     for source in _sources():
         command += ["-f", "lavfi", "-i", source]
     command += ["-filter_complex", ";".join(_graph())]
-    gop = FRAME_RATE * SEGMENT_S
-    for name, (_, _, peak) in _SIZES.items():
-        command += ["-map", f"[{name}]", "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "20"]
-        command += ["-maxrate", f"{peak}k", "-bufsize", f"{2 * peak}k", "-flags", "+cgop"]
-        command += ["-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0", *_segmenter(name, directory)]
+    command += ["-map", "[picture]", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12"]
+    # Whoever makes its segments in parallel seeks to their starts.
+    command += ["-g", str(FRAME_RATE * SEGMENT_S), str(directory / PICTURE)]
     return [*command, "-map", "[audio]", "-c:a", "aac", "-b:a", "128k", *_segmenter("audio", directory)]
 
 
 def _sources() -> list[str]:
     clock = f"r={FRAME_RATE}:d={LAP_S}"
-    # 660 Hz on even seconds, 440 on odd ones, 880 at the start of each half lap: whole numbers of cycles.
+    # 660 Hz on even seconds, 440 on odd ones, 880 at the start of each 12 s: whole numbers of cycles.
     pitch = "(440+220*eq(mod(floor(t)\\,2)\\,0)+220*eq(mod(floor(t)\\,12)\\,0))"
     beep = f"0.2*sin(2*PI*{pitch}*t)*exp(-9*mod(t\\,1))"
+    clouds = f"s={_CLOUDS[0]}x{_CLOUDS[1]}:octaves=7:persistence=0.62:xscale=5:yscale=5:random_mode=seed:seed=11"
     return [
-        f"gradients=s=320x180:{clock}:speed=0.00001:seed=7:n=2:c0=0x3b82f6:c1=0x111c3a:x0=0:y0=0:x1=320:y1=180",
+        f"gradients=s=320x180:{clock}:speed=0.00001:seed=7:n=2:c0=0x3b82f6:c1=0x334155:x0=0:y0=0:x1=320:y1=180",
+        f"perlin={clouds}",
         f"testsrc2=s=320x180:{clock}",
         f"color=c=0xe2e8f0:s=20x20:{clock}",
         f"pal75bars=s=1280x28:{clock}",
@@ -53,26 +58,30 @@ def _sources() -> list[str]:
 
 
 def _graph() -> list[str]:
-    orbit = "overlay=x='630+430*cos(2*PI*t/{0}+{1})':y='350+230*sin(2*PI*t/{0}+{1})'"
-    scales = [f"[out{name}]scale={width}:{height}[{name}]" for name, (width, height, _) in _SIZES.items()]
+    width, height = SIZE
+    path = f"overlay=x='630+430*cos({{}}*{_CYCLE}+{{}})':y='350+230*sin({{}}*{_CYCLE}+{{}})'"
+    noise = f"trim=end_frame=1,loop=-1:1,setpts=N/{FRAME_RATE}/TB,format=yuv420p,lutyuv=y=2.2*val-154:u=128:v=128"
+    # Never slow: an analyser tells one moment from the next by what has moved.
+    drift = f"x='160+150*cos(5*{_CYCLE})':y='120+110*sin(6*{_CYCLE})'"
     return [
-        f"[0:v]format=yuv420p,hue=H='0.6*sin(2*PI*t/{LAP_S})',scale=1280:720:flags=bilinear[backdrop]",
-        # The time code that testsrc2 prints in its corner, in white on black and six times as large:
+        f"[0:v]format=yuv420p,hue=H='0.6*sin({_CYCLE})',scale={width}:{height}:flags=bilinear[sky]",
+        # One picture of noise with more contrast, held, under a window that drifts.
+        f"[1:v]{noise},crop={width}:{height}:{drift}[clouds]",
+        "[sky][clouds]blend=c0_mode=overlay:c1_mode=normal:c2_mode=normal:shortest=1[backdrop]",
+        # The time code that testsrc2 prints in its corner, in white on black and four times as large:
         # this ffmpeg is built without drawtext, which would want a font from the machine anyway.
-        "[1:v]crop=100:34:2:4,format=yuv420p,lutyuv=y='if(gt(val,110),235,16)':u=128:v=128[small]",
-        "[small]scale=600:204:flags=neighbor[code]",
-        "[2:v]split=3[one][two][three]",
-        "[backdrop][code]overlay=340:258[a]",
-        f"[a][one]{orbit.format(4, 0)}[b]",
-        f"[b][two]{orbit.format(6, 2)}[c]",
-        f"[c][three]{orbit.format(8, 4)}[d]",
-        "[d][3:v]overlay=0:684[e]",
-        f"[e][4:v]overlay=x='-W+W*t/{LAP_S}':y=712,format=yuv420p,split={len(_SIZES)}"
-        + "".join(f"[out{name}]" for name in _SIZES),
-        *scales,
+        "[2:v]crop=100:34:2:4,format=yuv420p,lutyuv=y='if(gt(val,110),235,16)':u=128:v=128[small]",
+        "[small]scale=400:136:flags=neighbor[code]",
+        "[3:v]split=3[one][two][three]",
+        "[backdrop][code]overlay=440:292[a]",
+        f"[a][one]{path.format(5, 0, 4, 0)}[b]",
+        f"[b][two]{path.format(7, 2, 9, 2)}[c]",
+        f"[c][three]{path.format(11, 4, 13, 4)}[d]",
+        "[d][4:v]overlay=0:684[e]",
+        f"[e][5:v]overlay=x='-W+W*t/{LAP_S}':y=712,format=yuv420p[picture]",
         # The encoder delays its input by one frame. Taking that frame off the front puts packet n of
         # the output at n * 1024 samples of the sound.
-        f"[5:a]atrim=start_sample={AAC_FRAME},asetpts=PTS-STARTPTS[audio]",
+        f"[6:a]atrim=start_sample={AAC_FRAME},asetpts=PTS-STARTPTS[audio]",
     ]
 
 

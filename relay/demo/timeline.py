@@ -52,9 +52,9 @@ class Endless:
         # A segment starts at its nominal time or, where frames do not fit, within a frame after it.
         return number if self.place(number).start == start else None
 
-    def body(self, number: int) -> bytes:
-        """The bytes of segment ``number``."""
-        return self.track.segments[number % SEGMENTS].moved(number, self.place(number).start)
+    def body(self, number: int, variant: int = 0) -> bytes:
+        """The bytes of segment ``number`` in variant a (0) or b (1)."""
+        return self.track.variants[variant][number % SEGMENTS].moved(number, self.place(number).start)
 
     def live_window(self, now: float) -> range:
         """The segments that a live manifest lists at ``now``: those that have ended, the last :data:`WINDOW`."""

@@ -14,7 +14,8 @@ from typing import IO
 
 ROTATION_S = 10
 PRE_DELIVERY_S = 4
-START_S = 60
+START_S = 300
+"""The first start encodes the clip."""
 
 
 @contextmanager
