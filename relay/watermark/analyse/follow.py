@@ -25,6 +25,7 @@ _FARTHEST_SHIFT = 3
 _BETTER = 0.01
 _CONTROL, _CONTROLS = b"segmentgate/1 watermark control key", 64
 _BETTER_TIME = 0.004
+_CHANCE = 0.03
 _SURE = 0.5
 
 
@@ -67,6 +68,18 @@ class Seen:
     kept: int
     warp: Warp
     agreement: float
+    timed: bool
+    """Whether it tells the time: the frames before and after agree less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """Which frame of a segment a picture shows, how it lies, how well they agree, whether that tells the time."""
+
+    number: int
+    warp: Warp
+    agreement: float
+    timed: bool
 
 
 class Follower:
@@ -137,7 +150,6 @@ class Follower:
             shape = (self._proxy.asset.grid.rows, self._proxy.asset.grid.columns)
             gathered = Gathered(np.zeros(shape), segment.silent, float(kept[usable[0]]))
         seen: list[Seen] = []
-        flat = 0
         order = _spread(usable[::direction])
         for count, index in enumerate(order):
             if (
@@ -154,23 +166,21 @@ class Follower:
             aligned = self._aligned(originals, number, int(index), start)
             if aligned is None:
                 continue
-            number, found, agreement, was_flat = aligned
-            flat += was_flat
-            shown = segment.start_s + number / fps
-            if not was_flat:
+            shown = segment.start_s + aligned.number / fps
+            if aligned.timed:
                 clock.late_s += 0.25 * float(np.clip(shown - clock.asset_s(float(kept[index])), -1.5 / fps, 1.5 / fps))
-            self._gather(gathered, originals, number, int(index), found, segment.frames)
-            gathered.agreements.append(agreement)
-            seen.append(Seen(float(kept[index]), shown, at, int(index), found, agreement))
+            self._gather(gathered, originals, aligned.number, int(index), aligned.warp, segment.frames)
+            gathered.agreements.append(aligned.agreement)
+            seen.append(Seen(float(kept[index]), shown, at, int(index), aligned.warp, aligned.agreement, aligned.timed))
         if gathered.frames:
             self.positions[at] = gathered
         seen.sort(key=lambda frame: frame.leak_s)
-        return seen, flat > 0 or all(originals[k].flat for k in (inner, segment.frames // 2) if k < len(originals))
+        return seen, all(originals[k].flat for k in (inner, segment.frames // 2) if k < len(originals))
 
     def _aligned(
         self, originals: "Originals", number: int, kept: int, warp: Warp
-    ) -> tuple[int, Warp, float, bool] | None:
-        """Which frame of the original this is, how it lies, how well they agree, whether it is too flat to tell."""
+    ) -> "Aligned | None":
+        """How a kept picture was aligned, or None; without a correction where the original is flat."""
         number = min(max(number, 0), len(originals) - 1)
         copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
         lay, best = warp, copy.agreement(originals[number], warp)
@@ -185,23 +195,26 @@ class Follower:
         moves = best < _SURE and not originals[number].flat
         if moves:
             best, warp = self._moved(originals[number], copy, warp, best)
+        tried = {number: best}
         for step in (1, -1):
             for other in range(number + step, number + step * (_FARTHEST_SHIFT + 1), step):
                 if not 0 <= other < len(originals):
                     break
                 own = refined(originals[other], copy, warp, level=0, rounds=2) if moves else warp
-                agreement = copy.agreement(originals[other], own)
+                tried[other] = copy.agreement(originals[other], own)
                 # In a picture that stands still all frames agree alike: the clock is right then.
-                if agreement < best + _BETTER_TIME:
+                if tried[other] < best + _margin(best):
                     break
-                number, best, warp = other, agreement, own
+                number, best, warp = other, tried[other], own
+        timed = all(one == number or tried[one] < best - _margin(best) for one in tried)
         fine = refined(originals[number], copy, warp, level=1 if originals[number].flat else 0, rounds=3)
         better = copy.agreement(originals[number], fine)
-        if better > best - _BETTER:
+        # Where there is little to align by, a move that does not help is noise.
+        if better > best + (_margin(best) if best < _SURE else -_BETTER):
             best, warp = better, fine
         if best >= LEAST_AGREEMENT:
-            return number, warp, best, False
-        return (number, lay, best, True) if originals[number].flat else None
+            return Aligned(number, warp, best, timed)
+        return Aligned(number, lay, best, False) if originals[number].flat else None
 
     def _moved(self, original: Original, copy: Copy, warp: Warp, best: float) -> tuple[float, Warp]:
         """The best agreement and its warp, after a larger move: from where it lay, or from nothing."""
@@ -238,6 +251,11 @@ class Follower:
             return
         gathered.evidence += evidence(residual, original, window(number, frames), self._proxy.asset.grid, inside)
         gathered.frames += 1
+
+
+def _margin(agreement: float) -> float:
+    """How much better is better: beyond four standard deviations of a correlation over the pixels looked at."""
+    return _BETTER_TIME + _CHANCE * (1 - agreement * agreement)
 
 
 class Originals:
