@@ -4,8 +4,8 @@ Everything from the source to the reading: the embedder marks the programme of :
 session gets its variants, every attack of :mod:`bench.watermark_attacks` is done to its copy, and the analyser reads
 the result, told nothing but where the assets are. With ``--docs`` the table goes into docs/watermark.md.
 
-"Leak needed" is bootstrapped from the scores measured: the length at which nine of ten leaks name one of 10^6 sessions
-with a false accusation in 10^9. 104 s is what a copy without any fault takes.
+"Leak needed" is bootstrapped from all positions shown, unread ones included: the length at which nine of ten leaks
+name one of 10^6 sessions with a false accusation in 10^9. 104 s is what a copy without any fault takes.
 """
 
 import argparse
@@ -37,27 +37,29 @@ DOCS = Path(__file__).parent.parent / "docs" / "watermark.md"
 SEGMENT_S = 2
 TRIALS = 60
 ASSET, KEY, NUMBER = "bench", bytes(range(32)), 4711
-HEAD = """| attack | wrong bits / positions | median z | worst z | kbit/s | leak needed | analysis, × real time |
-|---|---|---|---|---|---|---|"""
+HEAD = """| attack | wrong bits / read | unread | median z | worst z | kbit/s | leak needed | analysis, × real time |
+|---|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One attack's result. ``z`` are positive where they tell the variant that was given."""
+    """One attack's result. ``z`` are positive where they tell the variant that was given; some could not be read."""
 
     name: str
     z: list[float]
+    unread: int
     rate_kbit: float
     times_real: float
 
     def __str__(self) -> str:
         if not self.z:
-            return f"| {self.name} | not read | - | - | {self.rate_kbit:.0f} | - | {self.times_real:.1f} |"
+            return f"| {self.name} | - | {self.unread} | - | - | {self.rate_kbit:.0f} | - | {self.times_real:.1f} |"
         wrong = sum(one < 0 for one in self.z)
-        enough = leak_needed(self.z)
+        enough = leak_needed([*self.z, *[float("nan")] * self.unread])
         took = f"{enough * SEGMENT_S} s" if enough else "more than 80 min"
         z = f"{np.median(self.z):.1f} | {min(self.z):.1f}"
-        return f"| {self.name} | {wrong}/{len(self.z)} | {z} | {self.rate_kbit:.0f} | {took} | {self.times_real:.1f} |"
+        read = f"{wrong}/{len(self.z)} | {self.unread}"
+        return f"| {self.name} | {read} | {z} | {self.rate_kbit:.0f} | {took} | {self.times_real:.1f} |"
 
 
 def main() -> None:
@@ -111,7 +113,8 @@ def measured(name: str, asset: Asset, copy: Path, target: Path) -> Row:
     reading = analyse(io.BytesIO(body), [asset], lambda _: KEY, Limits(), lambda _step, _done: None)
     spent = time.process_time() - start
     rate = len(body) * 8 / 1000 / max(reading.duration_s, 1e-3)
-    return Row(name, truthful(reading), rate, reading.duration_s / spent)
+    z = truthful(reading)
+    return Row(name, z, max(0, shown(reading) - len(z)), rate, reading.duration_s / spent)
 
 
 def truthful(reading: Reading) -> list[float]:
@@ -121,8 +124,14 @@ def truthful(reading: Reading) -> list[float]:
     return [-one.z if given[one.position] else one.z for one in read]
 
 
+def shown(reading: Reading) -> int:
+    """How many positions the copy shows in full, all of it being of the asset."""
+    speed = reading.assets[0].runs[0].speed if reading.assets else 1.0
+    return int(reading.duration_s * speed / SEGMENT_S + 0.05)
+
+
 def leak_needed(z: list[float]) -> int | None:
-    """Positions, by drawing from the scores measured."""
+    """Positions, by drawing from the scores measured; of those that are no number nothing was read."""
 
     def make(segments: int, random: Generator) -> tuple[Readings, Candidates]:
         guilty = DerivedCandidates(AssetCode(random.bytes(32)), random.integers(2**64, size=1, dtype=np.uint64))

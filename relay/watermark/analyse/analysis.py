@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -11,14 +12,15 @@ import numpy as np
 from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, refined
 from relay.watermark.analyse.asset import Asset
 from relay.watermark.analyse.bend import bent
+from relay.watermark.analyse.clocks import USUAL_SPEEDS, Clock, Timed, speeds
 from relay.watermark.analyse.features import Features, Finder, Found
-from relay.watermark.analyse.follow import Clock, Follower, Gathered, Seen
+from relay.watermark.analyse.follow import Follower, Gathered, Seen
 from relay.watermark.analyse.leak import Leak, Progress, read_leak
 from relay.watermark.analyse.limits import Limits
 from relay.watermark.analyse.pictures import pictures
 from relay.watermark.analyse.proxy import Proxy
 from relay.watermark.analyse.reading import AssetReading, Geometry, PositionReading, Reading, Run
-from relay.watermark.analyse.search import OTHER_SPEEDS, SPEEDS, Candidate, candidates
+from relay.watermark.analyse.search import OTHER_SPEEDS, Candidate, candidates
 from relay.watermark.analyse.warp import Warp, oriented
 from relay.watermark.picture.grid import Chips, chips
 
@@ -36,6 +38,9 @@ _STILL = 0.6
 _PICTURES = 3
 _LEAST_FRAMES = 2
 _CACHED_FEATURES = 200
+_LEAST_GAP_S, _LONGEST_GAP_S = 0.5, 60.0
+_CUT_FRAMES = 4.0
+_CORNERS_PX = 4.0  # half a cell of the mark
 
 
 def analyse(
@@ -76,6 +81,14 @@ class _Anchor:
     leak_s: float
 
 
+@dataclass(slots=True)
+class _Passage:
+    """What was followed without a break."""
+
+    frames: list[Seen]
+    clock: Clock
+
+
 class _Search:
     """Passages of the copy that are not explained yet, and what was found so far."""
 
@@ -92,7 +105,7 @@ class _Search:
         self._followers = [
             Follower(leak, proxy, self._finder, _chips_of(proxy.asset, chip_key_of)) for proxy in proxies
         ]
-        self._passages: list[list[tuple[list[Seen], Clock]]] = [[] for _ in proxies]
+        self._passages: list[list[_Passage]] = [[] for _ in proxies]
         self._attempts = limits.attempts
         self._features: dict[tuple[int, int, int], Features] = {}
         self._thumbs, self._times = leak.thumbs, leak.times
@@ -108,6 +121,8 @@ class _Search:
                 self._leak.duration_s + 1e-3
             )
             self._progress("align", min(1.0, max(0.0, done)))
+            if self._is_bridged(start, end):
+                continue
             anchor = self._anchor(start, end) if end - start >= _LEAST_S else None
             if anchor is None:
                 self.unknown_s += end - start
@@ -116,15 +131,42 @@ class _Search:
             if not seen:
                 self.unknown_s += end - start
                 continue
-            self._passages[anchor.asset].append((seen, anchor.clock))
+            self._passages[anchor.asset].append(_Passage(seen, anchor.clock))
             # Up to half a second beyond the last aligned frame may belong to the passage.
             for rest in ((start, seen[0].leak_s - 0.5), (seen[-1].leak_s + 0.5, end)):
                 if rest[1] - rest[0] >= _SHORTEST_S:
                     open_stretches.append(rest)
 
+        for passage, follower, before, after in list(self._gaps()):
+            passage.frames += follower.bridge(before, after)
+
+    def _gaps(self) -> Iterator[tuple[_Passage, Follower, Seen, Seen]]:
+        """Frames of an asset, one after the other in the copy, that agree in clock and place, and not what is between.
+
+        With the passage of the earlier.
+        """
+        every = [
+            (frame, asset, passage)
+            for asset, passages in enumerate(self._passages)
+            for passage in passages
+            for frame in passage.frames
+        ]
+        every.sort(key=lambda one: one[0].leak_s)
+        for (before, asset, passage), (after, same, _) in pairwise(every):
+            gap = after.leak_s - before.leak_s
+            if asset == same and _LEAST_GAP_S < gap < _LONGEST_GAP_S:
+                frame_s = 1 / float(self._proxies[asset].asset.fps)
+                if _one_clock(before, after, passage.clock.speed, frame_s) and _one_place(before, after):
+                    yield passage, self._followers[asset], before, after
+
+    def _is_bridged(self, start: float, end: float) -> bool:
+        return any(before.leak_s <= start and end <= after.leak_s for _, _, before, after in self._gaps())
+
     def _anchor(self, start: float, end: float) -> _Anchor | None:
         """A registered place in a stretch: long passages first, for they are surest, then shorter ones."""
-        for speeds in (SPEEDS, OTHER_SPEEDS):
+        # What was cut from one recording has one speed.
+        known = tuple({one.clock.speed for passages in self._passages for one in passages} - set(USUAL_SPEEDS))
+        for tried in (known + USUAL_SPEEDS, OTHER_SPEEDS):
             length = min(_PASSAGE_S, end - start)
             while True:
                 for first in _starts(start, end, length):
@@ -134,7 +176,7 @@ class _Search:
                         first,
                         first + length,
                         [p.asset.activity for p in self._proxies],
-                        speeds,
+                        tried,
                     ):
                         if self._attempts <= 0:
                             return None
@@ -145,7 +187,7 @@ class _Search:
                             return anchor
                 length /= 2
                 # Any speed will do for a short passage somewhere: only long ones tell.
-                if length < _SHORTEST_S or speeds is OTHER_SPEEDS:
+                if length < _SHORTEST_S or tried is OTHER_SPEEDS:
                     break
         return None
 
@@ -266,15 +308,13 @@ class _Search:
                 _position(proxy.asset, follower, at, gathered) for at, gathered in sorted(follower.positions.items())
             )
             readable = [abs(one.z) for one in positions if not one.erased]
-            seen = sorted((frame for frames, _ in passages for frame in frames), key=lambda frame: frame.leak_s)
+            seen = sorted((frame for one in passages for frame in one.frames), key=lambda frame: frame.leak_s)
             self._progress("pictures", 0.0)
             found.append(
                 AssetReading(
                     asset=proxy.asset.asset,
                     positions=positions,
-                    runs=tuple(
-                        sorted((_run(frames, clock) for frames, clock in passages), key=lambda run: run.leak_start_s)
-                    ),
+                    runs=_runs(passages, 1 / float(proxy.asset.fps)),
                     geometry=_geometry(self._leak, seen),
                     pictures=pictures(self._leak, proxy, seen, _PICTURES),
                     median_z=float(np.median(readable)) if readable else 0.0,
@@ -316,19 +356,46 @@ def _position(asset: Asset, follower: Follower, at: int, gathered: Gathered) -> 
     )
 
 
-def _run(seen: list[Seen], clock: Clock) -> Run:
-    leak, asset = np.array([f.leak_s for f in seen]), np.array([f.asset_s for f in seen])
-    speed = clock.speed
-    if leak[-1] - leak[0] > 10.0:
-        # A frame is shown for a while, which is noise of half a frame: over ten seconds it is below 0.2 %.
-        speed = float(np.polyfit(leak, asset, 1)[0])
-    return Run(
-        leak_start_s=float(leak[0]),
-        leak_end_s=float(leak[-1]),
-        asset_start_s=float(asset[0]),
-        asset_end_s=float(asset[-1]),
-        speed=speed,
+def _runs(passages: Sequence[_Passage], frame_s: float) -> tuple[Run, ...]:
+    """Passages that go on where the one before ended are one."""
+    joined: list[_Passage] = []
+    for one in sorted(passages, key=lambda passage: passage.frames[0].leak_s):
+        frames = sorted(one.frames, key=lambda frame: frame.leak_s)
+        if joined and _one_clock(joined[-1].frames[-1], frames[0], one.clock.speed, frame_s):
+            joined[-1].frames += frames
+        else:
+            joined.append(_Passage(frames, one.clock))
+    timed = []
+    for one in joined:
+        telling = [frame for frame in one.frames if frame.timed]
+        timed.append(
+            Timed(
+                np.array([frame.leak_s for frame in telling]),
+                np.array([frame.asset_s for frame in telling]),
+                one.clock.speed,
+            )
+        )
+    return tuple(
+        Run(
+            leak_start_s=one.frames[0].leak_s,
+            leak_end_s=one.frames[-1].leak_s,
+            asset_start_s=one.frames[0].asset_s,
+            asset_end_s=one.frames[-1].asset_s,
+            speed=speed,
+        )
+        for one, speed in zip(joined, speeds(timed, frame_s), strict=True)
     )
+
+
+def _one_clock(before: Seen, after: Seen, speed: float, frame_s: float) -> bool:
+    """Whether there is no cut between two frames: the same time has passed in the asset and in the copy."""
+    passed = speed * (after.leak_s - before.leak_s)
+    return abs(after.asset_s - before.asset_s - passed) <= _CUT_FRAMES * frame_s
+
+
+def _one_place(before: Seen, after: Seen) -> bool:
+    moved = before.warp.corners() - after.warp.corners()
+    return before.warp.mirrored == after.warp.mirrored and float(np.abs(moved).max()) <= _CORNERS_PX
 
 
 def _geometry(leak: Leak, seen: list[Seen]) -> Geometry:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relay.watermark.analyse.align import LEAST_AGREEMENT, Copy, Original, refined
+from relay.watermark.analyse.clocks import Clock
 from relay.watermark.analyse.features import Finder
 from relay.watermark.analyse.leak import Leak
 from relay.watermark.analyse.proxy import Proxy
@@ -25,25 +26,8 @@ _FARTHEST_SHIFT = 3
 _BETTER = 0.01
 _CONTROL, _CONTROLS = b"segmentgate/1 watermark control key", 64
 _BETTER_TIME = 0.004
+_CHANCE = 0.03
 _SURE = 0.5
-
-
-@dataclass(slots=True)
-class Clock:
-    """The asset's time for the copy's, kept right while a passage is followed."""
-
-    start_s: float
-    speed: float
-    late_s: float = 0.0
-    """The correction that frames so far ask for."""
-
-    def asset_s(self, leak_s: float) -> float:
-        """When the asset shows what the copy shows at ``leak_s``."""
-        return self.start_s + self.speed * leak_s + self.late_s
-
-    def leak_s(self, asset_s: float) -> float:
-        """When the copy shows what the asset shows at ``asset_s``."""
-        return (asset_s - self.start_s - self.late_s) / self.speed
 
 
 @dataclass(slots=True)
@@ -67,6 +51,18 @@ class Seen:
     kept: int
     warp: Warp
     agreement: float
+    timed: bool
+    """Whether it tells the time: the frames before and after agree less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """Which frame of a segment a picture shows, how it lies, how well they agree, whether that tells the time."""
+
+    number: int
+    warp: Warp
+    agreement: float
+    timed: bool
 
 
 class Follower:
@@ -101,6 +97,48 @@ class Follower:
                 at += direction
         return sorted(seen, key=lambda frame: frame.leak_s)
 
+    def bridge(self, before: Seen, after: Seen) -> list[Seen]:
+        """Score what lies between two aligned frames that agree, at their time and place. The frames taken for it.
+
+        Nothing there could be aligned by itself: too dark, too flat, covered. The mark may be there all the same.
+        """
+        asset, kept = self._proxy.asset, self._leak.kept
+        inside = np.flatnonzero((kept > before.leak_s) & (kept < after.leak_s))
+        shown = np.interp(kept[inside], (before.leak_s, after.leak_s), (before.asset_s, after.asset_s))
+        frames: dict[int, list[tuple[int, int]]] = {}
+        for index, time in zip(inside.tolist(), shown.tolist(), strict=True):
+            at = asset.segment_at(time)
+            if at is None:
+                continue
+            number = int((time - asset.segments[at].start_s) * asset.fps + 0.5)
+            if _EDGE_FRAMES <= number < asset.segments[at].frames - _EDGE_FRAMES:
+                frames.setdefault(at, []).append((index, number))
+        seen = []
+        for at, usable in frames.items():
+            gathered = self.positions.get(at) or self._nothing_of(at, float(kept[usable[0][0]]))
+            wanted = min(FRAMES - gathered.frames, len(usable))
+            if wanted <= 0:
+                continue
+            originals = Originals(self._proxy.segment(at))
+            for choice in np.unique(np.linspace(0, len(usable) - 1, wanted).round().astype(int)):
+                index, number = usable[choice]
+                if number >= len(originals):
+                    continue
+                nearest = min(before, after, key=lambda one: abs(one.kept - index))
+                copy = Copy(oriented(self._leak.picture(index), nearest.warp.mirrored))
+                agreement = copy.agreement(originals[number], nearest.warp)
+                self._gather(gathered, originals, number, index, nearest.warp, asset.segments[at].frames)
+                gathered.agreements.append(agreement)
+                shown_s = asset.segments[at].start_s + float(number / asset.fps)
+                seen.append(Seen(float(kept[index]), shown_s, at, index, nearest.warp, agreement, timed=False))
+            if gathered.frames:
+                self.positions[at] = gathered
+        return seen
+
+    def _nothing_of(self, at: int, leak_s: float) -> Gathered:
+        asset = self._proxy.asset
+        return Gathered(np.zeros((asset.grid.rows, asset.grid.columns)), asset.segments[at].silent, leak_s)
+
     def z(self, at: int) -> float:
         """The score of a segment that was gathered."""
         own = self._chips_of(self._proxy.asset.segments[at].position)
@@ -132,12 +170,8 @@ class Follower:
         if not usable.size:
             return None, False
         originals = Originals(self._proxy.segment(at))
-        gathered = self.positions.get(at)
-        if gathered is None:
-            shape = (self._proxy.asset.grid.rows, self._proxy.asset.grid.columns)
-            gathered = Gathered(np.zeros(shape), segment.silent, float(kept[usable[0]]))
+        gathered = self.positions.get(at) or self._nothing_of(at, float(kept[usable[0]]))
         seen: list[Seen] = []
-        flat = 0
         order = _spread(usable[::direction])
         for count, index in enumerate(order):
             if (
@@ -154,23 +188,19 @@ class Follower:
             aligned = self._aligned(originals, number, int(index), start)
             if aligned is None:
                 continue
-            number, found, agreement, was_flat = aligned
-            flat += was_flat
-            shown = segment.start_s + number / fps
-            if not was_flat:
+            shown = segment.start_s + aligned.number / fps
+            if aligned.timed:
                 clock.late_s += 0.25 * float(np.clip(shown - clock.asset_s(float(kept[index])), -1.5 / fps, 1.5 / fps))
-            self._gather(gathered, originals, number, int(index), found, segment.frames)
-            gathered.agreements.append(agreement)
-            seen.append(Seen(float(kept[index]), shown, at, int(index), found, agreement))
+            self._gather(gathered, originals, aligned.number, int(index), aligned.warp, segment.frames)
+            gathered.agreements.append(aligned.agreement)
+            seen.append(Seen(float(kept[index]), shown, at, int(index), aligned.warp, aligned.agreement, aligned.timed))
         if gathered.frames:
             self.positions[at] = gathered
         seen.sort(key=lambda frame: frame.leak_s)
-        return seen, flat > 0 or all(originals[k].flat for k in (inner, segment.frames // 2) if k < len(originals))
+        return seen, all(originals[k].flat for k in (inner, segment.frames // 2) if k < len(originals))
 
-    def _aligned(
-        self, originals: "Originals", number: int, kept: int, warp: Warp
-    ) -> tuple[int, Warp, float, bool] | None:
-        """Which frame of the original this is, how it lies, how well they agree, whether it is too flat to tell."""
+    def _aligned(self, originals: "Originals", number: int, kept: int, warp: Warp) -> "Aligned | None":
+        """How a kept picture was aligned, or None; without a correction where the original is flat."""
         number = min(max(number, 0), len(originals) - 1)
         copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
         lay, best = warp, copy.agreement(originals[number], warp)
@@ -185,23 +215,26 @@ class Follower:
         moves = best < _SURE and not originals[number].flat
         if moves:
             best, warp = self._moved(originals[number], copy, warp, best)
+        tried = {number: best}
         for step in (1, -1):
             for other in range(number + step, number + step * (_FARTHEST_SHIFT + 1), step):
                 if not 0 <= other < len(originals):
                     break
                 own = refined(originals[other], copy, warp, level=0, rounds=2) if moves else warp
-                agreement = copy.agreement(originals[other], own)
+                tried[other] = copy.agreement(originals[other], own)
                 # In a picture that stands still all frames agree alike: the clock is right then.
-                if agreement < best + _BETTER_TIME:
+                if tried[other] < best + _margin(best):
                     break
-                number, best, warp = other, agreement, own
+                number, best, warp = other, tried[other], own
+        timed = all(one == number or tried[one] < best - _margin(best) for one in tried)
         fine = refined(originals[number], copy, warp, level=1 if originals[number].flat else 0, rounds=3)
         better = copy.agreement(originals[number], fine)
-        if better > best - _BETTER:
+        # Where there is little to align by, a move that does not help is noise.
+        if better > best + (_margin(best) if best < _SURE else -_BETTER):
             best, warp = better, fine
         if best >= LEAST_AGREEMENT:
-            return number, warp, best, False
-        return (number, lay, best, True) if originals[number].flat else None
+            return Aligned(number, warp, best, timed)
+        return Aligned(number, lay, best, False) if originals[number].flat else None
 
     def _moved(self, original: Original, copy: Copy, warp: Warp, best: float) -> tuple[float, Warp]:
         """The best agreement and its warp, after a larger move: from where it lay, or from nothing."""
@@ -238,6 +271,11 @@ class Follower:
             return
         gathered.evidence += evidence(residual, original, window(number, frames), self._proxy.asset.grid, inside)
         gathered.frames += 1
+
+
+def _margin(agreement: float) -> float:
+    """How much better is better: beyond four standard deviations of a correlation over the pixels looked at."""
+    return _BETTER_TIME + _CHANCE * (1 - agreement * agreement)
 
 
 class Originals:

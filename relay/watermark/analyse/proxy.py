@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Self
 
 import av
@@ -18,14 +19,13 @@ class Proxy:
     """The open proxy of an asset: frames segment by segment, never all of them. A context."""
 
     def __init__(self, asset: Asset) -> None:
-        try:
-            self._container = av.open(str(asset.proxy))
-            self._stream = self._container.streams.video[0]
-        except (av.FFmpegError, OSError, IndexError) as error:
-            raise AssetError(f"asset {asset.asset}: proxy {asset.proxy.name} cannot be read: {error}") from error
-        self._stream.codec_context.thread_count = 1
         self.asset = asset
         self._cached: OrderedDict[int, list[BytePlane]] = OrderedDict()
+        self._ahead: tuple[int, Iterator[BytePlane]] | None = None
+        try:
+            self._open()
+        except (av.FFmpegError, OSError, IndexError) as error:
+            raise AssetError(f"asset {asset.asset}: proxy {asset.proxy.name} cannot be read: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -45,11 +45,14 @@ class Proxy:
             return self._cached[index]
         segment = self.asset.segments[index]
         try:
-            frames = list(self._decoded(segment))
-        except av.FFmpegError as error:
+            following = self._ahead[1] if self._ahead and self._ahead[0] == index else self._from(segment)
+            frames = list(islice(following, segment.frames))
+        except (av.FFmpegError, OSError) as error:
+            self._ahead = None
             raise AssetError(
                 f"asset {self.asset.asset}: proxy cannot be read at {segment.start_s} s: {error}"
             ) from error
+        self._ahead = index + 1, following
         self._cached[index] = frames
         while len(self._cached) > 1 and sum(len(f) * f[0].nbytes for f in self._cached.values() if f) > _CACHED_BYTES:
             self._cached.popitem(last=False)
@@ -64,17 +67,28 @@ class Proxy:
         shown = int((time_s - self.asset.segments[index].start_s) * self.asset.fps + 1e-3)
         return (index, min(shown, frames - 1)) if frames else None
 
-    def _decoded(self, segment: Segment) -> Iterator[BytePlane]:
+    def _open(self) -> None:
+        self._container = av.open(str(self.asset.proxy))
+        self._stream = self._container.streams.video[0]
+        self._stream.codec_context.thread_count = 1
+
+    def _from(self, segment: Segment) -> Iterator[BytePlane]:
+        """All frames from the beginning of a segment on."""
+        # Opened anew, for in a fragmented file libavformat's second search may end at a later fragment without a word:
+        # its index has then only those that were read. From four milliseconds on.
+        self._container.close()
+        self._open()
         base = self._stream.time_base
         assert base is not None
-        half = 0.5 / float(self.asset.fps)
-        first = self._stream.start_time or 0
-        self._container.seek(first + int(segment.start_s / base), stream=self._stream)
-        count = 0
-        for frame in self._container.decode(self._stream):
-            if frame.pts is None or (frame.pts - first) * base < segment.start_s - half:
-                continue
-            yield luma_of(frame).copy()
-            count += 1
-            if count == segment.frames:
-                return
+        start = (self._stream.start_time or 0) + int(segment.start_s / base)
+        self._container.seek(start, stream=self._stream)
+        half = int(0.5 / (self.asset.fps * base))
+        frames = self._container.decode(self._stream)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts > start + half:
+            self._container.close()
+            self._open()
+            first, frames = None, self._container.decode(self._stream)
+        for frame in frames if first is None else chain((first,), frames):
+            if frame.pts is not None and frame.pts >= start - half:
+                yield luma_of(frame).copy()

@@ -10,8 +10,6 @@ from scipy import fft
 from relay.watermark.analyse.activity import RATE, Curve, Times, curve
 
 CANDIDATES = 6
-SPEEDS = (1.0, 25 / 24, 24 / 25)
-"""As it was, and as film becomes PAL and back: the asset's seconds in one of the copy's."""
 OTHER_SPEEDS = tuple(round(1 + percent / 1000, 4) for percent in range(-62, 63, 2))
 _LEAST = 0.3
 _APART = 4

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from relay.watermark.analyse.activity import COLUMNS, RATE, ROWS, curve
-from relay.watermark.analyse.search import SPEEDS, candidates
+from relay.watermark.analyse.clocks import USUAL_SPEEDS
+from relay.watermark.analyse.search import candidates
 
 FPS = 25
 
@@ -25,12 +26,12 @@ def title() -> np.ndarray:
     return thumbs(60)
 
 
-@pytest.mark.parametrize("speed", SPEEDS)
+@pytest.mark.parametrize("speed", USUAL_SPEEDS)
 def test_a_passage_is_found_at_its_place_and_speed(title: np.ndarray, speed: float) -> None:
     whole = curve(title, np.arange(len(title)) / FPS, np.arange(0, 60, 1 / RATE))
     other = curve(thumbs(60, seed=7), np.arange(len(title)) / FPS, np.arange(0, 60, 1 / RATE))
     passage = 255 - title[500:1000, :, ::-1] // 2  # negative, paler, mirrored
-    best = candidates(passage, np.arange(500) / FPS / speed, 0.0, 20 / speed, [other, whole], SPEEDS)[0]
+    best = candidates(passage, np.arange(500) / FPS / speed, 0.0, 20 / speed, [other, whole], USUAL_SPEEDS)[0]
     assert best.asset == 1
     assert best.speed == speed
     assert best.start_s == pytest.approx(20.0, abs=0.2)
@@ -39,5 +40,5 @@ def test_a_passage_is_found_at_its_place_and_speed(title: np.ndarray, speed: flo
 
 def test_a_passage_of_another_film_hardly_agrees(title: np.ndarray) -> None:
     whole = curve(title, np.arange(len(title)) / FPS, np.arange(0, 60, 1 / RATE))
-    found = candidates(thumbs(20, seed=8), np.arange(500) / FPS, 0.0, 20.0, [whole], SPEEDS)
+    found = candidates(thumbs(20, seed=8), np.arange(500) / FPS, 0.0, 20.0, [whole], USUAL_SPEEDS)
     assert all(one.agreement < 0.6 for one in found)
