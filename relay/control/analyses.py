@@ -58,6 +58,8 @@ async def post_analyze(request: web.Request) -> web.Response:
     node = request.app[NODE]
     check_kind(request)
     node.analyses.check()
+    # Here already where it can be: a mistaken name need not wait for gigabytes.
+    await node.analyses.check_asset(read_query(request, UploadQuery).asset)
     async with node.analyses.receiving(request.content_length) as received:
         said = await receive(request, received)
         await node.analyses.check_asset(said.asset)

@@ -13,6 +13,7 @@ import traceback
 from typing import BinaryIO
 
 from relay.errors import RelayError
+from relay.watermark.jobs.errors import AnalysisFailedError, AnalysisLimitError, AssetKeyError
 from relay.watermark.jobs.messages import (
     LENGTH_BYTES,
     Accuse,
@@ -30,7 +31,6 @@ from relay.watermark.jobs.messages import (
 
 NICE = 10
 _GRACE_S = 5
-_LIMIT, _FAILED, _KEY = "analysis_limit", "analysis_failed", "asset_key_unknown"
 
 
 class Line:
@@ -51,11 +51,11 @@ class Line:
         self._said.flush()
 
     def chip_key(self, asset: str, check: str) -> bytes:
-        """Ask for a chip key. Raises :class:`KeyError` where the relay has none."""
+        """Ask for a chip key. Raises :class:`AssetKeyError` where the relay has none."""
         self.say(AskKey(asset, check))
         answer = self.hear()
         if not isinstance(answer, Key) or answer.key is None:
-            raise KeyError(asset)
+            raise AssetKeyError(f"asset {asset} was marked with a chip key that is not known here")
         return answer.key
 
     def progress(self, step: str, share: float) -> None:
@@ -108,16 +108,20 @@ def _answer(order: Read | Accuse, line: Line) -> FromProcess:
 
         return accused(order, line.progress)
     except MemoryError:
-        return Failed(_LIMIT, f"more than the {order.limits.memory >> 20} MiB of memory that an analysis may take")
-    except KeyError as err:
-        return Failed(_KEY, f"asset {err.args[0]} was marked with a chip key that is not known here")
+        return Failed(
+            AnalysisLimitError.code,
+            f"more than the {order.limits.memory >> 20} MiB of memory that an analysis may take",
+        )
     except RelayError as err:
         return Failed(err.code, str(err))
     except Exception as err:
         if isinstance(err, OSError) and err.errno in (errno.EFBIG, errno.ENOSPC):
-            return Failed(_LIMIT, f"more disk than there is, or than the {order.limits.file >> 20} MiB of one file")
+            return Failed(
+                AnalysisLimitError.code,
+                f"more disk than there is, or than the {order.limits.file >> 20} MiB of one file",
+            )
         traceback.print_exc()
-        return Failed(_FAILED, type(err).__name__)
+        return Failed(AnalysisFailedError.code, type(err).__name__)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _NO_MEMORY = -4
 def read(order: Read, key_of: Callable[[str, str], bytes], progress: Callable[[str, float], None]) -> HasRead:
     """Do what an order says; ``key_of`` gives the chip key of an asset by its name and its index's key check.
 
-    Raises as :func:`relay.watermark.analyse.analysis.analyse` does, and :class:`MemoryError`.
+    Raises as :func:`relay.watermark.analyse.analysis.analyse` and ``key_of`` do, and :class:`MemoryError`.
     """
     cv2.setNumThreads(1)
     limits = Limits(size=order.max_upload, duration_s=order.max_duration_s, read_s=order.read_s)

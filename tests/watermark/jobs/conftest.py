@@ -1,6 +1,7 @@
 """A film of short segments, and what one of its sessions received: made once, for encoding is what takes the time."""
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from relay.watermark.code import AssetCode, number_of
 from tests.control.desk import desk_secrets
 from tests.watermark.analyse import film
 
-SEGMENTS = 26
+SEGMENTS = 16
+SHORT = 9
 LEAKER = "wm-17"
 
 
@@ -20,6 +22,8 @@ class Case:
 
     assets: Path
     leak: bytes
+    short: bytes
+    """Its first nine seconds: enough to be found, too little to name anybody."""
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +35,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
         film.write_asset(folder / "assets" / "film", "film", seed=1, segments=SEGMENTS)
         code, number = AssetCode(code_key(secret, "film")), number_of(LEAKER)
         bits = [code.bit(number, position) for position in range(SEGMENTS)]
-        film.write(folder / "leak.mp4", film.marked(film.scenes(1, SEGMENTS), "film", bits))
-    return Case(folder / "assets", (folder / "leak.mp4").read_bytes())
+        for name, length in (("leak.mp4", SEGMENTS), ("short.mp4", SHORT)):
+            received = film.marked(film.scenes(1, SEGMENTS), "film", bits)
+            film.write(folder / name, islice(received, length * film.FPS))
+    return Case(folder / "assets", (folder / "leak.mp4").read_bytes(), (folder / "short.mp4").read_bytes())
