@@ -1,6 +1,6 @@
 """What it takes to name a leaker of the watermark: length of the leak, honesty of the bound, time.
 
-``python -m bench.accuse [--trials N] [--sessions N] [--only needed|noisy|honest|speed|selector]``
+``python -m bench.accuse [--trials N] [--sessions N] [--only needed|noisy|honest|speed]``
 
 Leaks are simulated at the level of scores: a clean copy scores 40, and what colluders do to it is what averaging and
 cutting did to real pictures. Everything else is the code that runs on real leaks.
@@ -22,7 +22,7 @@ from relay.watermark.accuse.finding import Status, accuse
 from relay.watermark.accuse.further import further_segments
 from relay.watermark.accuse.pairs import PARTNER_BOUND, score_pairs
 from relay.watermark.accuse.readings import Floats, Readings
-from relay.watermark.code import PROFILES, AssetCode, Selector
+from relay.watermark.code import PROFILES, AssetCode
 
 SESSIONS = 1_000_000
 FALSE_ACCUSATION = 1e-9
@@ -263,40 +263,17 @@ def print_speed(sessions: int) -> None:
     print(f"peak memory of all of it: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
 
 
-def print_selector() -> None:
-    print("\nSelector, per segment request")
-    for profile in PROFILES:
-        code, selector = AssetCode(bytes(32), profile), Selector()
-        started = time.perf_counter()
-        for position in range(512):
-            for number in range(1000):
-                selector.bit(code, number, position)
-        amortised = (time.perf_counter() - started) / 512_000
-        started = time.perf_counter()
-        for number in range(2000):
-            code.block(number, 9)
-        block = (time.perf_counter() - started) / 2000
-        started = time.perf_counter()
-        for number in range(2000):
-            selector.bit(code, number % 1000, 500)
-        kept = (time.perf_counter() - started) / 2000
-        print(
-            f"c0={profile}: {amortised * 1e6:.2f} us amortised, {kept * 1e6:.2f} us kept, {block * 1e6:.0f} us a block"
-        )
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trials", type=int, default=100)
     options.add_argument("--sessions", type=int, default=SESSIONS)
-    options.add_argument("--only", choices=["needed", "noisy", "honest", "speed", "selector"])
+    options.add_argument("--only", choices=["needed", "noisy", "honest", "speed"])
     chosen = options.parse_args()
     sections: dict[str, Callable[[], None]] = {
         "needed": lambda: print_needed(chosen.trials),
         "noisy": lambda: print_noisy(chosen.trials),
         "honest": lambda: print_honest(50),
         "speed": lambda: print_speed(chosen.sessions),
-        "selector": print_selector,
     }
     for name, section in sections.items():
         if chosen.only in (None, name):

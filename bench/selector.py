@@ -14,9 +14,9 @@ from relay.sources import Source
 from relay.streams import Stream
 from relay.urls import SegmentRef, SlotRef
 from relay.watermark.code import number_of
-from relay.watermark.marking import Marking
-from relay.watermark.positions import InitOf, Place, Positions
-from relay.watermark.served import Viewing
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import InitOf, Place, Positions
+from relay.watermark.serving.served import Viewing
 from relay.watermark.settings import MarkConfig
 
 SESSIONS, SEGMENTS, SEGMENT_S = 2000, 150, 2.0

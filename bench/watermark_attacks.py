@@ -172,6 +172,14 @@ _LETTERBOX = "scale=1280:540,pad=1280:720:0:90"
 _SCREEN = Attack(camera=captured, fps=30.0, encode=x264(*kbit(1250)))
 _CAMERA = Attack(camera=filmed(Lens()), encode=x264(*kbit(1500)))
 
+# Two lines of white glyphs with black rims, of every four seconds 2.6.
+_SUBTITLES = ",".join(
+    f"drawbox=x={310 + 28 * k}:y={y}:w={22 - k % 3 * 4}:h=34:color=black:t=fill:enable='lt(mod(t,4),2.6)',"
+    f"drawbox=x={313 + 28 * k}:y={y + 3}:w={16 - k % 3 * 4}:h=28:color=white:t=fill:enable='lt(mod(t,4),2.6)'"
+    for y in (590, 640)
+    for k in range(22)
+)
+
 ATTACKS: dict[str, Attack] = {
     "none": Attack(encode=("-c:v", "copy")),
     # Codecs and rates.
@@ -248,10 +256,7 @@ ATTACKS: dict[str, Attack] = {
         "[0:v][bar]overlay=x='-mod(t*160,1280)':y=590:shortest=1",
         complex=True,
     ),
-    "subtitles": Attack(
-        "drawbox=x=300:y=600:w=680:h=34:color=white@0.9:t=fill:enable='lt(mod(t,4),2.6)',"
-        "drawgrid=x=300:y=600:w=17:h=40:t=4:c=black:enable='lt(mod(t,4),2.6)'"
-    ),
+    "subtitles": Attack(_SUBTITLES),
     # Together.
     "combo_web": Attack(
         _crop(6) + ",scale=854:480,eq=contrast=1.1:brightness=0.03:saturation=1.2,fps=30", x264(*kbit(500))

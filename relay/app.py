@@ -3,10 +3,9 @@
 import asyncio
 import os
 import socket
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence, Set
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from ssl import SSLContext
@@ -38,6 +37,7 @@ from relay.gate.presence import Presence
 from relay.gate.replay import SeenOnce
 from relay.gate.targets import Target, TargetType
 from relay.issuing import issuers_of, lists_of
+from relay.keeping import inquiry_bus, journal_of, name_of, path_in, record_store, shared_log, spool_of
 from relay.licensing.issuers import Issuers
 from relay.licensing.own import OwnLicences
 from relay.licensing.repeats import Repeats
@@ -55,34 +55,27 @@ from relay.purchases.sources import Sources
 from relay.purchases.till import Till
 from relay.reload import check_reload, check_ring
 from relay.secrets import Secrets
-from relay.sessions.lease_store import LeaseStore
 from relay.sessions.leases import StreamLeases
 from relay.sessions.open_responses import OpenResponses
-from relay.sessions.record_store import RecordStore
 from relay.sessions.records import SessionRecords
 from relay.sessions.revocations import Order, Revocations
 from relay.sessions.signals import SharingSignals
 from relay.sessions.whereabouts import keep_telling
-from relay.state.database import MEMORY
 from relay.state.events import Action, Event, Revocation
-from relay.state.journal import Journal
-from relay.state.log import LogSettings, SharedLog
-from relay.state.messages import Envelope
 from relay.state.registry import Registry
 from relay.state.replica import Replica, new_incarnation
 from relay.state.salts import Following, Salts
 from relay.state.state import State
 from relay.streams import Stream
-from relay.watermark.detectors import Detectors
-from relay.watermark.inquiries import Bus, Inquiries
+from relay.watermark.detections.detectors import Detectors
+from relay.watermark.detections.marks import Marks
+from relay.watermark.etsi.wmt import WatermarkTokens
 from relay.watermark.jobs.analyses import Analyses
-from relay.watermark.jobs.spool import Spool
 from relay.watermark.jobs.work import Setting
-from relay.watermark.marking import Marking
-from relay.watermark.marks import Marks
-from relay.watermark.positions import Positions
-from relay.watermark.servings import Servings
-from relay.watermark.wmt import WatermarkTokens
+from relay.watermark.serving.inquiries import Inquiries
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import Positions
+from relay.watermark.serving.servings import Servings
 
 CONTROL_DRAIN_S = 2.0
 """For calls that are under way when the last viewer is gone."""
@@ -239,14 +232,12 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """A node at work: it follows the shared log, keeps its key sets fresh and watches the time; closed in the end."""
     async with AsyncExitStack() as stack:
-        journal = _journal(config, base)
+        journal = journal_of(config, base)
         stack.callback(journal.close)
-        log, store = _shared(config, secrets, incarnation := new_incarnation())
-        records = SessionRecords(clock, _record_store(config, secrets))
+        log, store = shared_log(config, secrets, incarnation := new_incarnation())
+        records = SessionRecords(clock, record_store(config, secrets))
         stack.push_async_callback(records.close)
-        replica = Replica(
-            State(), journal, clock, _name(config), incarnation, log, _beside_journal(config, base, "snapshot")
-        )
+        replica = Replica(State(), journal, clock, name_of(config), incarnation, log, path_in(config, base, "snapshot"))
         salts = Salts(replica, os.urandom)
         key_servers = KeyServers()
         stack.push_async_callback(key_servers.close)
@@ -313,9 +304,11 @@ async def running_node(
         stack.push_async_callback(origin.close)
         delivery = Delivery(origin, salts, config.cache.segments, config.origin)
         stack.callback(delivery.close)
-        servings = Servings(_beside_journal(config, base, "served.sqlite"), replica.name, clock, _kept_s(config))
+        servings = Servings(
+            path_in(config, base, "served.sqlite"), replica.name, clock, config.watermark.retention.seconds
+        )
         stack.push_async_callback(servings.close)
-        bus = _bus(config, secrets)
+        bus = inquiry_bus(config, secrets)
         if bus:
             stack.push_async_callback(bus.close)
         inquiries = Inquiries(servings, replica.name, lambda: _live(replica), bus, os.urandom)
@@ -330,7 +323,7 @@ async def running_node(
                 lambda asset: _marking_of(asset, policies.streams),
             )
 
-        spool = stack.enter_context(_spool(config, base))
+        spool = stack.enter_context(spool_of(config, base))
         analyses = Analyses(spool, analysis(config, secrets), inquiries, clock)
 
         async def reload(config: Config, new: Secrets) -> None:
@@ -349,7 +342,7 @@ async def running_node(
             revocations.cut_refused()
             leases.configure(_stream_limits(config))
             salts.configure(_salted(policies))
-            servings.keep_s = _kept_s(config)
+            servings.keep_s = config.watermark.retention.seconds
             analyses.setting = analysis(config, new)
             secrets = new
             changed.send(anew)
@@ -421,64 +414,8 @@ def _marking_of(asset: str, streams: Mapping[str, Stream]) -> Marking | None:
     return next((one.marking for one in streams.values() if one.marking and one.marking.asset == asset), None)
 
 
-@contextmanager
-def _spool(config: Config, base: Path) -> Iterator[Spool]:
-    """Where analyses are kept; a folder for the time being where nothing outlives the node."""
-    configured = config.watermark.analysis.directory
-    path = base / configured if configured else _beside_journal(config, base, "analyses")
-    if path is None:
-        with tempfile.TemporaryDirectory(prefix="segmentgate-analyses-") as folder:
-            yield Spool(Path(folder).resolve())
-        return
-    try:
-        spool = Spool(path.resolve())
-    except OSError as err:
-        raise ConfigError(f"{err.filename}: watermark.analysis.directory: {err.strerror}. Name another.") from None
-    yield spool
-
-
-def _journal(config: Config, base: Path) -> Journal:
-    return Journal(_beside_journal(config, base, "journal.sqlite") or MEMORY)
-
-
-def _beside_journal(config: Config, base: Path, name: str) -> Path | None:
-    """Where a node keeps something; None: nowhere."""
-    directory = config.state.directory
-    return base / directory / name if directory else None
-
-
-def _kept_s(config: Config) -> float:
-    return config.watermark.retention.seconds
-
-
-def _shared(config: Config, secrets: Secrets, incarnation: str) -> tuple[SharedLog | None, LeaseStore | None]:
-    state = config.state
-    if not state.log:
-        return None, None
-    settings = LogSettings(state.log, state.namespace, secrets.log_password)
-    envelope = Envelope(Sealer(secrets.ring.service_keys("shared log")))
-    return (
-        SharedLog(settings, envelope, incarnation),
-        LeaseStore(state.log, secrets.log_password, state.namespace),
-    )
-
-
-def _record_store(config: Config, secrets: Secrets) -> RecordStore | None:
-    state, sealer = config.state, Sealer(secrets.ring.service_keys("session records"))
-    return RecordStore(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
-
-
-def _bus(config: Config, secrets: Secrets) -> Bus | None:
-    state, sealer = config.state, Sealer(secrets.ring.service_keys("served ranges"))
-    return Bus(state.log, secrets.log_password, state.namespace, sealer) if state.log else None
-
-
 def _live(replica: Replica) -> list[str]:
     return [member.node for member in replica.members() if member.live]
-
-
-def _name(config: Config) -> str:
-    return config.state.node or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _licences(config: Config, secrets: Secrets, before: Policies | None) -> Issuers:

@@ -20,6 +20,11 @@ class Whole:
         """Bytes kept alive."""
         return len(self.data)
 
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, which an origin may have added."""
+        return self.content_type.partition(";")[0].strip()
+
 
 ABANDON_AFTER_S = 0.5
 """How long a growing body goes on without a reader."""

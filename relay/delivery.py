@@ -31,10 +31,10 @@ from relay.state.salts import Salts
 from relay.streams import Stream
 from relay.telemetry.metrics import MAKE
 from relay.urls import ClearRef, InitRef, SegmentRef, SlotRef
-from relay.watermark.arriving import Arriving
-from relay.watermark.inband import overwritten
-from relay.watermark.marking import Marking
-from relay.watermark.neutral import get_neutral
+from relay.watermark.etsi.arriving import Arriving
+from relay.watermark.etsi.inband import overwritten
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.neutral import get_neutral
 
 if TYPE_CHECKING:
     from hashlib import _Hash

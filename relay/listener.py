@@ -211,8 +211,9 @@ class Connection(RequestHandler):
 
     def request_of(self, message: RawRequestMessage, payload: StreamReader) -> web.BaseRequest:
         """A request to look at, for a lane."""
-        assert self._task_handler is not None
-        return web.BaseRequest(message, payload, self, StreamWriter(self, self._loop), self._task_handler, self._loop)
+        # None once the peer has left, whose answers may still be looked for; nothing asks a lane's request for it.
+        task = cast("asyncio.Task[None]", self._task_handler)
+        return web.BaseRequest(message, payload, self, StreamWriter(self, self._loop), task, self._loop)
 
     def _heads_read(self, count: int, in_body: bool) -> None:
         self._head_bytes = self._body_bytes = 0

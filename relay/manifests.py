@@ -24,7 +24,7 @@ from relay.sources import Source
 from relay.state.salts import Salts
 from relay.streams import ENTRY_DASH, ENTRY_HLS, Stream
 from relay.urls import PlaylistRef
-from relay.watermark.neutral import get_neutral
+from relay.watermark.serving.neutral import get_neutral
 
 R = TypeVar("R")
 

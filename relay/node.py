@@ -30,13 +30,13 @@ from relay.state.registry import Registry
 from relay.state.replica import Replica
 from relay.state.salts import Salts
 from relay.streams import Stream
-from relay.watermark.detectors import Detectors
-from relay.watermark.inquiries import Inquiries
+from relay.watermark.detections.detectors import Detectors
+from relay.watermark.detections.marks import Marks
+from relay.watermark.etsi.wmt import WatermarkTokens
 from relay.watermark.jobs.analyses import Analyses
-from relay.watermark.marks import Marks
-from relay.watermark.positions import Positions
-from relay.watermark.servings import Servings
-from relay.watermark.wmt import WatermarkTokens
+from relay.watermark.serving.inquiries import Inquiries
+from relay.watermark.serving.positions import Positions
+from relay.watermark.serving.servings import Servings
 
 TELL_OVER_S = 5.0
 """Over this players are told of a change: some of them load their manifest again."""

@@ -24,9 +24,9 @@ from relay.licensing.material import Material
 from relay.licensing.secrets import read_material
 from relay.purchases.signatures import read_secret_text
 from relay.token_settings import IssuerConfig, TokenKeyConfig, TransmitterConfig
-from relay.watermark.pattern_encryption import PatternKeys
+from relay.watermark.etsi.pattern_encryption import PatternKeys
+from relay.watermark.etsi.vendors import Vendor, VendorKey
 from relay.watermark.settings import VendorConfig, VendorKeyConfig
-from relay.watermark.vendors import Vendor, VendorKey
 
 MIN_API_KEY_CHARACTERS = 32
 _PUT_THERE = "Put the shared secret there."

@@ -27,8 +27,8 @@ from relay.state.salts import Salts
 from relay.templates import resolve_template
 from relay.timeline import StreamTimeline
 from relay.urls import ClearRef, InitRef, KeyRef, PlaylistRef, SegmentRef, SessionUrls, SlotRef, TemplateRef, own_query
-from relay.watermark.marking import Marking
-from relay.watermark.sidecar import FOLDER
+from relay.watermark.etsi.sidecar import FOLDER
+from relay.watermark.serving.marking import Marking
 
 ENTRY_HLS = "index.m3u8"
 ENTRY_DASH = "index.mpd"

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from relay.api.revocations import Done, Id, Moment, NodeOutcome
 from relay.state.events import Text
-from relay.watermark.records import Decision, DetectionState
+from relay.watermark.detections.records import Decision, DetectionState
 
 MAX_MAPPED = 256
 MAX_FOR_S = 366 * 86_400

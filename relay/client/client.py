@@ -5,6 +5,7 @@ from types import TracebackType
 import aiohttp
 
 from relay.api.status import Health, NodeStatus, Readiness
+from relay.client.analyses import Analyses
 from relay.client.audit import Audit
 from relay.client.blocks import Blocks
 from relay.client.errors import ClientError
@@ -38,6 +39,7 @@ class Client:
         self.revocations = Revocations(http)
         self.blocks = Blocks(http)
         self.audit = Audit(http)
+        self.analyses = Analyses(http)
         self.scenes = Scenes(http)
         self.rotation = Rotation(http)
         self.streams = Streams(http)

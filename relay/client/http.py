@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_urlsafe
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import BinaryIO, Generic, Literal, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -121,6 +122,21 @@ class Http:
             own["Content-Type"] = "application/json"
         return _read(await self.call(method, path, data, query, own), kind)
 
+    async def upload(self, path: str, kind: type[T], file: Path, media_type: str, query: Query, timeout_s: float) -> T:
+        """Send a file as the body of a call, once: what is long on its way is sent again by whoever knows why.
+
+        Raises as :meth:`get` does, and :class:`OSError` for a file that cannot be read.
+        """
+        headers = {"Idempotency-Key": token_urlsafe(16), "Content-Type": media_type}
+        with file.open("rb") as data:
+            try:
+                answer = await self._once("POST", path, data, query, headers, timeout_s)
+            except (aiohttp.ClientError, TimeoutError) as err:
+                raise UnreachableError(f"{self._url}: {type(err).__name__}: {err}") from None
+        if answer.status >= 400:
+            raise _failure(answer)
+        return _read(answer, kind)
+
     async def call(
         self,
         method: str,
@@ -156,7 +172,7 @@ class Http:
         self,
         method: str,
         path: str,
-        data: bytes | None,
+        data: bytes | BinaryIO | None,
         query: Query | None,
         headers: Mapping[str, str] | None,
         timeout_s: float,

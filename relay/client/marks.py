@@ -13,7 +13,7 @@ from relay.api.marks import (
     VerdictBody,
 )
 from relay.client.http import Http, Query
-from relay.watermark.records import DetectionState
+from relay.watermark.detections.records import DetectionState
 
 MAPPINGS = "/api/v1/drm/watermark/mappings"
 DETECTIONS = "/api/v1/drm/watermark/detections"

@@ -25,8 +25,8 @@ from relay.purchases.signatures import ID, SIGNATURE, TIMESTAMP, SignatureError
 from relay.roles import OPERATORS, READERS, REVOKERS
 from relay.sessions.revocations import Order
 from relay.state.replica import Wait
-from relay.watermark.detectors import NEVER
-from relay.watermark.records import (
+from relay.watermark.detections.detectors import NEVER
+from relay.watermark.detections.records import (
     DETECTION_KIND,
     VERDICT_KIND,
     Decision,

@@ -20,7 +20,7 @@ from relay.operation import IDEMPOTENCY_KEY, Operation
 from relay.roles import OPERATORS, READERS, REVOKERS
 from relay.state.registry import Put
 from relay.state.replica import Wait
-from relay.watermark.records import MAPPING_KIND, Mapping, encode
+from relay.watermark.detections.records import MAPPING_KIND, Mapping, encode
 
 PATH = "/api/v1/drm/watermark/mappings"
 REMEMBERED_S = 30 * 86_400

@@ -15,8 +15,8 @@ from relay.errors import RequestError
 from relay.node import NODE
 from relay.operation import Media, Operation
 from relay.roles import ADMINS
-from relay.watermark.inquiries import Inquiry
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.inquiries import Inquiry
+from relay.watermark.serving.servings import ServedRow
 
 MAX_POSITION = 2**31 - 1
 NDJSON = "application/x-ndjson"

@@ -13,7 +13,7 @@ from aiohttp import web
 from relay.demo.clip import SEGMENTS, VARIANTS, Clip
 from relay.demo.manifests import DASH_TYPE, HLS_TYPE, live_mpd, live_playlist, multivariant, vod_mpd, vod_playlist
 from relay.demo.timeline import LAP, Endless
-from relay.watermark import sidecar
+from relay.watermark.etsi import sidecar
 
 Clock = Callable[[], float]
 """Seconds since the epoch."""

@@ -17,7 +17,7 @@ from relay.issuing import names_of
 from relay.node import NODE, Node
 from relay.operation import add_operations
 from relay.problems import SHOW_REASON, problems
-from relay.watermark.carriers import PATH_PREFIX
+from relay.watermark.etsi.carriers import PATH_PREFIX
 
 _CONSOLE = Path(__file__).parent.parent / "console"
 _SDK = ("segmentgate.js", "sdk-players.js")

@@ -175,7 +175,9 @@ def _keys_of(stream: Stream, granted: Grant, kids: frozenset[bytes]) -> Sequence
         slots = granted_slots(granted.slots, stream.kid, kids)
         keys = granted_keys(slots, stream.terms_of, stream.content_key)
         # A salt may yet turn out to be another node's.
-        if not stream.config.rotation.salt and len(known) < _QUESTIONS:
+        if not stream.config.rotation.salt:
+            if len(known) >= _QUESTIONS:
+                del known[next(iter(known))]
             known[kids] = keys
     return keys
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from relay.config import EdgeConfig
 from relay.facts import Facts
 from relay.gate.networks import unmapped, unmapped_block
-from relay.watermark.carriers import prefix_of
+from relay.watermark.etsi.carriers import prefix_of
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_HOPS = 16

@@ -14,11 +14,11 @@ from relay.gate.targets import Target, TargetType
 from relay.telemetry.metrics import UNMARKED
 from relay.urls import SegmentRef
 from relay.verdict import Deny, Reason
-from relay.watermark.carriers import take_out
-from relay.watermark.marking import Marking
-from relay.watermark.pace import NOT_MARKED
-from relay.watermark.positions import OUTSIDE, UNKNOWN, Place
-from relay.watermark.wmt import WatermarkToken
+from relay.watermark.etsi.carriers import take_out
+from relay.watermark.etsi.pace import NOT_MARKED
+from relay.watermark.etsi.wmt import WatermarkToken
+from relay.watermark.serving.marking import Marking
+from relay.watermark.serving.positions import OUTSIDE, UNKNOWN, Place
 
 _log = structlog.get_logger()
 

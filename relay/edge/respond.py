@@ -53,7 +53,7 @@ async def _send_whole(request: web.Request, body: Whole, extra: Mapping[str, str
         status, (start, stop) = 206, wanted
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body.data)}"
     response = web.StreamResponse(status=status, headers=headers)
-    response.content_type = body.content_type.partition(";")[0].strip()
+    response.content_type = body.media_type
     response.content_length = stop - start
     await response.prepare(request)
     if request.method != "HEAD":

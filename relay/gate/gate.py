@@ -25,7 +25,7 @@ from relay.gate.scope import Scope
 from relay.gate.targets import Subject, subject_of
 from relay.model import Session
 from relay.verdict import Deny, Reason
-from relay.watermark.served import Viewing
+from relay.watermark.serving.served import Viewing
 
 LOOK_AGAIN_S = 0.25
 """How long state that was fresh is thought to be."""

@@ -43,7 +43,7 @@ class Issuers:
         made_here = getattr(self.material, system, None) or (
             system is DrmSystem.FAIRPLAY and self.material.fairplay_bridge
         )
-        return self._workers.lane() if made_here else None
+        return self._workers.least_busy() if made_here else None
 
     async def close(self) -> None:
         """End processes and connections."""

@@ -29,7 +29,7 @@ class LicenceFailedError(RelayError):
     code = "licence_failed"
 
 
-class Lane:
+class Worker:
     """One process, which is started when it is first needed, and again when it died.
 
     At most ``queue`` requests wait for it; whatever takes longer than ``limit_s`` costs the process.
@@ -52,7 +52,7 @@ class Lane:
         return start.result()
 
     async def open(self, system: DrmSystem, challenge: bytes, now: float) -> Opened | Refusal:
-        """Verify a challenge. Its licence must be asked for in this lane. Raises :class:`LicencesBusyError`."""
+        """Verify a challenge. Its licence must be asked for here. Raises :class:`LicencesBusyError`."""
         if self.waiting >= self._queue:
             raise LicencesBusyError("many licences are asked for; try again")
         answer = await self._run(system, Open(system, challenge, now))
@@ -107,15 +107,15 @@ def _refusal(answer: Answer) -> Refusal:
 
 
 class LicenceWorkers:
-    """The lanes of a relay process: ``processes`` of them, with ``queue`` requests at most waiting for each."""
+    """A relay process's licence processes: ``processes``, with ``queue`` requests at most waiting for each."""
 
     def __init__(self, material: Material, processes: int, queue: int, limit_s: float) -> None:
-        self._lanes = [Lane(material, queue, limit_s) for _ in range(processes)]
+        self._workers = [Worker(material, queue, limit_s) for _ in range(processes)]
 
-    def lane(self) -> Lane:
+    def least_busy(self) -> Worker:
         """Where a challenge is best taken now."""
-        return min(self._lanes, key=lambda lane: lane.waiting)
+        return min(self._workers, key=lambda worker: worker.waiting)
 
     async def close(self) -> None:
         """End the processes."""
-        await asyncio.gather(*(lane.close() for lane in self._lanes))
+        await asyncio.gather(*(worker.close() for worker in self._workers))

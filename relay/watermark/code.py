@@ -81,7 +81,7 @@ class AssetCode:
         self._thresholds: Callable[[int], tuple[int, ...]] = lru_cache(maxsize=64)(self._draw_thresholds)
 
     def bit(self, number: int, position: int) -> int:
-        """0 for variant a, 1 for variant b. Callers with many requests ask a :class:`Selector`."""
+        """0 for variant a, 1 for variant b. Callers with many requests keep a :meth:`block`."""
         return self.block(number, position // BLOCK) >> (BLOCK - 1 - position % BLOCK) & 1
 
     def block(self, number: int, index: int) -> int:
@@ -134,15 +134,3 @@ class _Draws:
 
     def encrypt(self, counters: memoryview, draws: memoryview) -> None:
         self._aes.update_into(counters, draws)
-
-
-class Selector:
-    """Bits for requests as they come, from the blocks that sessions asked for last. One serves all assets of a node."""
-
-    def __init__(self, blocks: int = 65_536) -> None:
-        """Keeps at most ``blocks`` blocks, of some 250 bytes each."""
-        self._block: Callable[[AssetCode, int, int], int] = lru_cache(maxsize=blocks)(AssetCode.block)
-
-    def bit(self, code: AssetCode, number: int, position: int) -> int:
-        """0 for variant a, 1 for variant b; ``position`` is not negative."""
-        return self._block(code, number, position // BLOCK) >> (~position % BLOCK) & 1

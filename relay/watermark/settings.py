@@ -8,9 +8,9 @@ from msgspec import Meta, Struct, field
 
 from relay.errors import ConfigError
 from relay.units import Duration
+from relay.watermark.etsi.sidecar import FOLDER
+from relay.watermark.etsi.vendors import MAX_KEYS
 from relay.watermark.jobs.settings import AnalysisConfig, check_analysis
-from relay.watermark.sidecar import FOLDER
-from relay.watermark.vendors import MAX_KEYS
 
 Pace = Literal["sidecar", "egress", "time"]
 """Where the position of a segment is learnt: from its sidecar, from a header of the origin, or from its media time."""

@@ -4,7 +4,7 @@ import pytest
 
 from relay.api.marks import DetectionBody, MappingBody
 from relay.client import Client, ProblemError
-from relay.watermark.records import DetectionState
+from relay.watermark.detections.records import DetectionState
 from tests.control.desk import Desk
 
 

@@ -10,9 +10,9 @@ from keys.watermark import code_key
 from relay.cli import main
 from relay.gate.dialects.claims import Terms
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.pattern_encryption import PatternKeys
-from relay.watermark.vendors import Vendor, VendorKey
-from relay.watermark.wmt import WatermarkToken, WatermarkTokens
+from relay.watermark.etsi.pattern_encryption import PatternKeys
+from relay.watermark.etsi.vendors import Vendor, VendorKey
+from relay.watermark.etsi.wmt import WatermarkToken, WatermarkTokens
 from tests.gate.platform import EC_KEY, private_pem, public_pem
 
 SECRET, SIGNING, PATTERN_KEY = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))

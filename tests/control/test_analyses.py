@@ -201,6 +201,23 @@ async def test_an_analysis_that_is_erased_ends(desk: Desk, tmp_path: Path) -> No
     assert list((tmp_path / "analyses" / "jobs").iterdir()) == []
 
 
+async def test_whichever_worker_is_asked_knows_of_all(desk: Desk, tmp_path: Path, assets: Path) -> None:
+    _, body, headers = await post(desk)
+    await until(desk, headers["Location"], State.RUNNING)
+    shared = settings(assets, directory=str(tmp_path / "analyses"), queue=2)
+    async with open_desk(name="node-b", settings=shared) as other:
+        seen = await other.get(headers["Location"])
+        assert (seen["id"], seen["state"]) == (body["id"], "running")
+        # It has work of its own now, which waits until the first worker is done.
+        second = (await post(other))[2]["Location"]
+        await asyncio.sleep(0.3)
+        assert (await desk.get(second))["state"] == "queued"
+        assert (await post(desk))[1]["code"] == "analyses_busy"
+        assert (await other.call("DELETE", headers["Location"]))[0] == 204
+        await until(other, second, State.RUNNING)
+        assert (await other.call("DELETE", second))[0] == 204
+
+
 async def test_a_vendor_sees_what_it_ordered(desk: Desk) -> None:
     own, others = await post(desk, **VENDOR), await post(desk)
     seen = (await desk.call("GET", PATH, **VENDOR))[1]["analyses"]

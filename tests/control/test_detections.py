@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relay.roles import Role
-from relay.watermark import marks
+from relay.watermark.detections import marks
 from tests.control.desk import Answer, Desk, open_desk, signature
 from tests.control.test_mappings import mapped
 from tests.control.test_roles import KEYS, NAMED, bearer

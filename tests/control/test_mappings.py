@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from relay.roles import Role
-from relay.watermark import marks
+from relay.watermark.detections import marks
 from tests.control.desk import Desk, open_desk
 from tests.control.test_roles import KEYS, NAMED, bearer
 from tests.state.cluster import until

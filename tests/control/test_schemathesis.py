@@ -211,6 +211,7 @@ def test_every_operation_succeeds_as_the_document_says(relay: Relay) -> None:
     for method in ("GET", "DELETE"):
         ask(method, "/api/v1/entitlements/{id}", path_parameters=bought)
     marks, mark = "/api/v1/drm/watermark", {"id": "mark-1"}
+    assert ask("GET", f"{marks}/candidates", query={"asset": "film"}) == {"complete": True, "missing": []}
     ask("POST", f"{marks}/mappings", {"watermark_id": "mark-1", "session_id": "s1"})
     for method in ("GET", "DELETE"):
         ask(method, f"{marks}/mappings/{{id}}", path_parameters=mark)

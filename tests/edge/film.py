@@ -18,8 +18,8 @@ from relay.media.init_segment import parse_init, protect_init
 from relay.media.model import Protection
 from relay.model import Session
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.sidecar import ByteRanges, Discrete, Segment
-from relay.watermark.vendors import Vendor
+from relay.watermark.etsi.sidecar import ByteRanges, Discrete, Segment
+from relay.watermark.etsi.vendors import Vendor
 from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world
 from tests.media.decrypt import read_samples
 

@@ -10,11 +10,16 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
 
+from keys.licences.detect import Detected, detect
 from keys.model import TrackType
 from relay.edge.fastlane import FastLane
+from relay.listener import Connection
+from relay.sessions.open_responses import OpenResponse, OpenResponses
 from tests.edge.test_licences import content_key, kids_json
-from tests.edge.world import World
+from tests.edge.world import VECTORS, World
 from tests.wire import Reply, wire
 
 _VARYING = re.compile(rb"urn:segmentgate:request:[0-9a-f]+")
@@ -98,9 +103,9 @@ def lanes(world: World, monkeypatch: pytest.MonkeyPatch) -> Lanes:
     return made
 
 
-async def segment_of(world: World, query: str = "", **claims: Any) -> str:
-    """The URL of a segment of the recording."""
-    master = await world.enter("vod", query=query, **claims)
+async def segment_of(world: World, stream: str = "vod", **claims: Any) -> str:
+    """The URL of a segment of a recording."""
+    master = await world.enter(stream, **claims)
     url = urljoin(master, _first((await world.get(master))[1]))
     return urljoin(url, _first((await world.get(url))[1]))
 
@@ -212,6 +217,24 @@ async def test_a_revoked_session_gets_nothing_by_the_lane(lanes: Lanes) -> None:
         assert reply.status == 403
 
 
+async def test_nothing_is_read_for_whom_the_gate_turns_away(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    challenge = await challenge_of(lanes.world)
+    await lanes.both(challenge)
+    read: list[bytes] = []
+
+    def watched(body: bytes, content_type: str) -> Detected:
+        read.append(body)
+        return detect(body, content_type)
+
+    monkeypatch.setattr("relay.edge.fastlane.detect", watched)
+    await lanes.fast(challenge)
+    assert len(read) == 1
+    await lanes.fast(challenge.replace(b"session=", b"session=x"))
+    await lanes.world.revoke(session_id="session-1")
+    await lanes.fast(challenge)
+    assert len(read) == 1
+
+
 async def test_what_a_slow_reader_has_not_taken_is_cut(lanes: Lanes) -> None:
     """The lane writes a whole segment at once; what of it has not left must be found by a revocation."""
     request = get(await segment_of(lanes.world))
@@ -226,3 +249,69 @@ async def test_what_a_slow_reader_has_not_taken_is_cut(lanes: Lanes) -> None:
             while (reply := await line.reply()) and reply.status == 200:
                 received += 1
     assert 0 < received < 2000
+
+
+async def test_an_origins_content_type_leaves_by_both_paths_alike(lanes: Lanes) -> None:
+    async def with_parameters(_: web.Request) -> web.Response:
+        body = (VECTORS / "ts-clear/v_1.ts").read_bytes()
+        return web.Response(body=body, headers={"Content-Type": "video/MP2T; charset=binary"})
+
+    lanes.world.handlers["/ts-clear/v_1.ts"] = with_parameters
+    request = get(await segment_of(lanes.world, "ts"))
+    await lanes.ordinary(request)
+    reply = await lanes.both(request)
+    assert lanes.taken[-1]
+    assert reply
+    assert reply.headers["content-type"] == "video/MP2T"
+
+
+async def test_a_failure_in_the_lane_leaves_the_request_to_the_ordinary_path(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError
+
+    request = get(await segment_of(lanes.world))
+    await lanes.ordinary(request)
+    monkeypatch.setattr("relay.edge.fastlane.may_play", broken)
+    with capture_logs() as logs:
+        reply = await lanes.both(request)
+    assert reply
+    assert reply.status == 200
+    assert [log["event"] for log in logs] == ["lane_failed"]
+
+
+async def test_over_tls_a_long_segment_is_not_encrypted_all_at_once(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow reader has not taken would be held for him alone."""
+    segment, challenge = get(await segment_of(lanes.world)), await challenge_of(lanes.world)
+    for request in (segment, challenge):
+        await lanes.both(request)
+    monkeypatch.setattr("relay.edge.fastlane.SLICE", 1000)
+    monkeypatch.setattr(Connection, "ssl_context", object())
+    lanes.taken.clear()
+    for request in (segment, challenge):
+        await lanes.fast(request)
+    assert lanes.taken == [False, True]
+
+
+async def test_who_has_left_with_an_answer_unsent_can_still_be_judged(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[OpenResponse] = []
+    add = OpenResponses.add
+
+    def watched(self: OpenResponses, entry: OpenResponse) -> None:
+        registered.append(entry)
+        add(self, entry)
+
+    request = get(await segment_of(lanes.world))
+    await lanes.both(request)
+    monkeypatch.setattr("relay.edge.fastlane.unsent", lambda _: 1)
+    monkeypatch.setattr(OpenResponses, "add", watched)
+    lanes.taken.clear()
+    await lanes.fast(request)
+    assert lanes.taken == [True]
+    await asyncio.sleep(0.1)
+    assert registered[0].facts().address == "127.0.0.1"

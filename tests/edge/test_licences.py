@@ -26,7 +26,7 @@ from keys.signalling import playready as playready_signalling
 from relay.edge.drm import REASONS
 from relay.licensing.desk import Kind, Opened
 from relay.licensing.material import FairPlayMaterial, Material, PlayReadyMaterial, WidevineMaterial
-from relay.licensing.workers import Lane
+from relay.licensing.workers import Worker
 from tests.edge.world import API_KEY, KEY_RING, VECTORS, World, running_world, stream
 from tests.keys.licences import fairplay_device, playready_client, widevine_client
 from tests.keys.licences.fairplay_device import FairPlayDevice
@@ -242,7 +242,7 @@ async def test_whoever_names_the_system_must_mean_it(world: World) -> None:
 
 async def test_what_a_refused_challenge_left_behind_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     dropped: list[Opened] = []
-    monkeypatch.setattr(Lane, "drop", lambda _, opened: dropped.append(opened))
+    monkeypatch.setattr(Worker, "drop", lambda _, opened: dropped.append(opened))
     refused = WidevineDevice(PLAIN).challenge(content_key("trusted", TrackType.SD).kid)
     assert (await ask(world, "trusted", refused))[0] == 403
     assert (await ask(world, "vod", WidevineDevice().challenge(content_key("strict", TrackType.SD).kid)))[0] == 403

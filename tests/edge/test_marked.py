@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from relay.model import Session
-from relay.watermark.inband import find, with_wmpi
-from relay.watermark.pace import PaceInfo
-from relay.watermark.sidecar import EGRESS_HEADER, Discrete, Segment, encode_egress
+from relay.watermark.etsi.inband import find, with_wmpi
+from relay.watermark.etsi.pace import PaceInfo
+from relay.watermark.etsi.sidecar import EGRESS_HEADER, Discrete, Segment, encode_egress
 from tests.edge.film import (
     COUNT,
     SINGLE,

@@ -8,8 +8,8 @@ import pytest
 
 from relay.gate.dialects.keys import Signer
 from relay.watermark.code import AssetCode, number_of
-from relay.watermark.vendors import Vendor, VendorKey
-from relay.watermark.wmt import Issue, mint_direct, mint_indirect
+from relay.watermark.etsi.vendors import Vendor, VendorKey
+from relay.watermark.etsi.wmt import Issue, mint_direct, mint_indirect
 from tests.edge.film import CODE, COUNT, VARIANTS, Film, showing, variant_of
 
 SECRET = bytes(range(32))

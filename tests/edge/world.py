@@ -22,7 +22,7 @@ from relay.gate.dialects.jwt import mint_token
 from relay.gate.dialects.keys import TokenKey
 from relay.licensing.material import Material
 from relay.secrets import Secrets
-from relay.watermark.vendors import Vendor
+from relay.watermark.etsi.vendors import Vendor
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SECRET = bytes(range(32))

@@ -8,14 +8,14 @@ from relay.gate.dialects import cose
 from relay.gate.dialects.claims import Terms
 from relay.gate.dialects.keys import Signer
 from relay.verdict import Deny
-from relay.watermark import inband
-from relay.watermark.carriers import take_out
 from relay.watermark.code import AssetCode
-from relay.watermark.pace import NOT_MARKED, PaceInfo, read_ingest
-from relay.watermark.pattern_encryption import PatternKeys, encrypt0
-from relay.watermark.sidecar import ByteRanges, Discrete, Segment, read_sidecar
-from relay.watermark.vendors import Vendor, VendorKey
-from relay.watermark.wmt import LABELS, Issue, WatermarkTokens, mint_direct, mint_indirect
+from relay.watermark.etsi import inband
+from relay.watermark.etsi.carriers import take_out
+from relay.watermark.etsi.pace import NOT_MARKED, PaceInfo, read_ingest
+from relay.watermark.etsi.pattern_encryption import PatternKeys, encrypt0
+from relay.watermark.etsi.sidecar import ByteRanges, Discrete, Segment, read_sidecar
+from relay.watermark.etsi.vendors import Vendor, VendorKey
+from relay.watermark.etsi.wmt import LABELS, Issue, WatermarkTokens, mint_direct, mint_indirect
 from tests.fuzz.target import Target, text_of
 from tests.gate.platform import AUDIENCE, EC_KEY, LEEWAY, MAX_LIFETIME, NOW, SECRET
 from tests.media.build import Traf, box, fragment

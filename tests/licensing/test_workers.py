@@ -22,7 +22,7 @@ from relay.licensing.desk import FORGOTTEN, Desk, Kind, Opened, Refusal
 from relay.licensing.issuers import Issuers
 from relay.licensing.material import FairPlayMaterial, Material
 from relay.licensing.process import ProcessLostError
-from relay.licensing.workers import Lane, LicenceFailedError, LicencesBusyError
+from relay.licensing.workers import LicenceFailedError, LicencesBusyError, Worker
 from relay.secrets import Secrets
 from tests.keys.licences import fairplay_device
 from tests.keys.licences.fairplay_device import FairPlayDevice
@@ -36,17 +36,17 @@ def fairplay_material(derive_secret: str = "tests.keys.licences.fairplay_device:
 
 
 async def opened_by(issuers: Issuers, count: int = 1) -> Sequence[Opened | Refusal | BaseException]:
-    lane = issuers.of(DrmSystem.FAIRPLAY)
-    assert lane
+    worker = issuers.of(DrmSystem.FAIRPLAY)
+    assert worker
     spc = FairPlayDevice().spc()
-    calls = (lane.open(DrmSystem.FAIRPLAY, spc, fairplay_device.NOW) for _ in range(count))
+    calls = (worker.open(DrmSystem.FAIRPLAY, spc, fairplay_device.NOW) for _ in range(count))
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
-def lane_of(issuers: Issuers) -> Lane:
-    lane = issuers.of(DrmSystem.FAIRPLAY)
-    assert isinstance(lane, Lane)
-    return lane
+def worker_of(issuers: Issuers) -> Worker:
+    worker = issuers.of(DrmSystem.FAIRPLAY)
+    assert isinstance(worker, Worker)
+    return worker
 
 
 async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
@@ -55,13 +55,13 @@ async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
         assert issuers.of(DrmSystem.WIDEVINE) is None
         found = await opened_by(issuers, 4)
         assert [type(one) for one in found] == [Opened, Opened, LicencesBusyError, LicencesBusyError]
-        lane = lane_of(issuers)
+        worker = worker_of(issuers)
         first = found[0]
         assert isinstance(first, Opened)
         assert first.kind is Kind.NEW
-        assert lane.process
-        assert lane.process.pid
-        os.kill(lane.process.pid, signal.SIGKILL)
+        assert worker.process
+        assert worker.process.pid
+        os.kill(worker.process.pid, signal.SIGKILL)
         with capture_logs() as logs:
             assert [type(one) for one in await opened_by(issuers)] == [LicencesBusyError]
         assert [(one["event"], one["system"], one["how"]) for one in logs] == [
@@ -69,7 +69,7 @@ async def test_a_full_queue_says_so_and_a_dead_process_is_replaced() -> None:
         ]
         assert [type(one) for one in await opened_by(issuers)] == [Opened]
         # What the dead process had opened is not confused with what its successor has.
-        made = await lane.make(first, None, fairplay_device.NOW)
+        made = await worker.make(first, None, fairplay_device.NOW)
         assert isinstance(made, Refusal)
         assert made.reason == FORGOTTEN
     finally:
@@ -118,9 +118,9 @@ async def test_what_is_not_wanted_is_forgotten() -> None:
     try:
         (opened,) = await opened_by(issuers)
         assert isinstance(opened, Opened)
-        lane = lane_of(issuers)
-        lane.drop(opened)
-        made = await lane.make(opened, None, fairplay_device.NOW)
+        worker = worker_of(issuers)
+        worker.drop(opened)
+        made = await worker.make(opened, None, fairplay_device.NOW)
         assert isinstance(made, Refusal)
         assert made.reason == FORGOTTEN
     finally:
@@ -200,7 +200,7 @@ async def test_who_went_away_while_a_licence_was_made_leaves_no_mark() -> None:
         await asyncio.sleep(0)
         gone.cancel()
         assert [type(one) for one in await opened_by(issuers)] == [Opened]
-        assert lane_of(issuers).waiting == 0
+        assert worker_of(issuers).waiting == 0
     finally:
         await issuers.close()
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from relay.watermark.code import BLOCK, PROFILES, SCALE, AssetCode, Selector, number_of
+from relay.watermark.code import BLOCK, PROFILES, SCALE, AssetCode, number_of
 
 KEY = bytes(range(32))
 NUMBER = 0x0123456789ABCDEF
@@ -68,15 +68,6 @@ def test_a_pattern_is_the_first_bits_big_endian_and_then_zeros(length: int) -> N
     assert len(pattern) == (length + 7) // 8
     assert bits[:length] == [code.bit(NUMBER, position) for position in range(length)]
     assert not any(bits[length:])
-
-
-def test_selectors_say_what_codes_say_in_any_order() -> None:
-    codes = [AssetCode(KEY, 2), AssetCode(KEY, 8), AssetCode(bytes(32), 2)]
-    selector = Selector(blocks=4)  # fewer than are asked for, so that some are made again
-    for position in [*range(0, 700, 13), *range(690, 0, -29)]:
-        for code in codes:
-            for number in (1, NUMBER):
-                assert selector.bit(code, number, position) == code.bit(number, position)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

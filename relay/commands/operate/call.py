@@ -32,21 +32,18 @@ _NEXT_STEPS = {
     "rate_limited": "Wait a little, and repeat it.",
 }
 """What to do about errors that do not say it themselves, by code."""
+URL = click.option(
+    "--url",
+    envvar="SEGMENTGATE_URL",
+    default="http://127.0.0.1:8081",
+    show_default=True,
+    help="The control listener; also SEGMENTGATE_URL.",
+)
+_ABOUT_KEY = "A file that holds the API key; also SEGMENTGATE_KEY_FILE."
+KEY_FILE = click.option("--key-file", envvar="SEGMENTGATE_KEY_FILE", type=_FILE, default=None, help=_ABOUT_KEY)
 _OPTIONS = (
-    click.option(
-        "--url",
-        envvar="SEGMENTGATE_URL",
-        default="http://127.0.0.1:8081",
-        show_default=True,
-        help="The control listener; also SEGMENTGATE_URL.",
-    ),
-    click.option(
-        "--key-file",
-        envvar="SEGMENTGATE_KEY_FILE",
-        type=_FILE,
-        required=True,
-        help="A file that holds the API key; also SEGMENTGATE_KEY_FILE.",
-    ),
+    URL,
+    click.option("--key-file", envvar="SEGMENTGATE_KEY_FILE", type=_FILE, required=True, help=_ABOUT_KEY),
     click.option("--actor", default="", help="Your name, for the audit log."),
 )
 
@@ -56,23 +53,30 @@ def calls_relay(act: Callable[Concatenate["Client", P], Awaitable[Any]]) -> Call
 
     @wraps(act)
     def command(url: str, key_file: Path, actor: str, *args: P.args, **kwargs: P.kwargs) -> None:
-        from relay.client import Client, ClientError
-
-        async def run(key: str) -> Any:
-            async with Client(url, key, actor, PATIENCE_S) as relay:
-                return await act(relay, *args, **kwargs)
-
-        try:
-            answer = asyncio.run(run(key_file.read_text(encoding="utf-8").strip()))
-        except ClientError as err:
-            raise click.ClickException(_told(err)) from None
-        except (OSError, UnicodeDecodeError) as err:
-            raise click.ClickException(f"{key_file}: {err}. Name a file that holds the API key.") from None
+        answer = asked_of(url, key_file, actor, lambda relay: act(relay, *args, **kwargs))
         click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
 
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def asked_of(url: str, key_file: Path, actor: str, act: Callable[["Client"], Awaitable[T]]) -> T:
+    """What a coroutine gives that gets the client. Its errors end the command."""
+    from relay.client import Client, ClientError
+
+    async def run(key: str) -> T:
+        async with Client(url, key, actor, PATIENCE_S) as relay:
+            return await act(relay)
+
+    try:
+        key = key_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise click.ClickException(f"{key_file}: {err}. Name a file that holds the API key.") from None
+    try:
+        return asyncio.run(run(key))
+    except ClientError as err:
+        raise click.ClickException(_told(err)) from None
 
 
 def _told(err: "ClientError") -> str:

@@ -11,8 +11,8 @@ from relay.commands.reporting import reports_errors
 from relay.commands.watermark.secret_file import FILE, read_hex
 from relay.gate.dialects.keys import SYMMETRIC, Signer
 from relay.watermark.code import PROFILES, AssetCode
-from relay.watermark.pattern_encryption import NONCE_BYTES
-from relay.watermark.wmt import MAX_PATTERN_BITS, Issue, mint_direct, mint_indirect
+from relay.watermark.etsi.pattern_encryption import NONCE_BYTES
+from relay.watermark.etsi.wmt import MAX_PATTERN_BITS, Issue, mint_direct, mint_indirect
 
 
 @click.command()

@@ -174,8 +174,14 @@ class Follower:
         number = min(max(number, 0), len(originals) - 1)
         copy = Copy(oriented(self._leak.picture(kept), warp.mirrored))
         lay, best = warp, copy.agreement(originals[number], warp)
-        # Where the picture lies as it lay, the right frame is told before the warp is touched. Where it has moved, the
-        # warp that fits each frame best must be found first: a wrong one makes up for the wrong time.
+        if best < _SURE:
+            # The wrong time in a pan looks like a move of the picture: where it lies as it lay at another time, it did
+            # not move. (The mark stays with the picture's frame while what it shows passes through.)
+            near = range(max(0, number - _FARTHEST_SHIFT), min(len(originals), number + _FARTHEST_SHIFT + 1))
+            still, other = max((copy.agreement(originals[one], warp), one) for one in near)
+            if still >= _SURE:
+                number, best = other, still
+        # Where it has moved, the warp that fits each frame best must be found first: it makes up for the wrong time.
         moves = best < _SURE and not originals[number].flat
         if moves:
             best, warp = self._moved(originals[number], copy, warp, best)

@@ -17,5 +17,5 @@ class Limits:
     """How much from its start is read: 600 segments of 2 s, six times what one leaker takes."""
     frames: int = 150_000
     """Decoded of one upload, whatever its time stamps say."""
-    attempts: int = 24
+    attempts: int = 16
     """Places in the assets that are tried before a passage of the upload is given up as unknown."""

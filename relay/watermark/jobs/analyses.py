@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from relay.errors import RelayError
 from relay.watermark.analyse.errors import LeakSizeError
 from relay.watermark.index import FILE
-from relay.watermark.inquiries import Inquiries
 from relay.watermark.jobs.errors import (
     AnalysesBusyError,
     AnalysisFailedError,
@@ -32,6 +31,7 @@ from relay.watermark.jobs.result import AnalysisResult, Pictures
 from relay.watermark.jobs.spool import Spool
 from relay.watermark.jobs.uploads import Received
 from relay.watermark.jobs.work import Progress, Setting, analysed
+from relay.watermark.serving.inquiries import Inquiries
 
 LOOK_EVERY_S = 0.5
 """For jobs of other processes, and whether the one at work was erased."""
@@ -152,7 +152,7 @@ class Analyses:
 
     async def _next(self) -> Job | None:
         """Who holds the lock finds none at work but those that ended with a relay."""
-        return next((job for job in await self.jobs() if not job.is_over), None)
+        return await asyncio.to_thread(self._spool.next)
 
     async def _do(self, job: Job, over: Callable[[Job, AnalysisResult | None], None]) -> None:
         if job.runs >= RUNS:
@@ -222,10 +222,10 @@ class Analyses:
 
     async def _check_room(self, size: int) -> None:
         config = self.setting.config
-        jobs = await self.jobs()
-        if sum(not job.is_over for job in jobs) >= config.queue:
+        waiting, kept = await asyncio.to_thread(self._spool.count)
+        if waiting >= config.queue:
             raise AnalysesBusyError(f"{config.queue} analyses wait already; try again")
-        if len(jobs) >= config.keep:
+        if kept >= config.keep:
             raise AnalysesBusyError(f"{config.keep} analyses are kept already; erase some")
         if await asyncio.to_thread(self._spool.room) < size + SPARE_DISK:
             raise AnalysesBusyError("the disk has no room for it")

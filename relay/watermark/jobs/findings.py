@@ -19,8 +19,8 @@ from relay.watermark.jobs.result import (
     Status,
     Upload,
 )
-from relay.watermark.served import Interval
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.served import Interval
+from relay.watermark.serving.servings import ServedRow
 
 _SEGMENT_S = 2.0
 """Where a copy shows but one position, which does not tell how long they are."""

@@ -12,12 +12,13 @@ from typing import Final, Self
 import msgspec
 
 from relay.watermark.jobs.errors import AnalysisLimitError
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.servings import ServedRow
 
 INTERVAL: Final = Struct("<Qii")
 """A session's number, and the first and the last position of an interval."""
 MAX_INTERVALS: Final = 16_000_000
-_LENGTH: Final = Struct("<I")
+_HEAD: Final = Struct("<QI")
+"""Of a name: its number, so that few need to be decoded, and its length."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ServedRow)
 
@@ -54,7 +55,7 @@ class Gathered:
             number = row.number
             self._numbers_file.write(b"".join(INTERVAL.pack(number, one.first, one.last) for one in marked))
             name = _encoder.encode(row)
-            self._names_file.write(_LENGTH.pack(len(name)) + name)
+            self._names_file.write(_HEAD.pack(number, len(name)) + name)
 
     def done(self) -> None:
         """All were told."""
@@ -67,8 +68,9 @@ class Gathered:
         if not numbers:
             return found
         with self._names.open("rb") as names:
-            while length := names.read(_LENGTH.size):
-                row = _decoder.decode(names.read(_LENGTH.unpack(length)[0]))
-                if row.number in found:
-                    found[row.number].append(row)
+            while head := names.read(_HEAD.size):
+                number, length = _HEAD.unpack(head)
+                name = names.read(length)
+                if number in found:
+                    found[number].append(_decoder.decode(name))
         return found

@@ -69,6 +69,11 @@ def _verdict(result: AnalysisResult) -> str:
                 f"It was made by mixing what was served under {named}. The probability that both are innocent is at "
                 f"most {_odds(result.pair_bound or 0.0)}; that of each alone stands below."
             )
+        case Status.INSUFFICIENT_EVIDENCE if not result.needed_bits:
+            text = (
+                f"<strong>The copy shows asset {asset}.</strong>"
+                "Its segments were read; who may have been served them was not asked, so nobody could be named."
+            )
         case Status.INSUFFICIENT_EVIDENCE:
             text = (
                 "<strong>There is not enough evidence to name anybody.</strong>"

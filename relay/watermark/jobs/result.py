@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from relay.watermark.analyse.reading import Geometry, Picture, PositionReading, Run
-from relay.watermark.served import Interval
+from relay.watermark.serving.served import Interval
 
 MAX_SESSIONS = 100
 """Told of one watermark id."""

@@ -31,8 +31,10 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self._uploads, self._folders, self._trash = root / "uploads", root / "jobs", root / "trash"
+        # An empty file for each job that is not over, so that whoever looks for work need not read all.
+        self._open = root / "open"
         self._lock = root / "lock"
-        for folder in (root, self._uploads, self._folders, self._trash):
+        for folder in (root, self._uploads, self._folders, self._trash, self._open):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
@@ -62,11 +64,24 @@ class Spool:
         made.mkdir(mode=0o700)
         (made / _JOB).write_bytes(msgspec.json.encode(job))
         upload.rename(made / _UPLOAD)
+        (self._open / job.id).touch()
         made.rename(self._folders / job.id)
 
     def jobs(self) -> list[Job]:
         """All of them, the oldest first."""
         return [job for name in sorted(one.name for one in self._folders.iterdir()) if (job := self.find(name))]
+
+    def next(self) -> Job | None:
+        """The oldest job that is not over."""
+        for name in sorted(one.name for one in self._open.iterdir()):
+            job = self.find(name)
+            if job and not job.is_over:
+                return job
+        return None
+
+    def count(self) -> tuple[int, int]:
+        """How many jobs are not over, and how many there are."""
+        return sum(1 for _ in self._open.iterdir()), sum(1 for _ in self._folders.iterdir())
 
     def find(self, name: str) -> Job | None:
         """The job of that id, if there is one that can be read."""
@@ -97,7 +112,9 @@ class Spool:
             self._write(job, _PICTURES, msgspec.msgpack.encode(pictures or []))
         shutil.rmtree(self._folders / job.id / _WORK, ignore_errors=True)
         self.upload(job).unlink(missing_ok=True)
-        return self.save(job)
+        saved = self.save(job)
+        (self._open / job.id).unlink(missing_ok=True)
+        return saved
 
     def result(self, job: Job) -> AnalysisResult | None:
         """What came of it."""
@@ -119,6 +136,7 @@ class Spool:
             (self._folders / name).rename(self._trash / name)
         except FileNotFoundError:
             return False
+        (self._open / name).unlink(missing_ok=True)
         shutil.rmtree(self._trash / name, ignore_errors=True)
         return True
 
@@ -126,14 +144,18 @@ class Spool:
         """Erase what was left behind: uploads that broke off with their process, what could not be erased before."""
         for left in self._trash.iterdir():
             shutil.rmtree(left, ignore_errors=True)
-        for upload in self._uploads.iterdir():
+        for left in (*self._uploads.iterdir(), *(one for one in self._open.iterdir() if self._is_done(one.name))):
             with suppress(FileNotFoundError):
-                if upload.stat().st_mtime < now - STALE_UPLOAD_S:
-                    shutil.rmtree(upload) if upload.is_dir() else upload.unlink()
+                if left.stat().st_mtime < now - STALE_UPLOAD_S:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def room(self) -> int:
         """Bytes that the disk has left."""
         return shutil.disk_usage(self._folders).free
+
+    def _is_done(self, name: str) -> bool:
+        job = self.find(name)
+        return job is None or job.is_over
 
     def _write(self, job: Job, name: str, data: bytes) -> bool:
         folder = self._folders / job.id

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from keys.watermark import chip_key
 from relay.watermark.analyse.reading import AssetReading, Reading
-from relay.watermark.index import key_check
-from relay.watermark.inquiries import Inquiries
+from relay.watermark.jobs.chip_keys import chip_key_of
 from relay.watermark.jobs.errors import AssetUnservedError
 from relay.watermark.jobs.findings import finding_of, result_of, scores_of, segment_s_of
 from relay.watermark.jobs.gathered import Gathered
@@ -21,7 +19,8 @@ from relay.watermark.jobs.messages import Accuse, HasAccused, HasRead, Limits, R
 from relay.watermark.jobs.process import perform
 from relay.watermark.jobs.result import AnalysisResult, AssetFinding, Pictures
 from relay.watermark.jobs.settings import AnalysisConfig
-from relay.watermark.marking import Marking
+from relay.watermark.serving.inquiries import Inquiries
+from relay.watermark.serving.marking import Marking
 
 MAX_FILE: Final = 6 << 30
 """Of what a process writes: 20 minutes of small pictures of a high copy have 5.5 GB."""
@@ -43,8 +42,7 @@ class Setting:
 
     def chip_key(self, asset: str, check: str) -> bytes | None:
         """The chip key of an asset: the one that its index was made with, by its key check."""
-        keys = (chip_key(self.secret, asset), self.other_key)
-        return next((key for key in keys if key and key_check(key, asset) == check), None)
+        return chip_key_of(asset, check, self.secret, self.other_key)
 
 
 class Progress:

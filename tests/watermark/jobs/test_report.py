@@ -8,7 +8,7 @@ from relay.watermark.jobs.findings import finding_of, result_of
 from relay.watermark.jobs.job import Job
 from relay.watermark.jobs.report import page_of
 from relay.watermark.jobs.result import AnalysisResult, Pictures, Status
-from relay.watermark.served import Interval
+from relay.watermark.serving.served import Interval
 from tests.watermark.jobs.values import accusation, accused, asset_reading, job, reading, row, score
 
 READING = asset_reading(score(10), score(11, 0.0, erased=True), score(12, -21.5), score(15))

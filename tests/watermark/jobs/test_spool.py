@@ -81,6 +81,17 @@ def test_what_a_process_left_behind_is_swept(spool: Spool, tmp_path: Path) -> No
     assert list((tmp_path / "spool" / "trash").iterdir()) == []
 
 
+def test_what_is_not_over_is_found_without_reading_the_rest(spool: Spool) -> None:
+    later, sooner = replace(QUEUED, id="b" * 32), replace(QUEUED, id="a" * 32)
+    put(spool, later)
+    put(spool, sooner)
+    assert (spool.next(), spool.count()) == (sooner, (2, 2))
+    assert spool.finish(replace(sooner, state=State.FAILED))
+    assert (spool.next(), spool.count()) == (later, (1, 2))
+    assert spool.erase(later.id)
+    assert (spool.next(), spool.count()) == (None, (0, 1))
+
+
 def test_one_process_works_at_a_time(spool: Spool, tmp_path: Path) -> None:
     other = Spool(tmp_path / "spool")
     with spool.locked() as alone, other.locked() as too:

@@ -5,8 +5,8 @@ from typing import Any
 from relay.watermark.analyse.reading import AssetReading, Geometry, Picture, PositionReading, Reading, Run
 from relay.watermark.jobs.job import Job, State
 from relay.watermark.jobs.result import Accusation, Accused, Status
-from relay.watermark.served import Interval
-from relay.watermark.servings import ServedRow
+from relay.watermark.serving.served import Interval
+from relay.watermark.serving.servings import ServedRow
 
 GEOMETRY = Geometry(
     corners=((0.1, 0.1), (0.9, 0.12), (0.88, 0.9), (0.1, 0.88)), mirrored=True, visible=0.8, bend_px=1.5, moved_px=3.0

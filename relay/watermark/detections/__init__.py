@@ -1,0 +1,1 @@
+"""Other vendors' marks: whose they are, and what their detectors report."""
