@@ -22,7 +22,7 @@ from tests.e2e.browser import open_browser
 DOCS = Path(__file__).parents[1] / "docs"
 FRAMES = (181, 1031)
 """Of the lap; neither stands at the edge of a segment, where the mark fades."""
-PANEL = (640, 360)
+PANEL = (426, 240)
 GAIN = 16
 Picture = npt.NDArray[np.uint8]
 

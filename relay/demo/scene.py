@@ -1,10 +1,9 @@
 """What the demo's clip shows and sounds like, as an ffmpeg command line.
 
-Everything moves with a period that divides :data:`LAP_S`, so the clip loops without a visible or audible seam: clouds
-that drift under a gradient which changes its hue, a burnt-in time code, three squares on their paths, colour bars and
-a progress bar; one soft beep a second, higher on every second one. The paths are sums of whole cycles a lap, no two
-passages of which are alike: whoever looks for a recording's place in the lap finds one. The clouds are there for the
-watermark, which hides in texture.
+Everything comes again after :data:`LAP_S` and not before: twenty shots of clouds, none as long as the next, under a
+gradient which changes its hue, a burnt-in time code, three squares on their paths, colour bars and a progress bar; one
+soft beep a second, higher on every second one. So whoever looks for a recording's place in the lap finds one, as in a
+film. The clouds are there for the watermark, which hides in texture.
 """
 
 from pathlib import Path
@@ -21,7 +20,7 @@ PICTURE = "scene.mp4"
 SIZE = (1280, 720)
 
 _CYCLE = f"2*PI*t/{LAP_S}"
-_CLOUDS = (1600, 960)
+_CLOUDS = (2560, 1440)
 
 
 def encode_command(ffmpeg: str, directory: Path) -> list[str]:
@@ -45,7 +44,7 @@ def _sources() -> list[str]:
     # 660 Hz on even seconds, 440 on odd ones, 880 at the start of each 12 s: whole numbers of cycles.
     pitch = "(440+220*eq(mod(floor(t)\\,2)\\,0)+220*eq(mod(floor(t)\\,12)\\,0))"
     beep = f"0.2*sin(2*PI*{pitch}*t)*exp(-9*mod(t\\,1))"
-    clouds = f"s={_CLOUDS[0]}x{_CLOUDS[1]}:octaves=7:persistence=0.62:xscale=5:yscale=5:random_mode=seed:seed=11"
+    clouds = f"s={_CLOUDS[0]}x{_CLOUDS[1]}:octaves=7:persistence=0.62:xscale=8:yscale=8:random_mode=seed:seed=11"
     return [
         f"gradients=s=320x180:{clock}:speed=0.00001:seed=7:n=2:c0=0x3b82f6:c1=0x334155:x0=0:y0=0:x1=320:y1=180",
         f"perlin={clouds}",
@@ -61,12 +60,12 @@ def _graph() -> list[str]:
     width, height = SIZE
     path = f"overlay=x='630+430*cos({{}}*{_CYCLE}+{{}})':y='350+230*sin({{}}*{_CYCLE}+{{}})'"
     noise = f"trim=end_frame=1,loop=-1:1,setpts=N/{FRAME_RATE}/TB,format=yuv420p,lutyuv=y=2.2*val-154:u=128:v=128"
-    # Never slow: an analyser tells one moment from the next by what has moved.
-    drift = f"x='160+150*cos(5*{_CYCLE})':y='120+110*sin(6*{_CYCLE})'"
+    shot = f"floor(t/4.8+0.9*sin(3*{_CYCLE}))"
+    view = f"x='mod(797*{shot},{_CLOUDS[0] - width})':y='mod(463*{shot},{_CLOUDS[1] - height})'"
     return [
         f"[0:v]format=yuv420p,hue=H='0.6*sin({_CYCLE})',scale={width}:{height}:flags=bilinear[sky]",
-        # One picture of noise with more contrast, held, under a window that drifts.
-        f"[1:v]{noise},crop={width}:{height}:{drift}[clouds]",
+        # One picture of noise with more contrast, held, of which each shot shows another part.
+        f"[1:v]{noise},crop={width}:{height}:{view}[clouds]",
         "[sky][clouds]blend=c0_mode=overlay:c1_mode=normal:c2_mode=normal:shortest=1[backdrop]",
         # The time code that testsrc2 prints in its corner, in white on black and four times as large:
         # this ffmpeg is built without drawtext, which would want a font from the machine anyway.
