@@ -1,14 +1,19 @@
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from relay.watermark.analyse.asset import Asset, Segment
 from relay.watermark.analyse.errors import AssetError
 from relay.watermark.analyse.proxy import Proxy
+from relay.watermark.embed.cmaf import segment_index
+from relay.watermark.embed.encode import Encoding, encode
+from relay.watermark.embed.source import Colour
+from relay.watermark.embed.timing import Timing
+from relay.watermark.embed.work import init_of, video_fragment
 from relay.watermark.picture.grid import grid_of
+from tests.watermark.embed.clips import frames_of
 
 SEGMENTS, FRAMES, FPS = 33, 6, 25
 SIZE = (192, 128)
@@ -18,18 +23,22 @@ def brightness(frame: int) -> int:
     return 20 + frame % 200
 
 
-@pytest.fixture(scope="module", params=["frag_keyframe+dash+global_sidx", "frag_keyframe+empty_moov", "faststart"])
+@pytest.fixture(scope="module", params=["indexed", "growing"])
 def asset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Asset:
+    """As the embedder writes it: fragments, behind an index of segments where the title is complete."""
     path = tmp_path_factory.mktemp("proxy") / "proxy.mp4"
-    with av.open(path, "w", options={"movflags": request.param}) as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"g": str(FRAMES), "sc_threshold": "0", "crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        # Of some size, or the demuxer has all of it in its buffer.
-        grain = np.random.default_rng(5).integers(-15, 16, (SIZE[1] * 3 // 2, SIZE[0]))
-        for frame in range(SEGMENTS * FRAMES):
-            planes = np.asarray(brightness(frame) + np.roll(grain, 7 * frame, axis=0), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
-        container.mux(stream.encode())
+    timing = Timing(Fraction(FPS), Fraction(FRAMES, FPS))
+    encoding = Encoding(*SIZE, timing.rate, Colour(1, 1, 1), crf=10)
+    # Of some size, or the demuxer has all of it in its buffer.
+    grain = np.random.default_rng(5).integers(-15, 16, SIZE[::-1])
+    pieces = []
+    for position in range(SEGMENTS):
+        lumas = [brightness(position * FRAMES + k) + np.roll(grain, 7 * k, axis=0) for k in range(FRAMES)]
+        encoded = encode(list(frames_of(luma.astype(np.uint8) for luma in lumas)), encoding)
+        pieces.append(video_fragment(encoded, position, timing))
+    references = [(len(piece), FRAMES * timing.tick) for piece in pieces]
+    index = segment_index(timing.timescale, 0, references) if request.param == "indexed" else b""
+    path.write_bytes(init_of(encoded, encoding, timing) + index + b"".join(pieces))
     return Asset(
         asset="film",
         proxy=path,
