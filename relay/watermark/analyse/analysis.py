@@ -304,18 +304,21 @@ class _Search:
         for proxy, follower, passages in zip(self._proxies, self._followers, self._passages, strict=True):
             if not passages:
                 continue
+            seen = sorted((frame for one in passages for frame in one.frames), key=lambda frame: frame.leak_s)
+            geometry = _geometry(self._leak, seen)
+            steady = geometry.moved_px <= _CORNERS_PX
             positions = tuple(
-                _position(proxy.asset, follower, at, gathered) for at, gathered in sorted(follower.positions.items())
+                _position(proxy.asset, follower, at, gathered, steady)
+                for at, gathered in sorted(follower.positions.items())
             )
             readable = [abs(one.z) for one in positions if not one.erased]
-            seen = sorted((frame for one in passages for frame in one.frames), key=lambda frame: frame.leak_s)
             self._progress("pictures", 0.0)
             found.append(
                 AssetReading(
                     asset=proxy.asset.asset,
                     positions=positions,
                     runs=_runs(passages, 1 / float(proxy.asset.fps)),
-                    geometry=_geometry(self._leak, seen),
+                    geometry=geometry,
                     pictures=pictures(self._leak, proxy, seen, _PICTURES),
                     median_z=float(np.median(readable)) if readable else 0.0,
                     control_rms=float(np.sqrt(np.mean(np.square(follower.control())))),
@@ -342,9 +345,11 @@ def _starts(start: float, end: float, length: float) -> list[float]:
     return [float(one) for one in sorted(starts, key=lambda one: abs(one - start - spare / 2))]
 
 
-def _position(asset: Asset, follower: Follower, at: int, gathered: Gathered) -> PositionReading:
+def _position(asset: Asset, follower: Follower, at: int, gathered: Gathered, steady: bool) -> PositionReading:
     segment = asset.segments[at]
-    erased = gathered.silent or gathered.frames < _LEAST_FRAMES
+    # A hand moves the camera on while there is nothing to align by: where the cells lie is a guess then.
+    lost = not steady and not gathered.aligned
+    erased = gathered.silent or gathered.frames < _LEAST_FRAMES or lost
     return PositionReading(
         position=segment.position,
         z=0.0 if erased else follower.z(at),

@@ -38,6 +38,8 @@ class Gathered:
     silent: bool
     leak_s: float
     frames: int = 0
+    aligned: int = 0
+    """How many frames could be aligned by themselves: the others lie as their neighbours do."""
     agreements: list[float] = field(default_factory=list)
 
 
@@ -193,6 +195,7 @@ class Follower:
                 clock.late_s += 0.25 * float(np.clip(shown - clock.asset_s(float(kept[index])), -1.5 / fps, 1.5 / fps))
             self._gather(gathered, originals, aligned.number, int(index), aligned.warp, segment.frames)
             gathered.agreements.append(aligned.agreement)
+            gathered.aligned += aligned.agreement >= LEAST_AGREEMENT
             seen.append(Seen(float(kept[index]), shown, at, int(index), aligned.warp, aligned.agreement, aligned.timed))
         if gathered.frames:
             self.positions[at] = gathered
