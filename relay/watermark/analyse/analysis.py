@@ -169,15 +169,10 @@ class _Search:
         for tried in (known + USUAL_SPEEDS, OTHER_SPEEDS):
             length = min(_PASSAGE_S, end - start)
             while True:
-                for first in _starts(start, end, length):
-                    for candidate in candidates(
-                        self._thumbs,
-                        self._times,
-                        first,
-                        first + length,
-                        [p.asset.activity for p in self._proxies],
-                        tried,
-                    ):
+                firsts = _starts(start, end, length)
+                # Of a short stretch all of it is looked at, the likeliest place first.
+                for group in [firsts] if length < _PASSAGE_S else [[first] for first in firsts]:
+                    for candidate, first in self._ranked(group, length, tried):
                         if self._attempts <= 0:
                             return None
                         self._attempts -= 1
@@ -190,6 +185,16 @@ class _Search:
                 if length < _SHORTEST_S or tried is OTHER_SPEEDS:
                     break
         return None
+
+    def _ranked(self, firsts: Sequence[float], length: float, tried: Sequence[float]) -> list[tuple[Candidate, float]]:
+        """The places where passages may lie, with the passages' beginnings, best first."""
+        curves = [proxy.asset.activity for proxy in self._proxies]
+        found = [
+            (candidate, first)
+            for first in firsts
+            for candidate in candidates(self._thumbs, self._times, first, first + length, curves, tried)
+        ]
+        return sorted(found, key=lambda one: -one[0].agreement)
 
     def _registered(self, candidate: Candidate, start: float, end: float) -> _Anchor | None:
         proxy = self._proxies[candidate.asset]

@@ -91,7 +91,7 @@ def test_another_film_is_refused(film_of_four: Film) -> None:
 def test_passages_in_another_order_with_something_between(film_of_four: Film, tmp_path: Path) -> None:
     copy = tmp_path / "copy.mp4"
     film.write(copy, chain(film_of_four.passage(2, 4), film.scenes(9, 2), film_of_four.passage(0, 2)))
-    reading = read(copy, [film_of_four.asset], attempts=4)
+    reading = read(copy, [film_of_four.asset], attempts=8)
     (found,) = reading.assets
     assert wrong_bits(found, film_of_four.bits) == 0
     assert [one.position for one in found.positions if not one.erased] == [0, 1, 2, 3]
