@@ -98,15 +98,14 @@ def test_a_copy_encoded_again_at_a_low_rate_names_its_session(urls: dict[str, st
 
 
 def test_a_screen_recording_names_its_session_which_is_then_cut(urls: dict[str, str], recording: Recording) -> None:
-    playlist = media_playlist(urls["hls"])
-    before = segments(playlist)
-    assert len(fetch(before[-1])[1]) > 10_000
-
     result = analysed(urls, attacked(recording.file, SCREEN_RECORDING))
     assert_names_the_leaker(result, urls, recording)
     assert result["leak_range"]["speed"] == pytest.approx(1, abs=0.005)
 
+    playlist = media_playlist(urls["hls"])
+    served = segments(playlist)[-1]
+    assert len(fetch(served)[1]) > 10_000
     call(urls, "/api/v1/drm/revoke", {"watermark_id": result["matches"][0]["watermark_id"]})
-    for url in (playlist, before[-1]):
+    for url in (playlist, served):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(url)
