@@ -225,6 +225,9 @@ def _frames(container: InputContainer, stream: VideoStream, leak: Leak) -> Itera
             frames = packet.decode()
         except StopIteration:
             return
+        except MemoryError:
+            # FFmpeg's, too: the limit of whoever reads, and no damage to the packet.
+            raise
         except av.FFmpegError:
             leak.cut_short = True
             bad += 1
