@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 
 from relay.api.analyses import Asset, Note
@@ -56,7 +57,9 @@ async def _receive_form(request: web.Request, received: Received, said: UploadQu
     async for part in _parts(request):
         name = part.name or ""
         if name in seen or name not in (FILE, "asset", "note"):
-            raise BodyError([Flaw(f"/{name}", f"a form has '{FILE}', and may have 'asset' and 'note', each once")])
+            # Names are bytes to begin with, and need not be text.
+            shown = name.encode(errors="replace").decode()
+            raise BodyError([Flaw(f"/{shown}", f"a form has '{FILE}', and may have 'asset' and 'note', each once")])
         seen.add(name)
         if part.headers.get("Content-Transfer-Encoding", "").lower() not in _PLAIN:
             raise BodyError([Flaw(f"/{name}", "send it as it is, without a transfer encoding")])
@@ -81,6 +84,8 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
             if isinstance(part, MultipartReader):
                 raise BodyError([Flaw("", "a form in a form")])
             yield part
+    except HttpProcessingError:
+        raise RequestError("the form cannot be read: the headers of a member are broken") from None
     except (ValueError, AssertionError) as err:
         raise RequestError(f"the form cannot be read: {err}") from None
 

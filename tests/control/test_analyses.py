@@ -106,6 +106,10 @@ async def test_the_video_may_come_alone(desk: Desk) -> None:
     assert (status, body["asset"], body["note"], body["digest"]) == (202, "film", "n", sha256(VIDEO).hexdigest())
 
 
+def _member(name: bytes) -> bytes:
+    return b"--x\r\nContent-Disposition: form-data; name=" + name + b"\r\n\r\nhi\r\n--x--\r\n"
+
+
 @pytest.mark.parametrize(
     ("body", "query", "headers", "expected"),
     [
@@ -119,6 +123,8 @@ async def test_the_video_may_come_alone(desk: Desk) -> None:
         (VIDEO, "", {"Content_Type": "multipart/form-data"}, (400, "request_invalid")),
         (VIDEO, "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
         (b"--x\r\n\r\nhi\r\n--x--", "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
+        (_member(b'"a\xf1\x84"'), "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
+        (_member(b'"a"\x00: b'), "", {"Content_Type": "multipart/form-data; boundary=x"}, (400, "request_invalid")),
     ],
 )  # fmt: skip
 async def test_what_is_not_taken_in(

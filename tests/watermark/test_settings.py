@@ -99,7 +99,7 @@ def test_keys_are_derived_from_a_secret_of_their_own_or_the_oldest_root(folder: 
 
 def test_keys_that_do_not_fit_are_refused(folder: Path) -> None:
     (folder / "code.key").write_text("00" * 31)
-    with pytest.raises(ConfigError, match=r"streams\.news\.watermark\.code_key_file: 31 bytes, a code key has 32"):
+    with pytest.raises(ConfigError, match=r"streams\.news\.watermark\.code_key_file: 31 bytes, this key has 32"):
         read_secrets(configured({"code_key_file": "code.key"}), folder)
     with pytest.raises(ConfigError, match=r"watermark\.secret_file: 31 bytes"):
         read_secrets(configured({}, {"secret_file": "code.key"}), folder)
