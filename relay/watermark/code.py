@@ -123,7 +123,7 @@ class _Draws:
     def __init__(self, code_key: bytes, label: bytes, profile: int) -> None:
         key = expand(code_key, encode_fields(label, b"%d" % profile), 32)
         # A pseudo-random function of distinct counters, not the encryption of a message.
-        self._aes = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
+        self._aes = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - see above
 
     def block(self, number: int, index: int) -> tuple[int, ...]:
         if not (0 <= number < 1 << 64 and 0 <= index < 1 << 56):

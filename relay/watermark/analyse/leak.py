@@ -128,7 +128,7 @@ def read_leak(source: BinaryIO, limits: Limits, progress: Progress) -> Leak:
             raise LeakEmptyError("the upload has no video stream")
         stream = container.streams.video[0]
         _check(stream, container, limits)
-        leak = Leak((stream.codec_context.width, stream.codec_context.height), tempfile.TemporaryFile())  # noqa: SIM115
+        leak = Leak((stream.codec_context.width, stream.codec_context.height), tempfile.TemporaryFile())  # noqa: SIM115 - it owns it
         try:
             length_s = min(_length_s(stream, container), limits.read_s)
             for count, (time, luma) in enumerate(_pictures(container, stream, limits, leak)):

@@ -120,7 +120,8 @@ def _answer(order: Read | Accuse, line: Line) -> FromProcess:
                 AnalysisLimitError.code,
                 f"more disk than there is, or than the {order.limits.file >> 20} MiB of one file",
             )
-        traceback.print_exc()
+        # Where, but not the text: it may quote what a process that holds keys was at.
+        traceback.print_tb(err.__traceback__)
         return Failed(AnalysisFailedError.code, type(err).__name__)
 
 
